@@ -1,0 +1,111 @@
+"""`mesh ls`: nodes, cameras and streams, once or as they change."""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group
+from rich.live import Live
+
+from mesh.cli.options import AsJson, RegistryUrl
+from mesh.cli.output import is_terminal, print_json, print_tables, table
+from mesh.client import Mesh, connect
+from mesh.errors import ConfigError
+
+Tables = list[tuple[str, Sequence[str], Sequence[Sequence[object]]]]
+
+NODE_FIELDS = ("id", "kind", "group", "host", "pid", "state", "why", "endpoints", "inputs", "version")
+CAMERA_FIELDS = ("name", "source", "state", "why", "node", "codec", "width", "height", "fps")
+STREAM_FIELDS = ("stage", "camera", "node", "endpoint", "relay")
+
+
+def ls(
+    registry: RegistryUrl = None,
+    as_json: AsJson = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on, and show every change.")] = False,
+) -> None:
+    """List nodes, cameras and streams."""
+    with connect(registry) as mesh:
+        if watch and as_json:
+            raise ConfigError("--watch and --json do not go together: call --json again for each look")
+        if watch:
+            _watch(mesh)
+        elif as_json:
+            print_json(listing(mesh))
+        else:
+            print_tables(_tables(listing(mesh)))
+
+
+def listing(mesh: Mesh) -> dict[str, list[dict[str, Any]]]:
+    """What `mesh ls --json` prints."""
+    return {
+        "nodes": [_picked(node.value(), NODE_FIELDS) for node in mesh.nodes()],
+        "cameras": [_picked(camera.value(), CAMERA_FIELDS) for camera in mesh.cameras()],
+        "streams": [_picked(stream.value(), STREAM_FIELDS) for stream in mesh.streams()],
+    }
+
+
+def _picked(value: dict[str, Any], fields: Sequence[str]) -> dict[str, Any]:
+    return {name: value[name] for name in fields}
+
+
+def _tables(found: dict[str, list[dict[str, Any]]]) -> Tables:
+    nodes = [
+        (n["id"], n["kind"], n["host"], n["pid"], _state(n), ", ".join(n["endpoints"].values()))
+        for n in found["nodes"]
+    ]
+    cameras = [
+        (
+            c["name"],
+            _state(c),
+            c["node"],
+            c["source"],
+            c["codec"],
+            f"{c['width']}x{c['height']}",
+            float(c["fps"]),
+        )
+        for c in found["cameras"]
+    ]
+    streams = [
+        (s["stage"], s["camera"], s["node"], s["endpoint"], "relay" if s["relay"] else "origin")
+        for s in found["streams"]
+    ]
+    return [
+        ("nodes", ("node", "kind", "host", "pid", "state", "endpoints"), nodes),
+        ("cameras", ("camera", "state", "node", "source", "codec", "size", "fps"), cameras),
+        ("streams", ("stage", "camera", "node", "endpoint", "kind"), streams),
+    ]
+
+
+def _state(value: dict[str, Any]) -> str:
+    return f"{value['state']}: {value['why']}" if value["why"] else str(value["state"])
+
+
+def _watch(mesh: Mesh) -> None:
+    if not is_terminal():
+        before: set[tuple[object, ...]] = set()
+        for tables in _changes(mesh):
+            rows = {(title, *row) for title, _, rows in tables for row in rows}
+            print_tables([("gone", (), sorted((before - rows), key=str)), ("", (), [])])
+            print_tables([(str(row[0]), (), [row[1:]]) for row in sorted(rows - before, key=str)])
+            before = rows
+        return
+    with Live(screen=False, auto_refresh=False) as live:
+        for tables in _changes(mesh):
+            live.update(Group(*(table(*each) for each in tables)), refresh=True)
+
+
+def _changes(mesh: Mesh) -> Iterator[Tables]:
+    """The tables now, and again after each change."""
+    registry = mesh.registry
+    yield _tables(listing(mesh))
+    with (
+        registry.watch("nodes/") as nodes,
+        registry.watch("cameras/") as cameras,
+        registry.watch("streams/") as streams,
+    ):
+        while True:
+            first = nodes.get(0.5)
+            others = [watch.get(0.0) for watch in (cameras, streams)]
+            if first is not None or any(others):
+                yield _tables(listing(mesh))

@@ -1,0 +1,50 @@
+"""The command `mesh`, and how every failure leaves it: one line on stderr, and an exit code.
+
+0 done; 1 it failed; 2 the command line or a configuration is wrong; 130 on Ctrl-C.
+"""
+
+import sys
+
+import typer
+
+from mesh.cli import demo, listing, node, registry, statistics, viewing
+from mesh.cli.log import say_error
+from mesh.errors import MeshError
+from mesh.presence import this_version
+
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="mesh",
+    help="A broker-less mesh for camera frames.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("registry")(registry.registry)
+app.add_typer(node.app, name="node")
+app.command("ls")(listing.ls)
+app.command("stats")(statistics.stats)
+app.command("view")(viewing.view)
+app.command("snapshot")(viewing.snapshot)
+app.command("demo")(demo.demo)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(f"mesh {this_version()}")
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        app()
+    except MeshError as error:
+        say_error(str(error))
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of a pipe left; there is nobody to tell
+        sys.exit(1)

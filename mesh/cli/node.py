@@ -1,0 +1,207 @@
+"""`mesh node capture|process|collect`: run one node until its work is done or SIGTERM."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mesh.cli.log import set_up
+from mesh.cli.options import Insecure, LogJson, LogLevel, RegistryUrl
+from mesh.client import registry_url
+from mesh.codec import DEFAULT_QUALITY
+from mesh.errors import ConfigError
+from mesh.inbox import DEFAULT_DEPTH, Policy
+
+app = typer.Typer(help="Run a node: capture, process or collect.", no_args_is_help=True)
+
+Name = Annotated[str | None, typer.Option(metavar="NAME", help="The node's name; made up where not given.")]
+Bind = Annotated[str, typer.Option(metavar="HOST", help="The address to listen on; 0.0.0.0 is all of them.")]
+Advertise = Annotated[
+    str | None, typer.Option(metavar="HOST", help="The address that others should connect to.")
+]
+RegistryWait = Annotated[
+    float, typer.Option(metavar="SECONDS", min=0.1, help="How long to wait for the registry at the start.")
+]
+Drain = Annotated[
+    float, typer.Option(metavar="SECONDS", min=0, help="How long draining may take at the end.")
+]
+Quality = Annotated[int, typer.Option(min=1, max=100, help="JPEG quality of what is encoded here.")]
+
+
+@app.command()
+def capture(
+    camera: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=URL", help="A camera; once for each.")
+    ] = None,
+    fps: Annotated[float | None, typer.Option(min=0.001, help="Frames per second, at most.")] = None,
+    size: Annotated[str | None, typer.Option(metavar="WxH", help="Scale to so many pixels.")] = None,
+    quality: Quality = DEFAULT_QUALITY,
+    loop: Annotated[bool, typer.Option("--loop", help="Begin a file again at its end.")] = False,
+    pace: Annotated[
+        str, typer.Option(metavar="realtime|max", help="How fast a file is read; max waits for a subscriber.")
+    ] = "realtime",
+    frames: Annotated[int | None, typer.Option(min=1, help="End each camera after so many frames.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0, help="End each camera after so long.")] = None,
+    stall: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.1, help="Open a camera anew that is silent for so long.")
+    ] = 10.0,
+    give_up: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", min=0, help="A camera that never opened for so long has failed."),
+    ] = 30.0,
+    registry: RegistryUrl = None,
+    name: Name = None,
+    bind: Bind = "127.0.0.1",
+    advertise: Advertise = None,
+    insecure: Insecure = False,
+    registry_wait: RegistryWait = 10.0,
+    drain: Drain = 10.0,
+    log_level: LogLevel = "info",
+    log_json: LogJson = False,
+) -> None:
+    """Read cameras and publish their frames.
+
+    A camera's URL is a video file, rtsp://…, http://… (MJPEG and more), device:N, images:DIR,
+    synthetic:?size=640x480&fps=30&objects=3&seed=1, or opencv:EXPRESSION.
+    """
+    set_up(log_level, log_json)
+    from nodes.capture.camera import CameraConfig, Pace
+    from nodes.capture.node import Capture
+    from nodes.node import Node, NodeConfig
+
+    if pace not in set(Pace):
+        raise ConfigError(f"--pace {pace!r} is none: use {' or '.join(Pace)}")
+    cameras = [
+        CameraConfig(
+            name=camera_name,
+            url=url,
+            fps=fps,
+            size=_size(size),
+            quality=quality,
+            loop=loop,
+            pace=Pace(pace),
+            frames=frames,
+            seconds=seconds,
+            stall_s=stall,
+            give_up_s=give_up,
+        )
+        for camera_name, url in map(_camera, camera or [])
+    ]
+    work = Capture(cameras)
+    config = NodeConfig(registry_url(registry), name, bind, advertise, insecure, registry_wait, drain)
+    raise typer.Exit(Node(work, config).run())
+
+
+@app.command()
+def process(
+    processors: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PROCESSOR[:option=value,…]…", help="motion, codes, passthrough or module:Class."
+        ),
+    ],
+    input_stage: Annotated[
+        str, typer.Option("--input", metavar="STAGE", help="The stage to take in.")
+    ] = "raw",
+    stage: Annotated[str | None, typer.Option(metavar="NAME", help="The stage to publish.")] = None,
+    policy: Annotated[
+        str, typer.Option(metavar="latest|fifo", help="Each camera's freshest frame, or a queue.")
+    ] = "latest",
+    depth: Annotated[
+        int, typer.Option(min=1, help="The queue's length, in frames a camera.")
+    ] = DEFAULT_DEPTH,
+    max_age: Annotated[
+        float | None, typer.Option(metavar="SECONDS", min=0, help="Drop frames that are older than this.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Cameras that are worked on at the same time.")] = 1,
+    push: Annotated[bool, typer.Option(help="Push results to collectors.")] = True,
+    quality: Quality = DEFAULT_QUALITY,
+    registry: RegistryUrl = None,
+    name: Name = None,
+    bind: Bind = "127.0.0.1",
+    advertise: Advertise = None,
+    insecure: Insecure = False,
+    registry_wait: RegistryWait = 10.0,
+    drain: Drain = 10.0,
+    log_level: LogLevel = "info",
+    log_json: LogJson = False,
+) -> None:
+    """Run processors over the frames of a stage, publish what they make, and push it to the collectors.
+
+    Options follow a processor's name: motion:sensitivity=0.7,min_area=0.001
+    """
+    set_up(log_level, log_json)
+    from nodes.node import Node, NodeConfig
+    from nodes.process.node import Process, ProcessConfig
+
+    if policy not in set(Policy):
+        raise ConfigError(f"--policy {policy!r} is none: use {' or '.join(Policy)}")
+    work = Process(
+        ProcessConfig(
+            processors=tuple(processors),
+            input=input_stage,
+            stage=stage,
+            policy=Policy(policy),
+            depth=depth,
+            max_age_s=max_age,
+            workers=workers,
+            push=push,
+            quality=quality,
+        )
+    )
+    config = NodeConfig(registry_url(registry), name, bind, advertise, insecure, registry_wait, drain)
+    raise typer.Exit(Node(work, config).run())
+
+
+@app.command()
+def collect(
+    into: Annotated[Path, typer.Option(metavar="DIR", help="The folder to record to.")],
+    input_stage: Annotated[
+        list[str] | None, typer.Option("--input", metavar="STAGE", help="A whole stage to record, too.")
+    ] = None,
+    segment: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, help="How much one recorded file holds.")
+    ] = 60.0,
+    segment_mb: Annotated[
+        float | None, typer.Option(metavar="MB", min=0.1, help="How large one recorded file grows.")
+    ] = None,
+    registry: RegistryUrl = None,
+    name: Name = None,
+    bind: Bind = "127.0.0.1",
+    advertise: Advertise = None,
+    insecure: Insecure = False,
+    registry_wait: RegistryWait = 10.0,
+    drain: Drain = 10.0,
+    log_level: LogLevel = "info",
+    log_json: LogJson = False,
+) -> None:
+    """Record what process nodes push, and whole stages where asked, and publish it again.
+
+    Under DIR each camera has a folder, with a Matroska file and a .jsonl (a line a frame) for each segment.
+    """
+    set_up(log_level, log_json)
+    from nodes.collect.node import Collect, CollectConfig
+    from nodes.node import Node, NodeConfig
+
+    limit = int(segment_mb * 1e6) if segment_mb else None
+    work = Collect(CollectConfig(into, tuple(input_stage or ()), segment, limit))
+    config = NodeConfig(registry_url(registry), name, bind, advertise, insecure, registry_wait, drain)
+    raise typer.Exit(Node(work, config).run())
+
+
+def _camera(text: str) -> tuple[str, str]:
+    name, equals, url = text.partition("=")
+    if not equals or not url:
+        from nodes.capture.sources.redact import redact
+
+        raise ConfigError(f"--camera {redact(text)!r} is not NAME=URL, such as door=rtsp://192.0.2.7/stream")
+    return name, url
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    width, _, height = text.partition("x")
+    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise ConfigError(f"--size {text!r} is not WIDTHxHEIGHT in pixels, such as 640x480")
+    return int(width), int(height)

@@ -1,0 +1,20 @@
+"""Options that several commands share."""
+
+from typing import Annotated
+
+import typer
+
+RegistryUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--registry",
+        metavar="URL",
+        help="The registry; else MESH_REGISTRY, else tcp://127.0.0.1:7700.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+LogLevel = Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")]
+LogJson = Annotated[bool, typer.Option("--log-json", help="Log one JSON object a line.")]
+Insecure = Annotated[
+    bool, typer.Option("--insecure", help="Allow an address that is not loopback: the network is trusted.")
+]

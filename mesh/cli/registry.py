@@ -1,0 +1,51 @@
+"""`mesh registry`: run the embedded registry server."""
+
+import logging
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from mesh.cli.log import set_up
+from mesh.cli.options import Insecure, LogJson, LogLevel
+from mesh.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+
+def registry(
+    bind: Annotated[str, typer.Option(metavar="URL", help="Where to listen; * is a free port.")] = (
+        "tcp://127.0.0.1:7700"
+    ),
+    state: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where configuration is kept; in memory without it.")
+    ] = None,
+    insecure: Insecure = False,
+    log_level: LogLevel = "info",
+    log_json: LogJson = False,
+) -> None:
+    """Run a registry, through which nodes find each other, until SIGTERM or Ctrl-C."""
+    set_up(log_level, log_json)
+    from mesh.registry.server import RegistryServer
+    from nodes.address import check_bind
+
+    host = urlsplit(bind).hostname
+    if not bind.startswith("tcp://") or host is None:
+        raise ConfigError(f"--bind {bind!r} is not tcp://HOST:PORT")
+    check_bind(host if host != "*" else "0.0.0.0", insecure)
+    with RegistryServer(bind=bind, state=state) as server:
+        interrupted = False
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            nonlocal interrupted
+            interrupted = number == signal.SIGINT
+            server.stop()
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        log.info("the registry listens at %s", server.url)
+        server.wait()
+    raise typer.Exit(130 if interrupted else 0)

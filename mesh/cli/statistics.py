@@ -1,0 +1,58 @@
+"""`mesh stats`: the ledger of the whole mesh."""
+
+from collections.abc import Mapping
+
+from mesh.cli.options import AsJson, RegistryUrl
+from mesh.cli.output import print_json, print_tables
+from mesh.client import connect
+from mesh.ledger import Summary
+
+
+def stats(registry: RegistryUrl = None, as_json: AsJson = False) -> None:
+    """Account for every frame: captured, processed, dropped (and why), lost, in flight, recorded."""
+    with connect(registry) as mesh:
+        summary = mesh.stats()
+    if as_json:
+        print_json(summary)
+    else:
+        print_tables(_tables(summary))
+
+
+def _tables(summary: Summary) -> list[tuple[str, tuple[str, ...], list[tuple[object, ...]]]]:
+    cameras: list[tuple[object, ...]] = []
+    groups: list[tuple[object, ...]] = []
+    for name, camera in summary["cameras"].items():
+        recorded = ", ".join(f"{stage} {count}" for stage, count in camera["recorded"].items())
+        cameras.append(
+            (
+                name,
+                camera["captured"],
+                _causes(camera["dropped"]),
+                recorded or "-",
+                camera["duplicates"],
+                camera["unaccounted"],
+            )
+        )
+        for group_name, group in camera["groups"].items():
+            groups.append(
+                (
+                    name,
+                    group_name,
+                    group["offered"],
+                    group["processed"],
+                    _causes(group["dropped"]),
+                    group["lost"],
+                    group["in_flight"],
+                    group["results"],
+                    group["delivered"],
+                    _causes(group["undelivered"]),
+                )
+            )
+    camera_columns = ("camera", "captured", "dropped", "recorded", "duplicates", "unaccounted")
+    fate = ("offered", "processed", "dropped", "lost", "in flight")
+    group_columns = ("camera", "group", *fate, "results", "delivered", "undelivered")
+    return [("cameras", camera_columns, cameras), ("groups", group_columns, groups)]
+
+
+def _causes(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{cause} {count}" for cause, count in sorted(counts.items()) if count) or "0"

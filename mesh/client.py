@@ -1,0 +1,307 @@
+"""What scripts use: connect to a mesh, read its frames, publish frames of one's own.
+
+Rules kept here: a subscription connects to publishers that appear later by itself; iterating never hides a
+drop (`Subscription.counts` names every one); everything is closed by the context manager.
+"""
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncIterator, Iterator
+from typing import Self, TypeVar
+
+from mesh.clock import SYSTEM_CLOCK, Clock
+from mesh.errors import MeshError, RegistryError
+from mesh.follow import follow_streams
+from mesh.frame import EndOfStream, Frame
+from mesh.inbox import DEFAULT_DEPTH, Inbox, Item, Policy, StreamCount
+from mesh.ledger import Summary, summarise
+from mesh.names import check_name
+from mesh.publication import Publication
+from mesh.registry import Registry, open_registry
+from mesh.registry.records import CameraRecord, NodeRecord, Record, StatsRecord, StreamRecord
+from mesh.scope import Scope
+from mesh.transport import Subscriber
+from mesh.wire import View, topic_prefix
+
+R = TypeVar("R", bound=Record)
+
+DEFAULT_REGISTRY = "tcp://127.0.0.1:7700"
+
+
+class NoFrame(MeshError):
+    """No frame came within the time given."""
+
+
+def registry_url(url: str | None = None) -> str:
+    """`url`, else the environment's MESH_REGISTRY, else `tcp://127.0.0.1:7700`."""
+    return url or os.environ.get("MESH_REGISTRY") or DEFAULT_REGISTRY
+
+
+def connect(registry: str | None = None, *, timeout: float = 3.0) -> "Mesh":
+    """A mesh, found through its registry: `with mesh.connect() as m: ...`.
+
+    registry:  its URL; without one, the environment's MESH_REGISTRY, else `tcp://127.0.0.1:7700`
+    timeout:   seconds that each request to the registry may take
+    Raises `ConfigError` for a URL that is none and, when first used, `RegistryUnavailable`.
+    """
+    return Mesh(open_registry(registry_url(registry), timeout=timeout))
+
+
+class Subscription:
+    """Frames as they come. Iterate it with `for` or `async for`, or call `get`; close it when done.
+
+    It is made by `Mesh.subscribe`, or by `mesh.subscribe` for a publisher whose address is known.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        camera: str | None,
+        *,
+        registry: Registry | None = None,
+        endpoint: str | None = None,
+        policy: str = Policy.LATEST,
+        depth: int = DEFAULT_DEPTH,
+        max_age: float | None = None,
+        view: str = View.FRAME,
+        until_end: bool = False,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        check_name("stage", stage)
+        if camera is not None:
+            check_name("camera", camera)
+        self._until_end = until_end
+        self._waiters: dict[asyncio.Future[None], asyncio.AbstractEventLoop] = {}
+        self._waiters_lock = threading.Lock()
+        self._clock = clock
+        self._held: Item | None = None
+        self._inbox = Inbox(Policy(policy), depth=depth, max_age_s=max_age, on_ready=self._wake, clock=clock)
+        self._scope = Scope(f"subscribe {stage}/{camera or '*'}")
+        subscriber = Subscriber(self._scope, self._inbox.offer, clock=clock)
+        if endpoint is not None:
+            subscriber.subscribe(topic_prefix(View(view), stage, camera))
+            subscriber.connect(endpoint)
+        elif registry is not None:
+            follow_streams(self._scope, registry, subscriber, stage, camera, view=View(view), clock=clock)
+        self._subscriber = subscriber
+
+    def __repr__(self) -> str:
+        return f"<Subscription {self._scope.name} {self._inbox!r}>"
+
+    def get(self, timeout: float | None = None) -> Frame | None:
+        """The next frame; None when `timeout` seconds pass first, or when the subscription has ended."""
+        deadline = None if timeout is None else self._clock.monotonic() + timeout
+        while True:
+            left = None if deadline is None else deadline - self._clock.monotonic()
+            if left is not None and left < 0:
+                return None
+            self._settle()
+            item = self._inbox.take(left)
+            if item is None or isinstance(item, Frame):
+                self._held = item
+                return item
+            self._pass_end(item)
+
+    def counts(self) -> tuple[StreamCount, ...]:
+        """What became of every frame, for each stream."""
+        return self._inbox.counts()
+
+    @property
+    def closed(self) -> bool:
+        return self._inbox.closed
+
+    def close(self) -> None:
+        self._settle()
+        self._inbox.close()
+        self._scope.stop()
+        self._scope.join()
+        if self._scope.error is not None:
+            raise self._scope.error
+
+    def __iter__(self) -> Iterator[Frame]:
+        while (frame := self.get()) is not None:
+            yield frame
+
+    async def __aiter__(self) -> AsyncIterator[Frame]:
+        while not self.closed:
+            ready = self._waiter()
+            frame = self.get(0)
+            if frame is not None:
+                yield frame
+            elif not self.closed:
+                await ready
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _settle(self) -> None:
+        if self._held is not None:
+            self._inbox.settle(self._held)
+            self._held = None
+
+    def _pass_end(self, end: EndOfStream) -> None:
+        self._inbox.settle(end)
+        if self._until_end:
+            self._inbox.close()
+
+    def _waiter(self) -> asyncio.Future[None]:
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        with self._waiters_lock:
+            self._waiters = {f: at for f, at in self._waiters.items() if not f.done()}
+            self._waiters[future] = loop
+        return future
+
+    def _wake(self) -> None:
+        with self._waiters_lock:
+            waiters, self._waiters = self._waiters, {}
+        for future, loop in waiters.items():
+            loop.call_soon_threadsafe(_release, future)
+
+
+def _release(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def subscribe(
+    endpoint: str,
+    stage: str = "raw",
+    camera: str | None = None,
+    *,
+    policy: str = Policy.LATEST,
+    depth: int = DEFAULT_DEPTH,
+    max_age: float | None = None,
+    view: str = View.FRAME,
+    until_end: bool = False,
+) -> Subscription:
+    """Frames straight from a publisher at `endpoint` (`tcp://HOST:PORT`), without a registry.
+
+    The options are those of `Mesh.subscribe`.
+    """
+    return Subscription(
+        stage,
+        camera,
+        endpoint=endpoint,
+        policy=policy,
+        depth=depth,
+        max_age=max_age,
+        view=view,
+        until_end=until_end,
+    )
+
+
+class Mesh:
+    """A mesh as a script sees it. Make it with `connect`; use it as a context manager."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._open: list[Subscription | Publication] = []
+
+    def __repr__(self) -> str:
+        return f"<Mesh {self._registry.url}>"
+
+    def subscribe(
+        self,
+        stage: str = "raw",
+        camera: str | None = None,
+        policy: str = Policy.LATEST,
+        *,
+        depth: int = DEFAULT_DEPTH,
+        max_age: float | None = None,
+        view: str = View.FRAME,
+        until_end: bool = False,
+    ) -> Subscription:
+        """Frames of a stage: of one camera, or of every camera that it has or will have.
+
+        policy:     "latest" (each camera's freshest frame) or "fifo" (a queue of `depth` frames a camera)
+        max_age:    frames captured more than so many seconds ago are dropped
+        view:       "frame", "meta" (annotations without an image) or "preview" (small, at a low rate)
+        until_end:  iteration ends where the stream ends, if it does; else it waits for the camera's return
+        """
+        self._registry.get("nodes/any")  # one clear error now, if there is no registry
+        subscription = Subscription(
+            stage,
+            camera,
+            registry=self._registry,
+            policy=policy,
+            depth=depth,
+            max_age=max_age,
+            view=view,
+            until_end=until_end,
+        )
+        self._open.append(subscription)
+        return subscription
+
+    def publish(
+        self, stage: str, camera: str, *, quality: int = 85, bind: str = "tcp://127.0.0.1:*"
+    ) -> Publication:
+        """Publish frames of one's own: `with m.publish("raw", "bench") as out: out.send(image)`.
+
+        At stage "raw" the script is the camera, and its name must be free. `quality` (1 to 100) is that of
+        the JPEG that arrays are encoded to. Raises `ConfigError` when the name is taken.
+        """
+        publication = Publication(stage, camera, registry=self._registry, quality=quality, bind=bind)
+        self._open.append(publication)
+        return publication
+
+    def snapshot(self, camera: str, stage: str = "raw", *, timeout: float = 10.0) -> Frame:
+        """One frame of a camera, as soon as it comes. Raises `NoFrame` after `timeout` seconds."""
+        with self.subscribe(stage, camera) as subscription:
+            frame = subscription.get(timeout)
+        if frame is not None:
+            return frame
+        known = {record.name: record for record in self.cameras()}
+        if camera not in known:
+            names = ", ".join(sorted(known)) or "none"
+            raise NoFrame(f"there is no camera {camera!r}; cameras now: {names}")
+        state = known[camera].state + (f": {known[camera].why}" if known[camera].why else "")
+        raise NoFrame(f"no frame of {stage}/{camera} came within {timeout:g} s; the camera is {state}")
+
+    def cameras(self) -> list[CameraRecord]:
+        """Every camera, by name. Raises `RegistryUnavailable`."""
+        return _records(self._registry, CameraRecord, "cameras/")
+
+    def nodes(self) -> list[NodeRecord]:
+        """Every node, by name. Raises `RegistryUnavailable`."""
+        return _records(self._registry, NodeRecord, "nodes/")
+
+    def streams(self) -> list[StreamRecord]:
+        """Every stream, by stage and camera. Raises `RegistryUnavailable`."""
+        return _records(self._registry, StreamRecord, "streams/")
+
+    def stats(self) -> Summary:
+        """The ledger of the whole mesh, added up: see `mesh.ledger`. Raises `RegistryUnavailable`."""
+        return summarise(_records(self._registry, StatsRecord, "stats/"))
+
+    @property
+    def registry(self) -> Registry:
+        return self._registry
+
+    def close(self) -> None:
+        """Close every subscription and publication that is still open, and the registry."""
+        for opened in self._open:
+            if not opened.closed:
+                opened.close()
+        self._open.clear()
+        self._registry.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def _records(registry: Registry, kind: type[R], prefix: str) -> list[R]:
+    records = []
+    for entry in registry.list(prefix):
+        try:
+            records.append(kind.of(entry))
+        except RegistryError:  # another program's malformed entry hides itself only
+            continue
+    return records

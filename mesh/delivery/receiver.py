@@ -1,0 +1,136 @@
+"""The receiving end of a delivery: a PULL socket whose results are acknowledged once they are recorded.
+
+Rules kept here: nothing is acknowledged by itself; what breaks the wire format is counted and refused; what
+was received before is told apart by `Seen`, so that a resent result is acknowledged again but not recorded
+again.
+"""
+
+import logging
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import zmq
+
+from mesh.clock import SYSTEM_CLOCK, Clock
+from mesh.errors import WireError
+from mesh.frame import Frame
+from mesh.scope import Scope
+from mesh.stats import Counters, Rarely
+from mesh.transport.sockets import Waker, bind, open_socket, poll
+from mesh.wire import DEFAULT_LIMITS, Ack, Envelope, Limits, Message, decode, decode_envelope, encode_ack
+
+log = logging.getLogger(__name__)
+
+HIGH_WATER_MARK = 64
+BATCH = 64
+SEEN_PER_STREAM = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A result as it came in, and what to acknowledge it by."""
+
+    envelope: Envelope
+    message: Message
+
+
+class Seen:
+    """Which frames of each (stage, camera) were seen, over the newest `depth` of each."""
+
+    def __init__(self, depth: int = SEEN_PER_STREAM) -> None:
+        self._depth = depth
+        self._streams: defaultdict[tuple[str, str], OrderedDict[tuple[int, int, int], None]] = defaultdict(
+            OrderedDict
+        )
+
+    def __contains__(self, frame: Frame) -> bool:
+        return (frame.boot, frame.seq, frame.part) in self._streams[frame.stage, frame.camera]
+
+    def add(self, frame: Frame) -> None:
+        seen = self._streams[frame.stage, frame.camera]
+        seen[frame.boot, frame.seq, frame.part] = None
+        if len(seen) > self._depth:
+            seen.popitem(last=False)
+
+
+class Receiver:
+    """Pulls results on a thread of `scope` and gives them to `sink` in batches, as they come in.
+
+    sink:         takes a batch; whoever records it calls `acknowledge` afterwards
+    publish_ack:  sends the parts of an acknowledgement on the collector's own publisher
+    """
+
+    def __init__(
+        self,
+        scope: Scope,
+        sink: Callable[[list[Delivery]], None],
+        publish_ack: Callable[[Iterable[bytes]], None],
+        *,
+        bind_to: str = "tcp://127.0.0.1:*",
+        limits: Limits = DEFAULT_LIMITS,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._sink = sink
+        self._publish_ack = publish_ack
+        self._limits = limits
+        self._clock = clock
+        self._counters = Counters()
+        self._rarely = Rarely()
+        self._scope = scope
+        self._sock = open_socket(zmq.PULL, hwm=HIGH_WATER_MARK, limits=limits)
+        self.endpoint = bind(self._sock, bind_to)
+        self._waker = Waker()
+        scope.on_stop(self._waker.wake)
+        scope.spawn("receiver", self._run)
+
+    def __repr__(self) -> str:
+        return f"<Receiver at {self.endpoint} {dict(self._counters.snapshot())}>"
+
+    def stats(self) -> dict[str, int]:
+        """Results received, and `wire_errors`: messages that were refused."""
+        return dict(self._counters.snapshot())
+
+    def acknowledge(self, deliveries: Iterable[Delivery]) -> None:
+        """Tell the senders that these are recorded."""
+        numbers: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
+        for delivery in deliveries:
+            numbers[delivery.envelope.sender, delivery.envelope.run].append(delivery.envelope.number)
+        for (sender, run), acked in numbers.items():
+            self._publish_ack(encode_ack(Ack(sender, run, tuple(acked))))
+
+    def _run(self) -> None:
+        poller = zmq.Poller()
+        poller.register(self._sock, zmq.POLLIN)
+        poller.register(self._waker.fd, zmq.POLLIN)
+        try:
+            while not self._scope.stopping.is_set():
+                if self._sock in poll(poller, None):
+                    self._receive()
+        finally:
+            self._sock.close(linger=0)
+            self._waker.close()
+
+    def _receive(self) -> None:
+        batch: list[Delivery] = []
+        for _ in range(BATCH):
+            try:
+                parts = self._sock.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            if (delivery := self._decode(parts)) is not None:
+                batch.append(delivery)
+        if batch:
+            self._sink(batch)
+
+    def _decode(self, parts: list[bytes]) -> Delivery | None:
+        try:
+            envelope = decode_envelope(parts[0])
+            message = decode(parts[1:], self._limits, self._clock.wall_ns())
+        except WireError as error:
+            self._counters.add("wire_errors")
+            if (held := self._rarely.ready(self._clock.monotonic())) is not None:
+                log.warning("refused a result: %s (%d more like it)", error, held)
+            return None
+        self._counters.add("received")
+        return Delivery(envelope, message)

@@ -1,0 +1,132 @@
+"""Following the registry: a live picture of a prefix, and a subscriber kept connected by one.
+
+Rules kept here: what the registry forgets is kept for a while, because a registry that restarts forgets
+everything until its nodes have announced themselves again, and no stream may stop for that; a picture is
+handed on only when it changed.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from mesh.clock import SYSTEM_CLOCK, Clock
+from mesh.errors import RegistryError
+from mesh.names import check_name
+from mesh.registry import Delete, Entry, Event, Put, Registry
+from mesh.registry.records import StreamRecord
+from mesh.scope import Scope
+from mesh.transport import Subscriber
+from mesh.wire import View, topic_prefix
+
+GRACE_S = 10.0
+LOOK_EVERY_S = 1.0
+
+
+class Picture:
+    """The entries of a prefix as events tell them; what is deleted fades after `grace_s`. Pure."""
+
+    def __init__(self, grace_s: float) -> None:
+        self._grace_s = grace_s
+        self._fading: dict[str, float] = {}
+        self.entries: dict[str, Entry] = {}
+        self.synced = False
+
+    def apply(self, event: Event, now: float) -> bool:
+        """Take in an event; whether there is something new to tell."""
+        if isinstance(event, Put):
+            self._fading.pop(event.entry.key, None)
+            changed = self.entries.get(event.entry.key) != event.entry
+            self.entries[event.entry.key] = event.entry
+            return changed and self.synced
+        if isinstance(event, Delete):
+            self._fading.setdefault(event.key, now + self._grace_s)
+            return False
+        first, self.synced = not self.synced, True
+        return first
+
+    def fade(self, now: float) -> bool:
+        """Forget what has been gone for long enough; whether anything was forgotten."""
+        gone = [key for key, until in self._fading.items() if until <= now]
+        for key in gone:
+            del self._fading[key]
+            self.entries.pop(key, None)
+        return bool(gone)
+
+
+def follow(
+    scope: Scope,
+    registry: Registry,
+    prefix: str,
+    on_change: Callable[[Mapping[str, Entry]], None],
+    *,
+    grace_s: float = GRACE_S,
+    clock: Clock = SYSTEM_CLOCK,
+) -> None:
+    """Call `on_change` with the entries under `prefix`, now and after each change, on a thread of `scope`."""
+
+    def run() -> None:
+        picture = Picture(grace_s)
+        with registry.watch(prefix) as watch:
+            scope.on_stop(watch.close)
+            while not watch.closed:
+                event = watch.get(LOOK_EVERY_S)
+                now = clock.monotonic()
+                changed = picture.apply(event, now) if event is not None else False
+                if picture.fade(now) or changed:
+                    on_change(dict(picture.entries))
+
+    scope.spawn(f"follow {prefix}", run)
+
+
+def publishers(entries: Iterable[Entry], camera: str | None, but_not: str = "") -> list[StreamRecord]:
+    """The publishers of one camera, or of all: origins, and relays where there is no origin. Pure.
+
+    Entries that are malformed, as a newer or broken writer may leave them, are passed over.
+    """
+    streams: dict[tuple[str, str], list[StreamRecord]] = {}
+    for entry in entries:
+        try:
+            record = StreamRecord.of(entry)
+        except RegistryError:
+            continue
+        if camera in (None, record.camera) and record.node != but_not:
+            streams.setdefault((record.stage, record.camera), []).append(record)
+    return [
+        record for records in streams.values() for record in [r for r in records if not r.relay] or records
+    ]
+
+
+def follow_streams(
+    scope: Scope,
+    registry: Registry,
+    subscriber: Subscriber,
+    stage: str,
+    camera: str | None = None,
+    *,
+    view: View = View.FRAME,
+    but_not: str = "",
+    on_camera: Callable[[str], None] = lambda camera: None,
+    clock: Clock = SYSTEM_CLOCK,
+) -> None:
+    """Keep `subscriber` connected to whoever publishes `stage`: one camera, or every one that ever appears.
+
+    `but_not` names a node whose own streams are left out; `on_camera` is called with each camera that is
+    found, before the subscriber connects to it.
+    """
+    check_name("stage", stage)
+    subscriber.subscribe(topic_prefix(view, stage, camera))
+    connected: set[str] = set()
+    cameras: set[str] = set()
+
+    def on_change(entries: Mapping[str, Entry]) -> None:
+        found = publishers(entries.values(), camera, but_not)
+        for name in sorted({record.camera for record in found} - cameras):
+            cameras.add(name)
+            on_camera(name)
+        wanted = {record.endpoint for record in found}
+        for endpoint in wanted - connected:
+            subscriber.connect(endpoint)
+        for endpoint in connected - wanted:
+            subscriber.disconnect(endpoint)
+        connected.clear()
+        connected.update(wanted)
+
+    follow(scope, registry, f"streams/{stage}/", on_change, clock=clock)

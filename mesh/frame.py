@@ -1,0 +1,199 @@
+"""The Frame: what travels through the mesh, with the values that it is made of.
+
+Rules kept here: everything is frozen; `(camera, boot, seq)` is a frame's identity and never changes on the
+way; the payload is passed through untouched unless somebody changes the pixels; pixels are decoded on first
+use, no larger than asked for, and are read-only, so that no change to them goes unseen.
+"""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+from mesh import codec as jpegs
+from mesh.codec import Buffer, Image
+from mesh.errors import DecodeError
+
+
+class Codec(StrEnum):
+    """How a payload is encoded."""
+
+    JPEG = "jpeg"
+    RAW = "raw"  # BGR24 with 3 channels, gray with 1, rows without padding
+    NONE = "none"  # no image at all: the `meta` view
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """Something seen in a frame.
+
+    `box` is (x, y, width, height) in pixels of the full-size frame, origin at the top left; `score` is 0 to
+    1; `by` names what found it (a processor, or "truth" for a synthetic camera's own boxes); `attributes`
+    holds what else is known, such as a code's text: msgpack-able, for everybody down the chain.
+    """
+
+    label: str
+    score: float
+    box: tuple[float, float, float, float]
+    by: str = ""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """A node that the frame passed. Times are that node's wall clock, nanoseconds since the epoch."""
+
+    node: str
+    received_ns: int
+    sent_ns: int
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Frame:
+    """One frame of one camera, at one stage of its way.
+
+    camera, boot, seq:  its identity. `boot` is drawn anew each time that the camera's capture starts; `seq`
+                        counts the frames captured since then, from 0.
+    captured_ns:        the capture device's wall clock when the frame was taken.
+    pts_ns:             the source's own presentation time (nanoseconds from its start), where it has one.
+    stage:              what published it last; a capture node's stage is `raw`.
+    width, height:      pixels of the encoded image.
+    codec, payload:     the encoded image; `channels` is for `raw` (3 for BGR, 1 for gray).
+    keyframe, config:   whether decoding can begin here, and a codec's configuration (for packets that
+                        build on one another; always True and empty for jpeg and raw).
+    part:               tells apart several frames that a processor made from one; else 0.
+    detections, hops:   what was found in it, and the nodes that it passed.
+    attributes:         whatever else processors want to say about it (msgpack-able).
+    received_ns:        this machine's wall clock when it arrived here; 0 where it was made.
+    """
+
+    camera: str
+    boot: int
+    seq: int
+    captured_ns: int
+    width: int
+    height: int
+    payload: Buffer
+    codec: Codec = Codec.JPEG
+    channels: int = 3
+    stage: str = "raw"
+    part: int = 0
+    pts_ns: int | None = None
+    keyframe: bool = True
+    config: bytes = b""
+    detections: tuple[Detection, ...] = ()
+    hops: tuple[Hop, ...] = ()
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    received_ns: int = 0
+    _pixels: dict[str, Image] = field(default_factory=dict, repr=False)
+
+    def __repr__(self) -> str:
+        what = f"{self.width}x{self.height} {self.codec} {len(self.payload)} B"
+        identity = f"{self.stage}/{self.camera} boot={self.boot} seq={self.seq}"
+        return f"<Frame {identity} {what} detections={len(self.detections)}>"
+
+    @property
+    def identity(self) -> tuple[str, int, int]:
+        """(camera, boot, seq)."""
+        return self.camera, self.boot, self.seq
+
+    @property
+    def image(self) -> Image:
+        """The pixels: (H, W, 3) uint8 BGR, read-only, decoded on first use. Raises `DecodeError`.
+
+        Take `frame.image.copy()` to draw on it, and `with_image` to send what you drew.
+        """
+        return self._cached("bgr", None)
+
+    def gray(self, max_side: int | None = None) -> Image:
+        """(H, W) uint8 luma, read-only, the longest side at most `max_side` pixels. Raises `DecodeError`.
+
+        A JPEG is decoded at a reduced scale straight away, which costs a third of a full decode.
+        """
+        return self._cached("gray", max_side)
+
+    def thumbnail(self, max_side: int) -> Image:
+        """(H, W, 3) uint8 BGR, read-only, longest side at most `max_side` pixels. Raises `DecodeError`."""
+        return self._cached("bgr", max_side)
+
+    @property
+    def jpeg(self) -> bytes:
+        """The frame as a JPEG: its own bytes where it is one, else encoded. Raises `DecodeError`."""
+        return bytes(self.encoded().payload)
+
+    def encoded(self, quality: int = jpegs.DEFAULT_QUALITY) -> "Frame":
+        """This frame with a JPEG payload: itself, unless it holds raw pixels. Raises `DecodeError`."""
+        if self.codec is Codec.JPEG:
+            return self
+        return replace(self, payload=jpegs.encode(self._raw(), quality), codec=Codec.JPEG, channels=3)
+
+    def with_image(self, image: Image) -> "Frame":
+        """This frame with other pixels: (H, W, 3) BGR or (H, W) gray uint8; same identity and annotations.
+
+        The array is not copied, so leave it alone afterwards. Raises `ConfigError` for any other array.
+        Detections keep their boxes: give an image of the same size, or replace them.
+        """
+        pixels = np.ascontiguousarray(jpegs.check_image(image))
+        return replace(
+            self,
+            width=pixels.shape[1],
+            height=pixels.shape[0],
+            payload=pixels.data.cast("B").toreadonly(),
+            codec=Codec.RAW,
+            channels=1 if pixels.ndim == 2 else 3,
+            keyframe=True,
+            config=b"",
+            _pixels={},
+        )
+
+    def annotate(self, *detections: Detection, **attributes: Any) -> "Frame":
+        """This frame with more detections and attributes."""
+        return replace(
+            self,
+            detections=self.detections + detections,
+            attributes={**self.attributes, **attributes} if attributes else self.attributes,
+        )
+
+    def without_image(self) -> "Frame":
+        """This frame's identity and annotations alone; `width` and `height` stay those of the full frame."""
+        return replace(self, payload=b"", codec=Codec.NONE, config=b"", _pixels={})
+
+    def _cached(self, kind: str, max_side: int | None) -> Image:
+        key = f"{kind}{max_side}"
+        if key not in self._pixels:
+            pixels = self._decode(kind, max_side).view()
+            pixels.flags.writeable = False
+            self._pixels[key] = pixels
+        return self._pixels[key]
+
+    def _decode(self, kind: str, max_side: int | None) -> Image:
+        if self.codec is Codec.JPEG:
+            decode = jpegs.decode_gray if kind == "gray" else jpegs.decode_bgr
+            return decode(self.payload, self.width, self.height, max_side)
+        convert = jpegs.gray if kind == "gray" else jpegs.bgr
+        return convert(jpegs.resize(self._raw(), max_side))
+
+    def _raw(self) -> Image:
+        if self.codec is not Codec.RAW:
+            raise DecodeError(f"frame {self.identity} carries no image (codec {self.codec})")
+        shape = (self.height, self.width, 3) if self.channels == 3 else (self.height, self.width)
+        return np.frombuffer(self.payload, dtype=np.uint8).reshape(shape)
+
+
+def draw_boot(now_ns: int) -> int:
+    """A new capture's `boot`: 32 bits of seconds, then 20 random bits, so that later ones are greater and
+    none passes 2**53, the integers that JSON readers keep exactly."""
+    return (now_ns // 1_000_000_000 << 20) | random.getrandbits(20)
+
+
+@dataclass(frozen=True, slots=True)
+class EndOfStream:
+    """The capture of a camera has ended: `count` frames were captured, the last one has `seq` = count - 1."""
+
+    camera: str
+    boot: int
+    count: int
+    stage: str = "raw"

@@ -1,0 +1,282 @@
+"""The inbox: where messages wait between the network and whoever works on them, and where drops are counted.
+
+Rules kept here: offering never blocks; each stream has its own slot or bounded queue, so that no camera
+crowds out another; a stream is worked on by one taker at a time, in order; every frame that was offered to
+the stream is in exactly one place: processed, dropped by a named cause, lost on the link, or in flight.
+"""
+
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from mesh.clock import SYSTEM_CLOCK, Clock
+from mesh.frame import EndOfStream, Frame
+from mesh.wire import Message
+
+DEFAULT_DEPTH = 256
+BOOTS_KEPT = 2
+
+StreamKey = tuple[str, str]  # stage, camera
+Item = Frame | EndOfStream
+
+
+class Policy(StrEnum):
+    """What a stream's place in the inbox is."""
+
+    LATEST = "latest"  # a slot: the freshest frame; what it replaces is counted `overwritten`
+    FIFO = "fifo"  # a bounded queue; when it is full the oldest goes, counted `overflow`
+
+
+class Cause(StrEnum):
+    """Why a frame was dropped."""
+
+    BEFORE_JOIN = "before_join"  # published before this subscription began
+    OVERWRITTEN = "overwritten"
+    OVERFLOW = "overflow"
+    EXPIRED = "expired"  # older than `max_age_s` when its turn came
+    DECODE = "decode"  # its image did not decode
+    PROCESSOR = "processor"  # a processor raised
+    STORAGE = "storage"  # the disk refused it
+    ABANDONED = "abandoned"  # still waiting when its subscriber closed
+
+
+@dataclass(frozen=True, slots=True)
+class StreamCount:
+    """What became of one stream's frames since `boot`: a snapshot. `offered` is the sum of all the rest, but
+    for `duplicates`, which were frames already seen."""
+
+    stage: str
+    camera: str
+    boot: int
+    offered: int
+    processed: int
+    dropped: Mapping[str, int]
+    lost: int
+    in_flight: int
+    duplicates: int
+    ended: bool
+
+
+@dataclass(slots=True)
+class _Ledger:
+    """The counts of one stream for one boot, and what tells a gap."""
+
+    boot: int
+    expected: dict[int, int] = field(default_factory=dict)  # the next `n`, by publisher's run
+    last: tuple[int, int] = (-1, 0)  # (seq, part) of the newest frame
+    dropped: Counter[str] = field(default_factory=Counter)
+    processed: int = 0
+    lost: int = 0
+    in_flight: int = 0
+    duplicates: int = 0
+    ended: bool = False
+
+    def arrive(self, message: Message, frame: Frame, joining: bool) -> bool:
+        """Account for a frame and the gap before it; False when it was seen before."""
+        place = (frame.seq, frame.part)
+        if place <= self.last or message.n < self.expected.get(message.run, 0):
+            self.duplicates += 1
+            return False
+        self._gap(message, joining, frame.seq - self.last[0] - 1)
+        self.expected[message.run] = message.n + 1
+        self.last = place
+        self.in_flight += 1
+        return True
+
+    def end(self, message: Message, joining: bool) -> bool:
+        """Account for the tail; False when the end was known."""
+        if self.ended:
+            return False
+        self._gap(message, joining, message.n)
+        self.ended = True
+        return True
+
+    def _gap(self, message: Message, joining: bool, most: int) -> None:
+        if joining:
+            self.dropped[Cause.BEFORE_JOIN] += message.n
+        elif message.run in self.expected:
+            self.lost += message.n - self.expected[message.run]
+        else:  # another publisher of the stream: it may have offered what was received from the former one
+            self.lost += max(0, min(message.n, most))
+
+    def snapshot(self, key: StreamKey) -> StreamCount:
+        dropped = {str(cause): count for cause, count in self.dropped.items() if count}
+        offered = self.processed + sum(dropped.values()) + self.lost + self.in_flight
+        return StreamCount(
+            stage=key[0],
+            camera=key[1],
+            boot=self.boot,
+            offered=offered,
+            processed=self.processed,
+            dropped=dropped,
+            lost=self.lost,
+            in_flight=self.in_flight,
+            duplicates=self.duplicates,
+            ended=self.ended,
+        )
+
+
+@dataclass(slots=True)
+class _Stream:
+    queue: deque[Item] = field(default_factory=deque)
+    ledgers: dict[int, _Ledger] = field(default_factory=dict)
+    held: bool = False
+
+    def ledger(self, boot: int) -> _Ledger:
+        if boot not in self.ledgers:
+            self.ledgers[boot] = _Ledger(boot)
+            idle = [b for b, ledger in self.ledgers.items() if not ledger.in_flight and b != boot]
+            for old in idle[: max(0, len(self.ledgers) - BOOTS_KEPT)]:
+                del self.ledgers[old]
+        return self.ledgers[boot]
+
+
+class Inbox:
+    """Frames of any number of streams, between one offering thread and any number of takers.
+
+    policy, depth:  `latest`, or `fifo` of `depth` frames a stream
+    max_age_s:      a frame older than this by its `captured_ns` is dropped when its turn comes
+    on_ready:       called (on the offering thread) whenever there is something to take
+    """
+
+    def __init__(
+        self,
+        policy: Policy = Policy.LATEST,
+        *,
+        depth: int = DEFAULT_DEPTH,
+        max_age_s: float | None = None,
+        on_ready: Callable[[], None] = lambda: None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._policy = policy
+        self._depth = 1 if policy is Policy.LATEST else depth
+        self._max_age_ns = None if max_age_s is None else int(max_age_s * 1e9)
+        self._on_ready = on_ready
+        self._clock = clock
+        self._ready = threading.Condition()
+        self._streams: dict[StreamKey, _Stream] = {}
+        self._turns: deque[StreamKey] = deque()  # streams that wait for a taker, in order
+        self._closed = False
+
+    def __repr__(self) -> str:
+        waiting = sum(len(s.queue) for s in self._streams.values())
+        return f"<Inbox {self._policy} streams={len(self._streams)} waiting={waiting}>"
+
+    def offer(self, message: Message) -> None:
+        """Take in a message; never blocks."""
+        key = (message.topic.stage, message.topic.camera)
+        with self._ready:
+            joining = key not in self._streams
+            stream = self._streams.setdefault(key, _Stream())
+            if self._closed or not self._accept(stream, message, joining):
+                return
+            self._queue(key, stream)
+        self._on_ready()
+
+    def take(self, timeout: float | None = None) -> Item | None:
+        """The next frame or end of stream, each stream in its turn; None after `timeout` seconds, or when
+        the inbox is closed. Its stream is held until `settle` is called with it."""
+        with self._ready:
+            while not self._closed:
+                item = self._next()
+                if item is not None:
+                    return item
+                if not self._ready.wait(timeout):
+                    return None
+        return None
+
+    def settle(self, item: Item, dropped: str | None = None) -> None:
+        """Say what became of an item that was taken: processed, or `dropped` for a cause."""
+        key = (item.stage, item.camera)
+        with self._ready:
+            stream = self._streams[key]
+            stream.held = False
+            if isinstance(item, Frame):
+                self._account(stream.ledgers[item.boot], dropped)
+            self._queue(key, stream)
+
+    def counts(self) -> tuple[StreamCount, ...]:
+        """A snapshot for each stream and boot."""
+        with self._ready:
+            return tuple(
+                ledger.snapshot(key)
+                for key, stream in self._streams.items()
+                for ledger in stream.ledgers.values()
+            )
+
+    def idle(self) -> bool:
+        """Whether nothing waits and nothing is held."""
+        with self._ready:
+            return not any(stream.queue or stream.held for stream in self._streams.values())
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def close(self) -> None:
+        """Let every taker go; what still waits is counted `abandoned`."""
+        with self._ready:
+            self._closed = True
+            for stream in self._streams.values():
+                self._discard(stream, stream.queue, Cause.ABANDONED)
+                stream.queue.clear()
+            self._ready.notify_all()
+        self._on_ready()
+
+    def _accept(self, stream: _Stream, message: Message, joining: bool) -> bool:
+        body = message.body
+        ledger = stream.ledger(body.boot)
+        if isinstance(body, EndOfStream):
+            if not ledger.end(message, joining):
+                return False
+        else:
+            if not ledger.arrive(message, body, joining):
+                return False
+            self._make_room(stream)
+        stream.queue.append(body)
+        return True
+
+    def _make_room(self, stream: _Stream) -> None:
+        """Called with a frame about to join: the oldest one goes when the stream's place is full."""
+        if len(stream.queue) < self._depth:
+            return
+        oldest = next((item for item in stream.queue if isinstance(item, Frame)), None)
+        if oldest is not None:
+            cause = Cause.OVERWRITTEN if self._policy is Policy.LATEST else Cause.OVERFLOW
+            stream.queue.remove(oldest)
+            self._account(stream.ledgers[oldest.boot], cause)
+
+    def _queue(self, key: StreamKey, stream: _Stream) -> None:
+        if stream.queue and not stream.held and key not in self._turns:
+            self._turns.append(key)
+            self._ready.notify()
+
+    def _next(self) -> Item | None:
+        while self._turns:
+            stream = self._streams[self._turns.popleft()]
+            while stream.queue:
+                item = stream.queue.popleft()
+                if isinstance(item, Frame) and self._is_expired(item):
+                    self._account(stream.ledgers[item.boot], Cause.EXPIRED)
+                    continue
+                stream.held = True
+                return item
+        return None
+
+    def _is_expired(self, frame: Frame) -> bool:
+        return self._max_age_ns is not None and self._clock.wall_ns() - frame.captured_ns > self._max_age_ns
+
+    def _discard(self, stream: _Stream, items: deque[Item], cause: Cause) -> None:
+        for item in items:
+            if isinstance(item, Frame):
+                self._account(stream.ledgers[item.boot], cause)
+
+    @staticmethod
+    def _account(ledger: _Ledger, dropped: str | None) -> None:
+        ledger.in_flight -= 1
+        if dropped is None:
+            ledger.processed += 1
+        else:
+            ledger.dropped[dropped] += 1

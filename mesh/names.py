@@ -1,0 +1,20 @@
+"""Names and topics: what a camera, a stage, a group or a node may be called.
+
+Rules kept here: a name is `[a-z0-9][a-z0-9_-]{0,62}`; a topic is `VIEW/STAGE/CAMERA/PARTITION/`, always with
+the closing slash, because ZeroMQ matches prefixes and `cam1` must not match `cam10`.
+"""
+
+import re
+
+from mesh.errors import ConfigError
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
+
+
+def check_name(what: str, name: str) -> str:
+    """`name` itself, or `ConfigError` saying which names are allowed. `what` is for the message: "camera"."""
+    if not NAME.match(name):
+        raise ConfigError(
+            f"{what} {name!r} is not a name: use 1 to 63 of a-z, 0-9, '-' and '_', a letter or digit first"
+        )
+    return name

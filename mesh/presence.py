@@ -1,0 +1,122 @@
+"""A node's presence in the registry: its record, its cameras and streams, and its counters once a second.
+
+Rules kept here: nothing here is on the path of a frame; a name that another node holds is refused in one
+line; when a node ends, its last counters stay readable for a while.
+"""
+
+import logging
+import os
+import platform
+import secrets
+import socket
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+
+from mesh.clock import SYSTEM_CLOCK, Clock
+from mesh.errors import ConfigError
+from mesh.registry import Registry, Session, Taken
+from mesh.registry.records import CameraRecord, NodeKind, NodeRecord, NodeState, StatsRecord, StreamRecord
+from mesh.scope import Scope
+
+log = logging.getLogger(__name__)
+
+LEASE_S = 5.0
+STATS_EVERY_S = 1.0
+LAST_WORDS_S = 600.0
+
+Listed = NodeRecord | CameraRecord | StreamRecord | StatsRecord
+
+
+def this_version() -> str:
+    """The version of the installed distribution; "unknown" when it runs from a plain source tree."""
+    try:
+        return version("framemesh")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def node_name(kind: str) -> str:
+    """A new node's name where none was given: its kind, its host, and four random digits."""
+    host = "".join(c if c.isalnum() else "-" for c in platform.node().lower()).strip("-")[:40] or "host"
+    return f"{kind}-{host}-{secrets.token_hex(2)}"
+
+
+def new_record(kind: NodeKind, name: str | None, endpoints: dict[str, str], clock: Clock) -> NodeRecord:
+    return NodeRecord(
+        id=name or node_name(kind),
+        kind=kind,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        endpoints=endpoints,
+        started_ns=clock.wall_ns(),
+        version=this_version(),
+    )
+
+
+class Presence:
+    """Stands for one node in the registry until `leave`.
+
+    stats:  called once a second for the counters to show
+    """
+
+    def __init__(
+        self,
+        scope: Scope,
+        registry: Registry,
+        node: NodeRecord,
+        stats: Callable[[], StatsRecord],
+        *,
+        lease_s: float = LEASE_S,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._session = Session(registry, ttl=lease_s, clock=clock)
+        self._scope = scope
+        self._stats = stats
+        self._clock = clock
+        self._cameras: dict[str, CameraRecord] = {}
+        self.node = node
+
+    def enter(self) -> None:
+        """Take the node's name and begin to show its counters. Raises `ConfigError` when it is taken."""
+        self._session.__enter__()
+        try:
+            self._session.claim(self.node.key, self.node.value())
+        except Taken as error:
+            self._session.leave()
+            raise ConfigError(f"a node named {self.node.id!r} runs already; choose another --name") from error
+        self._scope.spawn("counters", self._show_counters)
+
+    def claim_camera(self, camera: CameraRecord) -> None:
+        """Take a camera's name. Raises `ConfigError` when another node captures it."""
+        camera = camera.model_copy(update={"host": self.node.host, "pid": self.node.pid})
+        try:
+            self._session.claim(camera.key, camera.value())
+        except Taken as error:
+            raise ConfigError(
+                f"camera {camera.name!r} is captured already, by node {error.holder.get('node', '?')!r}; "
+                "stop that one, or give this camera another name"
+            ) from error
+        self._cameras[camera.name] = camera
+
+    def show(self, record: Listed) -> None:
+        """List a record, or show its new state. Never blocks."""
+        if isinstance(record, NodeRecord):
+            self.node = record
+        if isinstance(record, CameraRecord):
+            self._cameras[record.name] = record
+        self._session.update(record.key, record.value())
+
+    def set_state(self, state: NodeState, why: str = "") -> None:
+        if (state, why) != (self.node.state, self.node.why):
+            self.show(self.node.model_copy(update={"state": state, "why": why}))
+
+    def leave(self) -> None:
+        """Retire: the lease goes, and the last counters and ended cameras stay for ten minutes."""
+        node = self.node.model_copy(update={"state": NodeState.ENDED})
+        last: list[Listed] = [node, self._stats(), *self._cameras.values()]
+        self._session.leave({record.key: record.value() for record in last}, keep_for=LAST_WORDS_S)
+
+    def _show_counters(self) -> None:
+        while not self._scope.stopping.is_set():
+            self._session.update(f"stats/{self.node.id}", self._stats().value())
+            self._clock.wait(self._scope.stopping, STATS_EVERY_S)

@@ -1,0 +1,271 @@
+"""One camera's capture: open, read, number, publish; reconnect when it breaks.
+
+Rules kept here: `run_once` reads a source until it ends or breaks, `run` decides what comes next; a camera
+that fails affects itself alone; `seq` counts on over reconnects and a new `boot` is drawn only at the start;
+what a picture's `captured_ns` says is when it was taken here.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mesh.clock import Clock
+from mesh.codec import DEFAULT_QUALITY, jpeg_size
+from mesh.errors import DecodeError, MeshError, SourceError, SourceRefused
+from mesh.frame import EndOfStream, Frame, draw_boot
+from mesh.registry.records import CameraCount, CameraRecord, CameraState
+from mesh.scope import Scope
+from mesh.transport import Publisher
+from mesh.wire import View
+from nodes.capture.pace import Backoff, Decimator, Pacer
+from nodes.capture.sources.base import Grab, Source, SourceOptions
+from nodes.capture.sources.catalog import open_source
+from nodes.capture.sources.redact import redact
+
+log = logging.getLogger(__name__)
+
+STAGE = "raw"
+RATE_WINDOW_S = 2.0
+LISTEN_EVERY_S = 0.05
+GIVE_UP_S = 30.0
+UNTIMED_FPS = 25.0
+
+
+class Pace(StrEnum):
+    """How a source that does not pace itself is read."""
+
+    REALTIME = "realtime"  # by its own presentation times
+    MAX = "max"  # as fast as it can be read, once somebody listens
+
+
+@dataclass(frozen=True, slots=True)
+class CameraConfig:
+    """How one camera is captured.
+
+    url:        its source; see `nodes/capture/sources`
+    fps, size:  frames per second at most, and (width, height) to scale to; as the source has them where None
+    quality:    of the JPEGs that are encoded here (1 to 100); a camera's own JPEGs pass through untouched
+    loop:       begin a file again at its end
+    frames, seconds:  end after so many frames, or so long
+    stall_s:    a live source that is silent for so long is opened again
+    give_up_s:  a source that could not be opened for so long is not waited for
+    """
+
+    name: str
+    url: str
+    fps: float | None = None
+    size: tuple[int, int] | None = None
+    quality: int = DEFAULT_QUALITY
+    loop: bool = False
+    pace: Pace = Pace.REALTIME
+    frames: int | None = None
+    seconds: float | None = None
+    stall_s: float = 10.0
+    give_up_s: float = GIVE_UP_S
+
+
+class Camera:
+    """Captures one camera on one thread of `scope` until it ends, fails or the scope stops.
+
+    show:     called with the camera's record when its state changes
+    settled:  called when it has ended or failed, so that its node can see whether any camera is left
+    """
+
+    def __init__(
+        self,
+        config: CameraConfig,
+        publisher: Publisher,
+        scope: Scope,
+        *,
+        show: Callable[[CameraRecord], None],
+        settled: Callable[[], None],
+        clock: Clock,
+    ) -> None:
+        self.config = config
+        self.record = CameraRecord(
+            name=config.name, source=redact(config.url), node=publisher.node, boot=draw_boot(clock.wall_ns())
+        )
+        self._publisher = publisher
+        self._scope = scope
+        self._show = show
+        self._settled = settled
+        self._clock = clock
+        self._seq = 0
+        self._dropped: Counter[str] = Counter()
+        self._opened = False
+        self._hopeless = False
+        self._deadline: float | None = None
+        self._rate = _Rate(clock)
+
+    def __repr__(self) -> str:
+        return f"<Camera {self.record.name} {self.record.state} seq={self._seq}>"
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it gives no frames any more, as far as one can tell: a camera that never opened for
+        `give_up_s` is tried on, but nobody waits for it."""
+        return self._hopeless or self.record.state in (CameraState.ENDED, CameraState.FAILED)
+
+    def count(self) -> CameraCount:
+        return CameraCount(
+            camera=self.record.name,
+            boot=self.record.boot,
+            captured=self._seq,
+            dropped=dict(self._dropped),
+            ended=self.record.state is CameraState.ENDED,
+        )
+
+    def run(self) -> None:
+        """Capture, and reconnect when the source breaks, until it ends."""
+        backoff, since = Backoff(), self._clock.monotonic()
+        while not self._scope.stopping.is_set():
+            try:
+                self._run_once(backoff)
+                break
+            except SourceError as error:
+                if isinstance(error, SourceRefused) and not self._opened:
+                    self._fail(error)
+                    return
+                self._lost(error, since)
+            except MeshError as error:
+                self._fail(error)
+                return
+            self._clock.wait(self._scope.stopping, backoff.next())
+        self._end()
+
+    def end(self) -> None:
+        """Say to subscribers that the stream has ended. Saying it again is harmless."""
+        self._publisher.end(EndOfStream(self.record.name, self.record.boot, self._seq, STAGE))
+
+    def _run_once(self, backoff: Backoff) -> None:
+        stop = self._scope.stopping
+        options = SourceOptions(self.config.stall_s, self.config.loop, stop, self._clock)
+        source = open_source(self.config.url, options)
+        try:
+            for grab in self._paced(source):
+                if not self._wanted():
+                    return
+                self._take(grab, source)
+                backoff.reset()
+        finally:
+            source.close()
+
+    def _paced(self, source: Source) -> Iterator[Grab]:
+        """The source's pictures, thinned out to `fps`, each held until it is due if they have no pace."""
+        if not source.live and self.config.pace is Pace.MAX:
+            self._await_listener()
+        decimator, pacer = Decimator(self.config.fps), Pacer()
+        for number, grab in enumerate(source):
+            at = self._clock.monotonic() if source.live else _presentation_s(grab, number, source.fps)
+            if not decimator.takes(at):
+                continue
+            if not source.live and self.config.pace is Pace.REALTIME:
+                self._clock.wait(self._scope.stopping, pacer.wait(at, self._clock.monotonic()))
+            yield grab
+
+    def _wanted(self) -> bool:
+        """Whether another frame is wanted: neither stopped, nor enough taken."""
+        if self._deadline is None and self.config.seconds is not None:
+            self._deadline = self._clock.monotonic() + self.config.seconds
+        over = self._deadline is not None and self._clock.monotonic() >= self._deadline
+        enough = self.config.frames is not None and self._seq >= self.config.frames
+        return not (over or enough or self._scope.stopping.is_set())
+
+    def _take(self, grab: Grab, source: Source) -> None:
+        captured_ns = self._clock.wall_ns()
+        try:
+            jpeg = grab.jpeg(self.config.quality, self.config.size)
+            width, height = jpeg_size(jpeg)
+        except DecodeError as error:
+            self._dropped["decode"] += 1
+            log.debug("camera %s: a damaged picture: %s", self.record.name, error)
+            return
+        frame = Frame(
+            camera=self.record.name,
+            boot=self.record.boot,
+            seq=self._seq,
+            captured_ns=captured_ns,
+            pts_ns=grab.pts_ns,
+            width=width,
+            height=height,
+            payload=jpeg,
+            stage=STAGE,
+            detections=grab.detections,
+        )
+        self._seq += 1
+        self._publisher.publish(self._publisher.stamp(frame))
+        self._online(source, width, height)
+
+    def _online(self, source: Source, width: int, height: int) -> None:
+        fps = self._rate.tick()
+        seen = self.record
+        if seen.state is CameraState.ONLINE and (seen.width, seen.height) == (width, height) and fps is None:
+            return
+        if seen.state is not CameraState.ONLINE:
+            log.info("camera %s is online: %s %dx%d", seen.name, source.codec, width, height)
+        self._opened, self._hopeless = True, False
+        shown_fps = fps if fps is not None else seen.fps or source.fps
+        self._set(CameraState.ONLINE, codec=source.codec, width=width, height=height, fps=shown_fps)
+
+    def _await_listener(self) -> None:
+        name = self.record.name
+        if not self._publisher.listens(View.FRAME, STAGE, name):
+            log.info("camera %s waits for a subscriber to %s/%s (--pace max)", name, STAGE, name)
+        while not self._publisher.listens(View.FRAME, STAGE, name):
+            if self._clock.wait(self._scope.stopping, LISTEN_EVERY_S):
+                return
+
+    def _lost(self, error: SourceError, since: float) -> None:
+        if self.record.why != str(error):
+            log.warning("camera %s: %s; trying again", self.record.name, error)
+        self._set(CameraState.RECONNECTING if self._opened else CameraState.CONNECTING, why=str(error))
+        if not self._opened and self._clock.monotonic() - since >= self.config.give_up_s:
+            self._hopeless = True
+            self._settled()
+
+    def _fail(self, error: MeshError) -> None:
+        log.error("camera %s has failed: %s", self.record.name, error)
+        self._set(CameraState.FAILED, why=str(error))
+        self._settled()
+
+    def _end(self) -> None:
+        self.end()
+        if self._opened or not self._hopeless:
+            self._set(CameraState.ENDED)
+        log.info("camera %s has ended after %d frames", self.record.name, self._seq)
+        self._settled()
+
+    def _set(self, state: CameraState, *, why: str = "", **fields: object) -> None:
+        record = self.record.model_copy(update={"state": state, "why": why, **fields})
+        if record != self.record:
+            self.record = record
+            self._show(record)
+
+
+def _presentation_s(grab: Grab, number: int, fps: float) -> float:
+    """A picture's presentation time in seconds; by its number where the source has no times."""
+    return grab.pts_ns / 1e9 if grab.pts_ns is not None else number / (fps or UNTIMED_FPS)
+
+
+class _Rate:
+    """Frames per second as measured, told at the end of each window."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._since: float | None = None
+        self._frames = 0
+
+    def tick(self) -> float | None:
+        """Count a frame; the rate, once a window is full."""
+        now = self._clock.monotonic()
+        if self._since is None:
+            self._since = now
+            return None
+        self._frames += 1
+        if now - self._since < RATE_WINDOW_S:
+            return None
+        rate = round(self._frames / (now - self._since), 1)
+        self._since, self._frames = now, 0
+        return rate

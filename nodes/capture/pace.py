@@ -1,0 +1,63 @@
+"""When a capture node takes a picture, and when it tries a camera again. Pure: time is passed in."""
+
+import random
+from dataclasses import dataclass
+
+
+class Backoff:
+    """Exponential backoff with full jitter: the n-th wait is between half and all of `first * 2**n`, up to
+    `most` seconds.
+
+    Source: M. Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog, 2015.
+    """
+
+    def __init__(self, first: float = 0.5, most: float = 30.0, rng: random.Random | None = None) -> None:
+        self._first = first
+        self._most = most
+        self._rng = rng or random.Random()
+        self._failures = 0
+
+    def reset(self) -> None:
+        """It worked: begin again with short waits."""
+        self._failures = 0
+
+    def next(self) -> float:
+        """Seconds to wait before the next try."""
+        longest = min(self._most, self._first * 2.0**self._failures)
+        self._failures = min(self._failures + 1, 30)
+        return longest * self._rng.uniform(0.5, 1.0)
+
+
+class Decimator:
+    """Thins pictures out to `fps` evenly, by their times in seconds; without `fps` it takes every one."""
+
+    def __init__(self, fps: float | None) -> None:
+        self._period = 1 / fps if fps else 0.0
+        self._due: float | None = None
+
+    def takes(self, at: float) -> bool:
+        if not self._period:
+            return True
+        if self._due is None or at < self._due - 2 * self._period:
+            self._due = at  # the first one, or the clock of the source began anew
+        if at < self._due - self._period * 0.01:
+            return False
+        self._due = max(self._due + self._period, at - self._period)
+        return True
+
+
+@dataclass(slots=True)
+class Pacer:
+    """Tells how long to wait so that pictures leave at the pace of their presentation times.
+
+    When the machine cannot keep up by more than `slack` seconds, the pace begins anew from there.
+    """
+
+    slack: float = 1.0
+    _origin: float | None = None
+
+    def wait(self, pts_s: float, now: float) -> float:
+        """Seconds to wait before the picture of `pts_s` is due; 0 when it is due already."""
+        if self._origin is None or now - (self._origin + pts_s) > self.slack:
+            self._origin = now - pts_s
+        return max(0.0, self._origin + pts_s - now)

@@ -1,0 +1,189 @@
+"""The life that all nodes share: find the registry, bind, announce, work, drain, retire.
+
+Rules kept here: SIGTERM drains and exits 0, Ctrl-C drains and exits 130, a second signal stops at once; a
+node that cannot start says why in one line and leaves nothing behind; what a node did stays readable after
+it has gone.
+"""
+
+import logging
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from types import FrameType, TracebackType
+from typing import Protocol, Self
+
+from mesh.clock import SYSTEM_CLOCK, Clock
+from mesh.errors import MeshError
+from mesh.names import check_name
+from mesh.presence import Presence, new_record
+from mesh.registry import Registry, open_registry
+from mesh.registry.records import NodeKind, NodeState, StatsRecord
+from mesh.scope import Scope
+from mesh.transport import Publisher
+from nodes.address import LOOPBACK, advertised, bind_endpoint, check_bind
+
+log = logging.getLogger(__name__)
+
+EXIT_INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """What every node is told.
+
+    registry:         its URL
+    name:             the node's name; made from the kind and the host where None
+    bind:             the host to listen on; `insecure` allows one that is not loopback
+    advertise:        the host that others should connect to, where it differs from `bind`
+    registry_wait_s:  how long to wait for the registry at the start
+    drain_s:          how long draining may take, at the end
+    """
+
+    registry: str
+    name: str | None = None
+    bind: str = LOOPBACK
+    advertise: str | None = None
+    insecure: bool = False
+    registry_wait_s: float = 10.0
+    drain_s: float = 10.0
+
+
+class Work(Protocol):
+    """What one kind of node does. `Node` calls it from the main thread."""
+
+    @property
+    def kind(self) -> NodeKind: ...
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The stages that it takes in."""
+        ...
+
+    def start(self, node: "Node") -> None:
+        """Bind and begin, on threads of `node.scope`. Raises a `MeshError` when it cannot."""
+        ...
+
+    def drain(self, timeout: float) -> None:
+        """Stop taking in, finish, deliver."""
+        ...
+
+    def stats(self) -> StatsRecord: ...
+
+    def close(self) -> None:
+        """Let go of files and devices; every thread has ended."""
+        ...
+
+
+class Node:
+    """What `Work` stands on: the registry, a publisher, a presence, and a scope for its threads."""
+
+    def __init__(self, work: Work, config: NodeConfig, clock: Clock = SYSTEM_CLOCK) -> None:
+        self.config = config
+        self.clock = clock
+        self.work = work
+        self.scope = Scope(work.kind)
+        self.finished = threading.Event()
+        self.failure: MeshError | None = None
+        self.host = check_bind(config.bind, config.insecure)
+        name = check_name("node", config.name) if config.name else None
+        record = new_record(work.kind, name, {}, clock)
+        self.id = record.id
+        self.registry: Registry = open_registry(config.registry, timeout=config.registry_wait_s, clock=clock)
+        self.publisher = Publisher(self.id, (bind_endpoint(self.host),), clock=clock)
+        self._record = record.model_copy(
+            update={"inputs": work.inputs, "endpoints": {"pub": self.reachable(self.publisher.endpoint)}}
+        )
+        self.presence = Presence(self.scope, self.registry, self._record, work.stats, clock=clock)
+
+    def reachable(self, endpoint: str) -> str:
+        """An endpoint that was bound here, as others should connect to it."""
+        return advertised(endpoint, self.host, self.config.advertise, self.config.registry)
+
+    def serve(self, role: str, endpoint: str) -> None:
+        """List another endpoint of this node. Call it in `start`."""
+        endpoints = {**self.presence.node.endpoints, role: self.reachable(endpoint)}
+        self.presence.show(self.presence.node.model_copy(update={"endpoints": endpoints}))
+
+    def finish(self, failure: MeshError | None = None) -> None:
+        """End the node from within: its work is done, or cannot go on. Call it from any thread."""
+        self.failure = self.failure or failure
+        self.finished.set()
+
+    def run(self, *, signals: bool = True) -> int:
+        """Work until it is done or a signal comes; the exit code. Raises the `MeshError` that ended it."""
+        with _Signals(self.finished.set) if signals else _NoSignals() as caught:
+            try:
+                self._live(caught)
+            finally:
+                self._close()
+            if self.failure is not None:
+                raise self.failure
+            return EXIT_INTERRUPTED if caught.number == signal.SIGINT else 0
+
+    def _live(self, caught: "_Signals | _NoSignals") -> None:
+        self.scope.on_stop(self.finished.set)
+        with self.scope:
+            self.presence.enter()
+            try:
+                self.work.start(self)
+                log.info("%s %s is running", self.work.kind, self.id)
+                self.finished.wait()
+                self._drain(caught)
+            finally:
+                self.scope.stop()
+                self.scope.join()
+                self.presence.leave()
+
+    def _drain(self, caught: "_Signals | _NoSignals") -> None:
+        if self.scope.stopping.is_set() or caught.hurry.is_set():
+            return
+        self.presence.set_state(NodeState.DRAINING)
+        log.info("%s %s is draining", self.work.kind, self.id)
+        self.work.drain(self.config.drain_s)
+
+    def _close(self) -> None:
+        self.work.close()
+        self.publisher.close()
+        self.registry.close()
+
+
+class _NoSignals(AbstractContextManager["_NoSignals"]):
+    """A node that is run by a program that has its own way to stop it."""
+
+    number: int | None = None
+
+    def __init__(self) -> None:
+        self.hurry = threading.Event()
+
+    def __exit__(self, *exc: object) -> None:
+        return
+
+
+class _Signals(AbstractContextManager["_Signals"]):
+    """SIGTERM and SIGINT ask to stop, once; the second one does not wait."""
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self._stop = stop
+        self._former: dict[int, object] = {}
+        self.number: int | None = None
+        self.hurry = threading.Event()
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._former[number] = signal.signal(number, self._caught)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._former.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal itself gave
+
+    def _caught(self, number: int, frame: FrameType | None) -> None:
+        if self.number is not None:
+            self.hurry.set()
+            raise KeyboardInterrupt
+        self.number = number
+        self._stop()

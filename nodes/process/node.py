@@ -1,0 +1,256 @@
+"""The process node: frames of one stage in, processors over them, results out.
+
+Rules kept here: a camera's frames are worked on in order, by one worker at a time; a frame that a processor
+cannot take is counted and costs itself alone; results go to the collectors that live now, and to whoever
+subscribes to this node's own stage.
+"""
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from mesh.clock import SYSTEM_CLOCK, Clock
+from mesh.codec import DEFAULT_QUALITY
+from mesh.delivery import Collector, Sender, SentCount
+from mesh.errors import ConfigError, DecodeError, MeshError, ProcessorError, RegistryError
+from mesh.follow import follow, follow_streams
+from mesh.frame import EndOfStream, Frame
+from mesh.inbox import DEFAULT_DEPTH, Cause, Inbox, Policy, StreamCount
+from mesh.names import check_name
+from mesh.registry import Entry
+from mesh.registry.records import GroupCount, NodeKind, NodeRecord, NodeState, StatsRecord, StreamRecord
+from mesh.scope import Scope
+from mesh.stats import Counters, Rarely
+from mesh.transport import Subscriber
+from nodes.node import Node
+from nodes.process.chain import Chain
+from nodes.process.processors.catalog import ProcessorFactory, factory
+
+log = logging.getLogger(__name__)
+
+DEGRADED_AFTER = 3
+LOOK_EVERY_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessConfig:
+    """What a process node does.
+
+    processors:     specifications, in the order in which each frame passes them
+    input, stage:   the stage that is taken in, and the name of the one that is published
+    policy, depth, max_age_s:  of the inbox; see `mesh.inbox`
+    workers:        threads; a camera's frames stay on one at a time
+    push:           whether results go to collectors; a stage in the middle of a chain does without
+    quality:        JPEG quality (1 to 100) of frames whose pixels a processor changed
+    """
+
+    processors: tuple[str, ...]
+    input: str = "raw"
+    stage: str | None = None
+    policy: Policy = Policy.LATEST
+    depth: int = DEFAULT_DEPTH
+    max_age_s: float | None = None
+    workers: int = 1
+    push: bool = True
+    quality: int = DEFAULT_QUALITY
+
+
+def stage_name(config: ProcessConfig, factories: Sequence[ProcessorFactory]) -> str:
+    """The stage that a node publishes: as told, else the names of its processors, joined."""
+    names = (f.name.rpartition(":")[2].lower() for f in factories)
+    stage = config.stage or "-".join(
+        "".join(c if c.isalnum() or c in "_-" else "-" for c in n) for n in names
+    )
+    if check_name("stage", stage) in (config.input, "raw"):
+        raise ConfigError(f"stage {stage!r} is taken in here or captured: choose another --stage")
+    return stage
+
+
+class Process:
+    """The work of a process node."""
+
+    kind = NodeKind.PROCESS
+
+    def __init__(self, config: ProcessConfig, clock: Clock = SYSTEM_CLOCK) -> None:
+        if not config.processors:
+            raise ConfigError("no processor: name at least one, such as motion, codes or passthrough")
+        self._config = config
+        self._clock = clock
+        self._factories = [factory(text) for text in config.processors]
+        self.stage = stage_name(config, self._factories)
+        self.inputs = (check_name("stage", config.input),)
+        self._inbox = Inbox(config.policy, depth=config.depth, max_age_s=config.max_age_s, clock=clock)
+        self._intake = self._outlet = Scope("idle")
+        self._subscriber: Subscriber | None = None
+        self._sender: Sender | None = None
+        self._node: Node | None = None
+        self._chains: dict[str, Chain] = {}
+        self._chains_lock = threading.Lock()
+        self._made = Counters()  # results, by "camera boot"
+        self._health = _Health()
+
+    def start(self, node: Node) -> None:
+        self._node = node
+        self._intake, self._outlet = Scope("intake", node.scope), Scope("outlet", node.scope)
+        if self._config.push:
+            self._sender = Sender(self._outlet, node.id, clock=self._clock)
+            follow(self._intake, node.registry, "nodes/", self._meet_collectors, clock=self._clock)
+        node.scope.on_stop(self._inbox.close)
+        for number in range(self._config.workers):
+            node.scope.spawn(f"worker {number}", self._work, node)
+        self._subscriber = Subscriber(self._intake, self._inbox.offer, clock=self._clock)
+        follow_streams(
+            self._intake,
+            node.registry,
+            self._subscriber,
+            self._config.input,
+            but_not=node.id,
+            clock=self._clock,
+        )
+
+    def drain(self, timeout: float) -> None:
+        """Take in no more, finish what is here, and wait until its results are acknowledged."""
+        deadline = self._clock.monotonic() + timeout
+        self._intake.stop()
+        self._intake.join()
+        never = threading.Event()
+        while not self._inbox.idle() and self._clock.monotonic() < deadline:
+            self._clock.wait(never, LOOK_EVERY_S)
+        if self._sender is not None and not self._sender.drain(deadline - self._clock.monotonic()):
+            log.warning("some results were not acknowledged by a collector; they are counted as undelivered")
+
+    def stats(self) -> StatsRecord:
+        node = self._node
+        sent = self._sender.counts() if self._sender else {}
+        groups = tuple(self._count(count, sent) for count in self._inbox.counts())
+        counters = node.publisher.stats() if node is not None else {}
+        for part in (self._subscriber, self._sender):
+            counters |= part.stats() if part is not None else {}
+        return StatsRecord(
+            node=node.id if node else "starting",
+            at_ns=self._clock.wall_ns(),
+            groups=groups,
+            counters=counters,
+        )
+
+    def close(self) -> None:
+        for scope in (self._intake, self._outlet):
+            scope.stop()
+            scope.join()
+        for chain in self._chains.values():
+            try:
+                chain.close()
+            except ProcessorError as error:
+                log.error("a processor did not close: %s", error)
+
+    def _count(self, count: StreamCount, sent: Mapping[tuple[str, str, int], SentCount]) -> GroupCount:
+        results = sent.get((self.stage, count.camera, count.boot), SentCount())
+        return GroupCount(
+            camera=count.camera,
+            boot=count.boot,
+            stage=count.stage,
+            group=self.stage,
+            output=self.stage,
+            offered=count.offered,
+            processed=count.processed,
+            dropped=dict(count.dropped),
+            lost=count.lost,
+            in_flight=count.in_flight,
+            ended=count.ended,
+            results=self._made.get(f"{count.camera} {count.boot}"),
+            delivered=results.delivered,
+            undelivered=dict(results.undelivered),
+        )
+
+    def _meet_collectors(self, entries: Mapping[str, Entry]) -> None:
+        collectors = []
+        for entry in entries.values():
+            try:
+                record = NodeRecord.of(entry)
+            except RegistryError:
+                continue
+            if (
+                record.kind is NodeKind.COLLECT
+                and record.state is not NodeState.ENDED
+                and "pull" in record.endpoints
+            ):
+                collectors.append(Collector(record.id, record.endpoints["pull"], record.endpoints["pub"]))
+        if self._sender is not None:
+            self._sender.set_collectors(collectors)
+
+    def _work(self, node: Node) -> None:
+        while (item := self._inbox.take()) is not None:
+            if isinstance(item, EndOfStream):
+                self._finish(node, item)
+                self._inbox.settle(item)
+            else:
+                self._inbox.settle(item, self._process(node, item))
+
+    def _process(self, node: Node, frame: Frame) -> str | None:
+        """Run a frame through the processors; None, or why it was dropped."""
+        try:
+            for result in self._chain(frame.camera).run(frame):
+                self._emit(node, result)
+        except MeshError as error:
+            self._unwell(node, error)
+            return Cause.DECODE if isinstance(error.__cause__, DecodeError) else Cause.PROCESSOR
+        if self._health.well():
+            node.presence.set_state(NodeState.RUNNING)
+        return None
+
+    def _emit(self, node: Node, result: Frame) -> None:
+        frame = node.publisher.stamp(replace(result, stage=self.stage).encoded(self._config.quality))
+        node.publisher.publish(frame)
+        if self._sender is not None:
+            self._sender.offer(frame)
+        self._made.add(f"{frame.camera} {frame.boot}")
+
+    def _finish(self, node: Node, end: EndOfStream) -> None:
+        """A camera has ended upstream: say so downstream, behind its last result."""
+        end = replace(end, stage=self.stage)
+        node.publisher.end(end)
+        if self._sender is not None:
+            self._sender.offer(end)
+
+    def _chain(self, camera: str) -> Chain:
+        with self._chains_lock:
+            chain = self._chains.get(camera)
+        if chain is None:
+            chain = Chain(self._factories)
+            with self._chains_lock:
+                self._chains[camera] = chain
+        return chain
+
+    def _announce(self, camera: str) -> None:
+        """List this node's stream of a camera that it found, so that others are there for its first frame."""
+        if (node := self._node) is not None:
+            endpoint = node.presence.node.endpoints["pub"]
+            node.presence.show(StreamRecord(stage=self.stage, camera=camera, node=node.id, endpoint=endpoint))
+
+    def _unwell(self, node: Node, error: MeshError) -> None:
+        held = self._health.unwell(self._clock.monotonic())
+        if held is not None:
+            log.warning("a frame was dropped: %s (%d more since the last such line)", error, held)
+        if self._health.in_a_row >= DEGRADED_AFTER:
+            node.presence.set_state(NodeState.DEGRADED, str(error))
+
+
+class _Health:
+    """How many frames in a row went wrong, over all workers."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._rarely = Rarely()
+        self.in_a_row = 0
+
+    def unwell(self, now: float) -> int | None:
+        with self._lock:
+            self.in_a_row += 1
+        return self._rarely.ready(now)
+
+    def well(self) -> bool:
+        """A frame went right; whether that ends a degraded state."""
+        with self._lock:
+            before, self.in_a_row = self.in_a_row, 0
+        return before >= DEGRADED_AFTER
