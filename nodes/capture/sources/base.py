@@ -1,0 +1,80 @@
+"""What every source gives: grabs, one a picture, that are only converted if they are wanted.
+
+Rules kept here: a source never numbers, stamps or drops frames, and knows nothing of the network; a read
+that blocks ends within the stall time, or soon after `close`; a picture that is skipped costs no conversion.
+"""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from mesh.clock import SYSTEM_CLOCK, Clock
+from mesh.frame import Detection
+
+Size = tuple[int, int]  # width, height in pixels
+
+
+class Grab(Protocol):
+    """One picture as its source gave it."""
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def height(self) -> int: ...
+
+    @property
+    def pts_ns(self) -> int | None:
+        """The source's own presentation time, from its start; None where it has none."""
+        ...
+
+    @property
+    def detections(self) -> tuple[Detection, ...]:
+        """What the source itself knows to be in the picture (a synthetic camera's true boxes)."""
+        ...
+
+    def jpeg(self, quality: int, size: Size | None = None) -> bytes:
+        """The picture as a JPEG, scaled to `size` when given. A camera's own JPEG of that size is given
+        untouched, whatever the quality. Raises `DecodeError` for a picture that is damaged."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """How to open and read a source.
+
+    stall_s:    a live source that gives nothing for so long has failed (`SourceError`)
+    loop:       begin again at the end, for sources that have one; `pts_ns` goes on rising
+    stop:       set when the camera is being stopped: a wait inside a source ends at once
+    """
+
+    stall_s: float = 10.0
+    loop: bool = False
+    stop: threading.Event = field(default_factory=threading.Event)
+    clock: Clock = SYSTEM_CLOCK
+
+
+class Source(Protocol):
+    """An open source. Iterate it on one thread; `close` may be called from any."""
+
+    @property
+    def live(self) -> bool:
+        """Whether it paces itself. One that does not (a file) is paced by the capture node, by `pts_ns`."""
+        ...
+
+    @property
+    def codec(self) -> str:
+        """What it holds: "mjpeg", "h264", "png", "raw", …"""
+        ...
+
+    @property
+    def fps(self) -> float:
+        """Its nominal frames per second; 0 where it does not say."""
+        ...
+
+    def __iter__(self) -> Iterator[Grab]:
+        """Every picture in order; ends where the source ends. Raises `SourceError` when it breaks off."""
+        ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,133 @@
+"""The arrows of docs/architecture.md: who may import whom, and who may import which library."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FILES = sorted([*ROOT.glob("mesh/**/*.py"), *ROOT.glob("nodes/**/*.py")])
+
+# What each may import besides itself; the first entry that a module lies within counts.
+GROUND = {"mesh.errors", "mesh.clock", "mesh.scope", "mesh.stats", "mesh.names"}
+VALUES = GROUND | {"mesh.codec", "mesh.frame"}
+FABRIC = VALUES | {
+    "mesh.wire",
+    "mesh.transport",
+    "mesh.inbox",
+    "mesh.delivery",
+    "mesh.registry",
+    "mesh.placement",
+}
+NODE = {"mesh", "nodes.node", "nodes.address"}
+LAYERS: dict[str, set[str]] = {
+    "mesh.cli": {"mesh", "nodes"},
+    "mesh.__main__": {"mesh.cli"},
+    "mesh.demo": VALUES | {"mesh.client", "mesh.draw", "mesh.ledger", "mesh.registry"},
+    "nodes.capture": NODE,
+    "nodes.process": NODE,
+    "nodes.collect": NODE,
+    "nodes": NODE,
+    "mesh.client": FABRIC | {"mesh.publication", "mesh.follow", "mesh.ledger", "mesh.presence"},
+    "mesh.publication": FABRIC | {"mesh.presence"},
+    "mesh.follow": FABRIC,
+    "mesh.presence": GROUND | {"mesh.registry"},
+    "mesh.ledger": {"mesh.registry.records"},
+    "mesh.draw": VALUES,
+    "mesh.delivery": VALUES | {"mesh.wire", "mesh.transport", "mesh.placement"},
+    "mesh.inbox": VALUES | {"mesh.wire"},
+    "mesh.transport": VALUES | {"mesh.wire"},
+    "mesh.wire": VALUES,
+    "mesh.frame": GROUND | {"mesh.codec"},
+    "mesh.codec": GROUND,
+    "mesh.registry": GROUND,
+    "mesh.placement": set(),
+    "mesh.names": {"mesh.errors"},
+    "mesh.errors": set(),
+    "mesh.clock": set(),
+    "mesh.scope": set(),
+    "mesh.stats": set(),
+    "mesh": {"mesh.client", "mesh.publication", "mesh.errors", "mesh.frame"},
+}
+
+# One library, one seam. `registry` speaks a protocol of its own, so zmq and msgpack appear there, too.
+SEAMS: dict[str, set[str]] = {
+    "zmq": {"mesh.transport", "mesh.delivery", "mesh.registry"},
+    "msgpack": {"mesh.wire", "mesh.registry"},
+    "simplejpeg": {"mesh.codec"},
+    "av": {"nodes.capture.sources", "nodes.collect.matroska"},
+    "sqlite3": {"mesh.registry"},
+    "tomlkit": {"mesh.registry"},
+    "typer": {"mesh.cli"},
+    "rich": {"mesh.cli"},
+    "subprocess": {"mesh.demo.fleet", "nodes.capture.sources.opencv"},
+}
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Every module that a file imports, inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            module = str(node.module)
+            for alias in node.names:
+                full = f"{module}.{alias.name}"
+                yield full if (ROOT / full.replace(".", "/")).with_suffix(".py").exists() else module
+
+
+def within(module: str, package: str) -> bool:
+    return module == package or module.startswith(package + ".")
+
+
+def allowed(module: str) -> set[str]:
+    layer = next(layer for layer in LAYERS if within(module, layer))
+    return {layer, *LAYERS[layer]}
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_imports_follow_the_arrows(path: Path) -> None:
+    module = module_of(path)
+    ours = [name for name in imported(path) if within(name, "mesh") or within(name, "nodes")]
+    may = allowed(module)
+    wrong = [name for name in ours if not any(within(name, package) for package in may)]
+    assert not wrong, f"{module} may import {may}, not {wrong}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_each_library_is_imported_in_its_seam_only(path: Path) -> None:
+    module = module_of(path)
+    for name in imported(path):
+        seam = SEAMS.get(name.split(".")[0])
+        assert seam is None or any(within(module, place) for place in seam), f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("kind", ["capture", "process", "collect"])
+def test_the_kinds_of_node_do_not_know_one_another(kind: str) -> None:
+    others = {"capture", "process", "collect"} - {kind}
+    for path in (ROOT / "nodes" / kind).glob("**/*.py"):
+        for name in imported(path):
+            assert not any(within(name, f"nodes.{other}") for other in others), f"{path} imports {name}"
+
+
+def test_every_file_is_of_a_readable_length() -> None:
+    long = {module_of(path): path.read_text().count("\n") for path in FILES}
+    assert not {module: lines for module, lines in long.items() if lines > 420}
+
+
+def test_no_daemon_threads_no_sleeps_no_pickles() -> None:
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                daemonic = [k for k in node.keywords if k.arg == "daemon" and ast.unparse(k.value) != "False"]
+                assert called != "time.sleep", f"{path}:{node.lineno}"
+                assert not daemonic, f"{path}:{node.lineno}"
+        assert "pickle" not in set(imported(path)), path

@@ -1,0 +1,331 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mesh import wire
+from mesh.errors import WireError
+from mesh.frame import Codec, Detection, EndOfStream, Frame, Hop
+from mesh.wire import Ack, Envelope, Limits, Message, Topic, View
+from tests.support.frames import jpeg_frame, message
+
+VECTORS = Path(__file__).parent / "vectors"
+
+names = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,62}", fullmatch=True)
+counts = st.integers(0, 2**63 - 1)
+numbers = st.integers(-(2**31), 2**31) | st.floats(allow_nan=False, allow_infinity=False)
+notes = st.dictionaries(
+    st.text(max_size=8),
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers(-(2**63), 2**63)
+        | st.floats(allow_nan=False)
+        | st.text(max_size=8),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+        max_leaves=6,
+    ),
+    max_size=4,
+)
+detections = st.builds(
+    Detection,
+    label=st.text(max_size=12),
+    score=numbers,
+    box=st.tuples(numbers, numbers, numbers, numbers),
+    by=st.text(max_size=12),
+    attributes=notes,
+)
+hops = st.builds(Hop, node=st.text(max_size=12), received_ns=counts, sent_ns=counts)
+
+
+@st.composite
+def frames(draw: st.DrawFn) -> Frame:
+    codec = draw(st.sampled_from(Codec))
+    width, height, channels = (
+        draw(st.integers(1, 32)),
+        draw(st.integers(1, 32)),
+        draw(st.sampled_from((1, 3))),
+    )
+    sizes = {Codec.RAW: width * height * channels, Codec.NONE: 0, Codec.JPEG: draw(st.integers(1, 64))}
+    return Frame(
+        camera=draw(names),
+        stage=draw(names),
+        boot=draw(counts),
+        seq=draw(counts),
+        captured_ns=draw(counts),
+        pts_ns=draw(st.none() | counts),
+        width=width,
+        height=height,
+        payload=b"x" * sizes[codec],
+        codec=codec,
+        channels=channels if codec is Codec.RAW else 3,
+        part=draw(counts),
+        keyframe=draw(st.booleans()),
+        config=draw(st.binary(max_size=8)),
+        detections=tuple(draw(st.lists(detections, max_size=3))),
+        hops=tuple(draw(st.lists(hops, max_size=3))),
+        attributes=draw(notes),
+    )
+
+
+def fields(frame: Frame) -> dict[str, Any]:
+    return {name: getattr(frame, name) for name in Frame.__slots__ if name not in ("_pixels", "received_ns")}
+
+
+@given(frames(), counts, counts)
+def test_every_frame_comes_back_as_it_was(frame: Frame, run: int, n: int) -> None:
+    sent = Message(Topic(View.FRAME, frame.stage, frame.camera), run, n, frame)
+    got = wire.decode(wire.encode(sent))
+    assert (got.topic, got.run, got.n) == (sent.topic, run, n)
+    assert isinstance(got.body, Frame)
+    assert fields(got.body) == fields(frame)
+
+
+def test_the_end_of_a_stream_comes_back_as_it_was() -> None:
+    sent = Message(Topic(View.FRAME, "raw", "door"), 3, 10, EndOfStream("door", 7, 12))
+    assert wire.decode(wire.encode(sent)) == sent
+
+
+def test_the_time_of_arrival_is_noted() -> None:
+    got = wire.decode(wire.encode(message(jpeg_frame())), received_ns=42)
+    assert isinstance(got.body, Frame)
+    assert got.body.received_ns == 42
+
+
+@given(st.lists(st.binary(max_size=200), max_size=5))
+@settings(max_examples=300)
+def test_garbage_is_one_wire_error(parts: list[bytes]) -> None:
+    with pytest.raises(WireError):
+        wire.decode(parts)
+
+
+anything = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats()
+    | st.text(max_size=8)
+    | st.binary(max_size=8),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=8), inner, max_size=5),
+    max_leaves=12,
+)
+GOOD = msgpack.unpackb(wire.encode(message(jpeg_frame().annotate(Detection("cat", 1, (0, 0, 1, 1)))))[1])
+
+
+@given(
+    st.sampled_from(sorted([*GOOD, "pts_ns", "channels", "part", "config", "attributes", "end"])), anything
+)
+@settings(max_examples=500)
+def test_a_field_of_any_other_value_is_taken_or_refused_but_never_a_crash(name: str, value: Any) -> None:
+    header = msgpack.packb({**GOOD, name: value})
+    try:
+        got = wire.decode([b"frame/raw/door/0/", header, jpeg_frame().payload])
+    except WireError:
+        return
+    if isinstance(got.body, Frame):
+        wire.encode(got)  # what was taken can be passed on
+
+
+@given(st.data())
+@settings(max_examples=300)
+def test_a_flipped_byte_is_taken_or_refused_but_never_a_crash(data: st.DataObject) -> None:
+    parts = [bytearray(part) for part in wire.encode(message(jpeg_frame()))]
+    part = data.draw(st.sampled_from(parts))
+    part[data.draw(st.integers(0, len(part) - 1))] ^= data.draw(st.integers(1, 255))
+    try:
+        wire.decode([bytes(part) for part in parts])
+    except WireError:
+        return
+
+
+def header(**changes: Any) -> bytes:
+    return bytes(msgpack.packb({**GOOD, **changes}))
+
+
+TOPIC = b"frame/raw/door/0/"
+END = {"v": 1, "run": 0, "n": 0, "boot": 0, "end": 1}
+FOUND = {"label": "cat", "score": 1, "box": [1, 2, 3, 4]}
+
+
+@pytest.mark.parametrize(
+    ("topic", "why"),
+    [
+        (b"frame/raw/door/0", "topic"),
+        (b"frame/raw/door/0/\n", "topic"),
+        (b"frame/raw/Door/0/", "topic"),
+        (b"frame/raw/door/00/", "topic"),
+        (b"picture/raw/door/0/", "topic"),
+        (b"frame/raw/door/0/" + b"x" * 300, "topic"),
+    ],
+)
+def test_a_topic_that_breaks_the_specification_is_refused(topic: bytes, why: str) -> None:
+    with pytest.raises(WireError, match=why):
+        wire.decode([topic, header(), b"x"])
+
+
+@pytest.mark.parametrize("parts", [0, 1, 2, 4])
+def test_another_number_of_parts_is_refused(parts: int) -> None:
+    with pytest.raises(WireError, match=f"{parts} parts, not 3"):
+        wire.decode([TOPIC, header(), b"x", b"y"][:parts])
+
+
+@pytest.mark.parametrize(
+    ("packed", "why"),
+    [
+        (b"", "not msgpack"),
+        (b"\xc1", "not msgpack"),
+        (header() + b"\0", "not msgpack"),
+        (b"\x91" * 2000 + b"\0", "not msgpack"),
+        (b"\xdf\xff\xff\xff\xff", "not msgpack"),
+        (msgpack.packb({"v": msgpack.Timestamp(1, 2)}), "version"),
+        (msgpack.packb({"v": msgpack.ExtType(5, b"x")}), "not msgpack"),
+        (msgpack.packb([1, 2]), "a list, not a map"),
+        (msgpack.packb(END), "an end of stream carries"),
+        (b"\0" * (wire.MAX_HEADER + 1), "over the limit of 65536"),
+    ],
+)
+def test_a_header_that_breaks_the_specification_is_refused(packed: bytes, why: str) -> None:
+    with pytest.raises(WireError, match=why):
+        wire.decode([TOPIC, packed, b"x"])
+
+
+def test_an_end_that_counts_below_nothing_is_refused() -> None:
+    with pytest.raises(WireError, match="end is -1"):
+        wire.decode([TOPIC, msgpack.packb(END | {"end": -1}), b""])
+
+
+@pytest.mark.parametrize(
+    ("changes", "payload", "why"),
+    [
+        ({"v": 2}, b"x", "version 2"),
+        ({"v": True}, b"x", "version True"),
+        ({"v": "1"}, b"x", "version str"),
+        ({"seq": -1}, b"x", "seq is -1"),
+        ({"seq": 1.0}, b"x", "seq is 1.0"),
+        ({"seq": 2**63}, b"x", "seq is"),
+        ({"boot": None}, b"x", "boot is None"),
+        ({"width": 16385}, b"x", "width is 16385"),
+        ({"width": 0}, b"x", "an empty image"),
+        ({}, b"", "an empty image"),
+        ({"codec": "gif"}, b"x", "unknown codec"),
+        ({"codec": ["jpeg"]}, b"x", "codec is a list"),
+        ({"codec": "none"}, b"x", "codec none carries"),
+        ({"codec": "raw", "width": 2, "height": 2}, b"x" * 11, "raw payload of 11"),
+        ({"codec": "raw", "width": 2, "height": 2, "channels": 4}, b"x" * 16, "raw payload"),
+        ({"detections": {}}, b"x", "detections is a dict"),
+        ({"detections": [1]}, b"x", "a detection is not a map"),
+        ({"detections": [FOUND | {"box": [1, 2, 3]}]}, b"x", "box"),
+        ({"detections": [FOUND | {"score": float("nan")}]}, b"x", "finite"),
+        ({"detections": [FOUND | {"label": 3}]}, b"x", "label"),
+        ({"hops": [["a", 1]]}, b"x", "a hop"),
+        ({"hops": [["a", 1, -1]]}, b"x", "sent_ns"),
+        ({"key": 1}, b"x", "key is a int"),
+        ({"attributes": []}, b"x", "attributes is a list"),
+    ],
+)
+def test_a_field_that_breaks_the_specification_is_refused(
+    changes: dict[str, Any], payload: bytes, why: str
+) -> None:
+    with pytest.raises(WireError, match=why):
+        wire.decode([TOPIC, header(**changes), payload])
+
+
+def test_unknown_fields_are_ignored() -> None:
+    got = wire.decode([b"frame/raw/door/0/", header(colour="blue"), jpeg_frame().payload])
+    assert isinstance(got.body, Frame)
+
+
+def test_limits_are_the_receivers_own() -> None:
+    parts = wire.encode(message(jpeg_frame()))
+    with pytest.raises(WireError, match="payload of"):
+        wire.decode(parts, Limits(payload=100))
+    with pytest.raises(WireError, match="width is 64"):
+        wire.decode(parts, Limits(side=63))
+
+
+def test_a_header_that_would_be_too_long_is_not_sent() -> None:
+    crowd = [Detection("person", 0.5, (1, 2, 3, 4)) for _ in range(3000)]
+    with pytest.raises(WireError, match="over the limit of 65536"):
+        wire.encode(message(jpeg_frame().annotate(*crowd)))
+
+
+@pytest.mark.parametrize("odd", [object(), {1, 2}, 2**70, 1j])
+def test_annotations_that_cannot_be_packed_are_not_sent(odd: object) -> None:
+    with pytest.raises(WireError, match="cannot be packed"):
+        wire.encode(message(jpeg_frame().annotate(odd=odd)))
+
+
+@given(names, counts, counts)
+def test_envelopes_come_back(sender: str, run: int, number: int) -> None:
+    envelope = Envelope(sender, run, number)
+    assert wire.decode_envelope(wire.encode_envelope(envelope)) == envelope
+
+
+@given(names, counts, st.lists(counts, max_size=20))
+def test_acknowledgements_come_back(sender: str, run: int, acked: list[int]) -> None:
+    ack = Ack(sender, run, tuple(acked))
+    assert wire.decode_ack(wire.encode_ack(ack)) == ack
+
+
+@given(st.binary(max_size=60) | anything.map(lambda value: bytes(msgpack.packb(value))))
+@settings(max_examples=300)
+def test_garbage_for_an_envelope_or_an_acknowledgement_is_one_wire_error(part: bytes) -> None:
+    for attempt in (lambda: wire.decode_envelope(part), lambda: wire.decode_ack([b"ack/worker/", part])):
+        try:
+            attempt()
+        except WireError:
+            continue
+
+
+@pytest.mark.parametrize("path", sorted(VECTORS.glob("*.json")), ids=lambda path: path.stem)
+def test_golden_vectors(path: Path) -> None:
+    """Bytes that were written down once: what other programs send and read must not change by accident."""
+    vector = json.loads(path.read_text())
+    parts = [bytes.fromhex(part) for part in vector["parts"]]
+    if "refused" in vector:
+        with pytest.raises(WireError, match=vector["refused"]):
+            wire.decode(parts)
+        return
+    got = wire.decode(parts)
+    assert described(got) == vector["message"]
+    assert [bytes(part).hex() for part in wire.encode(got)] == vector["parts"]
+
+
+def described(got: Message) -> dict[str, Any]:
+    """A message in JSON's types."""
+    body = got.body
+    common = {"topic": bytes(got.topic).decode(), "run": got.run, "n": got.n, "boot": body.boot}
+    if isinstance(body, EndOfStream):
+        return common | {"end": body.count}
+    return common | {
+        "seq": body.seq,
+        "captured_ns": body.captured_ns,
+        "pts_ns": body.pts_ns,
+        "codec": body.codec.value,
+        "width": body.width,
+        "height": body.height,
+        "channels": body.channels,
+        "key": body.keyframe,
+        "config": body.config.hex(),
+        "part": body.part,
+        "detections": [wire.detection_map(d) for d in body.detections],
+        "hops": [[hop.node, hop.received_ns, hop.sent_ns] for hop in body.hops],
+        "attributes": dict(body.attributes),
+        "payload": bytes(body.payload).hex(),
+    }
+
+
+def test_the_vectors_cover_each_codec_and_the_end() -> None:
+    found = [json.loads(path.read_text()).get("message", {}) for path in VECTORS.glob("*.json")]
+    assert {m.get("codec") for m in found} >= {codec.value for codec in Codec}
+    assert any("end" in m for m in found)
+
+
+def test_a_changed_frame_is_encoded_as_changed() -> None:
+    frame = replace(jpeg_frame(), stage="motion")
+    assert wire.encode(message(frame))[0] == b"frame/motion/door/0/"
