@@ -14,7 +14,8 @@ WARM_UP_FRAMES = 60
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """Of `objects` that truly were in the pictures, `found` have a motion box that overlaps enough."""
+    """Of `objects` that truly were in the pictures, uncut by an edge and uncovered by another, `found` have
+    a motion box that overlaps enough."""
 
     objects: int
     found: int
@@ -41,11 +42,15 @@ def recall(lines: Iterable[dict[str, Any]], *, skip: int = WARM_UP_FRAMES) -> Re
     for number, line in enumerate(lines):
         if number < skip:
             continue
-        truth = [d["box"] for d in line["detections"] if d.get("by") == "truth"]
+        truth = [d["box"] for d in line["detections"] if d.get("by") == "truth" and _is_whole(d)]
         motion = [d["box"] for d in line["detections"] if d.get("by") == "motion"]
         objects += len(truth)
         found += sum(any(overlap(box, seen) >= MATCH_IOU for seen in motion) for box in truth)
     return Recall(objects, found)
+
+
+def _is_whole(detection: dict[str, Any]) -> bool:
+    return bool(detection.get("attributes", {}).get("whole", True))
 
 
 def lines(recordings: Path, camera: str) -> Iterator[dict[str, Any]]:

@@ -112,7 +112,7 @@ def _start(fleet: Fleet, url: str, sources: dict[str, str], recordings: Path) ->
     fleet.start("registry", ["registry", "--bind", url])
     fleet.start("collect", ["node", "collect", "--into", str(recordings), *to_registry])
     chain = ["--policy", "fifo", *to_registry]
-    fleet.start("process-codes", ["node", "process", "codes", "--input", "motion", "--stage", STAGE, *chain])
+    fleet.start("process-codes", ["node", "process", "codes:kinds=qr+aruco", "--input", "motion", "--stage", STAGE, *chain])
     fleet.start("process-motion", ["node", "process", "motion", "--no-push", *chain])
     cameras = [part for name, source in sources.items() for part in ("--camera", f"{name}={source}")]
     fleet.start("capture", ["node", "capture", "--loop", *cameras, *to_registry])

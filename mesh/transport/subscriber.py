@@ -14,6 +14,7 @@ from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import WireError
 from mesh.scope import Scope
 from mesh.stats import Counters, Rarely
+from mesh.transport.reconnect import Reconnector
 from mesh.transport.sockets import SyncSocket, Waker, connect, open_socket, poll
 from mesh.wire import DEFAULT_LIMITS, Limits, Message, decode
 
@@ -83,17 +84,23 @@ class Subscriber:
 
     def _run(self) -> None:
         sock = open_socket(zmq.SUB, hwm=self._hwm, limits=self._limits)
+        reconnector = Reconnector(sock)
         poller = zmq.Poller()
-        poller.register(sock, zmq.POLLIN)
-        poller.register(self._waker.fd, zmq.POLLIN)
+        for source in (sock, reconnector.monitor, self._waker.fd):
+            poller.register(source, zmq.POLLIN)
         try:
             while not self._scope.stopping.is_set():
-                ready = poll(poller, None)
+                ready = poll(poller, reconnector.wait_s(self._clock.monotonic()))
                 if self._waker.fd in ready:
                     self._obey(sock)
                 if sock in ready:
                     self._drain(sock)
+                if reconnector.monitor in ready:
+                    reconnector.hear(self._clock.monotonic())
+                if again := reconnector.act(self._clock.monotonic(), self._connected):
+                    self._counters.add("connected_anew", again)
         finally:
+            reconnector.close()
             sock.close(linger=0)
             self._waker.close()
 

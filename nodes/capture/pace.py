@@ -29,7 +29,10 @@ class Backoff:
 
 
 class Decimator:
-    """Thins pictures out to `fps` evenly, by their times in seconds; without `fps` it takes every one."""
+    """Thins pictures out to `fps` on average, by their times in seconds; without `fps` it takes every one.
+
+    A picture may be early by half a period, so that a live source's jitter does not cost pictures.
+    """
 
     def __init__(self, fps: float | None) -> None:
         self._period = 1 / fps if fps else 0.0
@@ -40,9 +43,10 @@ class Decimator:
             return True
         if self._due is None or at < self._due - 2 * self._period:
             self._due = at  # the first one, or the clock of the source began anew
-        if at < self._due - self._period * 0.01:
+        if at < self._due - self._period / 2:
             return False
-        self._due = max(self._due + self._period, at - self._period)
+        following = self._due + self._period
+        self._due = following if following > at else at + self._period
         return True
 
 

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 
 SLICE = 0.005  # seconds of real time between two looks at the event
 
@@ -21,9 +22,25 @@ class ManualClock:
         with self._lock:
             return self._now
 
+    def set_wall_ns(self, wall_ns: int) -> None:
+        """Set the wall clock, as a person or NTP may; durations are not affected."""
+        self._epoch_ns += wall_ns - self.wall_ns()
+
     def advance(self, seconds: float) -> None:
         with self._lock:
             self._now += seconds
+
+    def advance_until(self, condition: Callable[[], object], step: float = 0.25) -> None:
+        """Advance in small steps until `condition` holds; it must within 30 s of real time.
+
+        One long step could fall between a thread's look at the clock and its wait, and be missed.
+        """
+        end = time.monotonic() + 30
+        pause = threading.Event()
+        while not condition():
+            assert time.monotonic() < end, "it did not happen, however far the clock went"
+            self.advance(step)
+            pause.wait(SLICE)
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
         end = self.monotonic() + seconds

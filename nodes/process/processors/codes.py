@@ -52,7 +52,7 @@ class Codes:
 
     def __init__(
         self,
-        kinds: Kinds = (Kind.QR, Kind.BARCODE),
+        kinds: Kinds = (Kind.QR, Kind.BARCODE, Kind.ARUCO),
         every: Annotated[int, Field(ge=1)] = 1,
         max_side: Annotated[int, Field(ge=0)] = 0,
         dictionary: str = "4X4_50",

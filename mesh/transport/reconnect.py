@@ -1,0 +1,55 @@
+"""Connecting again where ZeroMQ does not.
+
+A socket that connected makes its connection again when the peer goes away. But when the peer broke the
+protocol (a message over `ZMQ_MAXMSGSIZE` does), libzmq gives the connection up for good: `session_base_t`
+ends on `protocol_error`. So the socket's monitor is watched: an endpoint that was lost, and that libzmq does
+not try again within a second, is connected anew from here.
+"""
+
+import contextlib
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from mesh.transport.sockets import SyncSocket
+
+PATIENCE_S = 1.0
+_TRYING = zmq.EVENT_CONNECTED | zmq.EVENT_CONNECT_DELAYED | zmq.EVENT_CONNECT_RETRIED
+
+
+class Reconnector:
+    """Watches one socket; used by the thread that owns it."""
+
+    def __init__(self, sock: SyncSocket) -> None:
+        self._sock = sock
+        self._lost: dict[str, float] = {}
+        self.monitor: SyncSocket = sock.get_monitor_socket(_TRYING | zmq.EVENT_DISCONNECTED)
+
+    def hear(self, now: float) -> None:
+        """Read what the monitor says. Call it when `monitor` is readable."""
+        while int(self.monitor.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+            message = recv_monitor_message(self.monitor, zmq.NOBLOCK)
+            endpoint = message["endpoint"].decode()
+            if message["event"] == zmq.EVENT_DISCONNECTED:
+                self._lost[endpoint] = now + PATIENCE_S
+            else:
+                self._lost.pop(endpoint, None)
+
+    def wait_s(self, now: float) -> float | None:
+        """Seconds until `act` has something to do; None when nothing is lost."""
+        return max(0.0, min(self._lost.values()) - now) if self._lost else None
+
+    def act(self, now: float, wanted: set[str]) -> int:
+        """Connect anew to those of the `wanted` endpoints that were given up; how many."""
+        due = [endpoint for endpoint, at in self._lost.items() if at <= now]
+        for endpoint in due:
+            del self._lost[endpoint]
+            if endpoint in wanted:
+                with contextlib.suppress(zmq.ZMQError):  # libzmq has forgotten it, or not quite
+                    self._sock.disconnect(endpoint)
+                self._sock.connect(endpoint)
+        return len(due)
+
+    def close(self) -> None:
+        self._sock.disable_monitor()
+        self.monitor.close(linger=0)

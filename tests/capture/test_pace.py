@@ -1,0 +1,76 @@
+import itertools
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nodes.capture.pace import Backoff, Decimator, Pacer
+
+
+def test_waits_grow_to_their_limit_and_begin_again_after_success() -> None:
+    backoff = Backoff(first=0.5, most=30.0, rng=random.Random(1))
+    waits = [backoff.next() for _ in range(100)]
+    for tries, wait in enumerate(waits):
+        longest = min(30.0, 0.5 * 2.0**tries)
+        assert longest / 2 <= wait <= longest
+    backoff.reset()
+    assert backoff.next() <= 0.5
+
+
+def test_two_cameras_do_not_come_back_in_one_instant() -> None:
+    assert len({Backoff(rng=random.Random(seed)).next() for seed in range(20)}) == 20
+
+
+def test_without_a_rate_every_picture_is_taken() -> None:
+    decimator = Decimator(None)
+    assert all(decimator.takes(at / 30) for at in range(30))
+
+
+@pytest.mark.parametrize(("source", "wanted"), [(30, 10), (30, 15), (25, 10), (30, 7), (10, 30), (60, 59)])
+def test_pictures_are_thinned_out_evenly(source: int, wanted: int) -> None:
+    decimator = Decimator(wanted)
+    taken = [at for at in range(source * 10) if decimator.takes(at / source)]
+    assert abs(len(taken) - min(source, wanted) * 10) <= 1
+    gaps = {b - a for a, b in itertools.pairwise(taken)}
+    assert max(gaps) - min(gaps) <= 1
+
+
+def test_jitter_costs_no_pictures_of_a_source_that_has_just_the_rate() -> None:
+    decimator, rng = Decimator(30), random.Random(1)
+    assert sum(decimator.takes(at / 30 + rng.uniform(0, 0.015)) for at in range(300)) >= 299
+
+
+def test_a_silence_is_not_made_up_for_by_a_burst() -> None:
+    decimator = Decimator(10)
+    assert decimator.takes(0.0)
+    assert [decimator.takes(60 + tenth / 30) for tenth in range(6)].count(True) <= 3
+
+
+def test_a_source_whose_clock_begins_anew_is_taken_on() -> None:
+    decimator = Decimator(10)
+    assert decimator.takes(1000.0)
+    assert decimator.takes(0.0)
+
+
+def test_pictures_leave_at_their_own_pace() -> None:
+    pacer = Pacer()
+    assert pacer.wait(5.0, now=100.0) == 0
+    assert pacer.wait(5.5, now=100.1) == pytest.approx(0.4)
+    assert pacer.wait(6.0, now=101.2) == 0, "late, but within the slack"
+    assert pacer.wait(6.5, now=101.3) == pytest.approx(0.2)
+
+
+def test_one_that_fell_far_behind_begins_anew_instead_of_racing() -> None:
+    pacer = Pacer(slack=1.0)
+    pacer.wait(0.0, now=0.0)
+    assert pacer.wait(1.0, now=10.0) == 0
+    assert pacer.wait(2.0, now=10.0) == pytest.approx(1.0)
+
+
+@given(st.lists(st.floats(0, 10), min_size=1, max_size=30), st.floats(0.1, 100))
+def test_a_wait_is_never_negative(times: list[float], fps: float) -> None:
+    pacer, decimator = Pacer(), Decimator(fps)
+    for at in times:
+        decimator.takes(at)
+        assert pacer.wait(at, now=at / 2) >= 0

@@ -1,0 +1,47 @@
+import pytest
+
+from mesh.errors import ConfigError
+from nodes.address import advertised, bind_endpoint, check_bind
+
+REGISTRY = "tcp://127.0.0.1:7700"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.0.0.53"])
+def test_loopback_is_open(host: str) -> None:
+    assert check_bind(host, insecure=False).startswith("127.")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::"])
+def test_anything_else_asks_for_a_word(host: str) -> None:
+    with pytest.raises(ConfigError, match="add --insecure"):
+        check_bind(host, insecure=False)
+    assert check_bind(host, insecure=True) == host
+
+
+def test_what_is_no_address_is_refused() -> None:
+    with pytest.raises(ConfigError, match="is no address of this machine"):
+        check_bind("no such host", insecure=True)
+
+
+def test_endpoints_are_on_a_free_port() -> None:
+    assert bind_endpoint("127.0.0.1") == "tcp://127.0.0.1:*"
+    assert bind_endpoint("::1") == "tcp://[::1]:*"
+
+
+@pytest.mark.parametrize(
+    ("bind", "advertise", "expected"),
+    [
+        ("127.0.0.1", None, "tcp://127.0.0.1:5000"),
+        ("192.0.2.7", None, "tcp://192.0.2.7:5000"),
+        ("192.0.2.7", "gate.example", "tcp://gate.example:5000"),
+        ("0.0.0.0", "198.51.100.3", "tcp://198.51.100.3:5000"),
+        ("0.0.0.0", None, "tcp://127.0.0.1:5000"),  # the way to the registry
+        ("::1", None, "tcp://[::1]:5000"),
+    ],
+)
+def test_what_others_are_told_can_be_reached(bind: str, advertise: str | None, expected: str) -> None:
+    assert advertised("tcp://0.0.0.0:5000", bind, advertise, REGISTRY) == expected
+
+
+def test_without_a_registry_server_loopback_is_told() -> None:
+    assert advertised("tcp://0.0.0.0:5000", "0.0.0.0", None, "file:mesh.toml") == "tcp://127.0.0.1:5000"

@@ -1,0 +1,179 @@
+from collections.abc import Iterable
+
+import zmq
+
+from mesh.delivery import Collector, Delivery, Receiver, Seen, Sender
+from mesh.frame import EndOfStream, Frame
+from mesh.scope import Scope
+from mesh.transport import Publisher
+from tests.support.frames import jpeg_frame
+from tests.support.waiting import wait_for
+
+STREAM = ("motion", "door", 7)
+
+
+def result(seq: int, camera: str = "door") -> Frame:
+    return jpeg_frame(seq, camera=camera, stage="motion", size=16)
+
+
+class Bench:
+    """A receiver with its publisher, that keeps what it gets and acknowledges it unless told otherwise."""
+
+    def __init__(self, scope: Scope, name: str = "collect-1", *, acknowledges: bool = True) -> None:
+        self.acknowledges = acknowledges
+        self.deliveries: list[Delivery] = []
+        self.publisher = Publisher(name)
+        self.receiver = Receiver(scope, self._take, self._publish)
+        self.collector = Collector(name, self.receiver.endpoint, self.publisher.endpoint)
+        scope.on_stop(lambda: None)
+
+    def _take(self, batch: list[Delivery]) -> None:
+        self.deliveries += batch
+        if self.acknowledges:
+            self.receiver.acknowledge(batch)
+
+    def _publish(self, parts: Iterable[bytes]) -> None:
+        self.publisher.send(parts)
+
+    def seqs(self) -> list[int]:
+        return [d.message.body.seq for d in self.deliveries if isinstance(d.message.body, Frame)]
+
+
+def test_results_are_delivered_in_order_and_counted_once_they_are_acknowledged() -> None:
+    with Scope("receiving") as receiving, Scope("sending") as sending:
+        bench = Bench(receiving)
+        sender = Sender(sending, "process-1", resend_after_s=0.5)
+        sender.set_collectors([bench.collector])
+        for seq in range(200):
+            sender.offer(result(seq))
+        sender.offer(EndOfStream("door", 7, 200, "motion"))
+        assert sender.drain(30)
+        count = sender.counts()[STREAM]
+        assert (count.results, count.delivered, sum(count.undelivered.values())) == (200, 200, 0)
+        firsts = list(dict.fromkeys(bench.seqs()))
+        assert firsts == list(range(200))
+        assert isinstance(bench.deliveries[-1].message.body, EndOfStream)
+        bench.publisher.close(flush=False)
+
+
+def test_results_wait_for_a_collector_that_comes_later() -> None:
+    with Scope("receiving") as receiving, Scope("sending") as sending:
+        sender = Sender(sending, "process-1", resend_after_s=0.5)
+        for seq in range(50):
+            sender.offer(result(seq))
+        assert not sender.drain(30), "nobody to deliver to: it does not wait"
+        bench = Bench(receiving)
+        sender.set_collectors([bench.collector])
+        assert sender.drain(30)
+        assert sorted(set(bench.seqs())) == list(range(50))
+        bench.publisher.close(flush=False)
+
+
+def test_what_is_not_acknowledged_is_sent_again_until_it_is() -> None:
+    with Scope("receiving") as receiving, Scope("sending") as sending:
+        bench = Bench(receiving, acknowledges=False)
+        sender = Sender(sending, "process-1", resend_after_s=0.05)
+        sender.set_collectors([bench.collector])
+        sender.offer(result(1))
+        wait_for(lambda: len(bench.seqs()) >= 3)
+        assert sender.counts()[STREAM].delivered == 0
+        bench.acknowledges = True
+        assert sender.drain(30)
+        assert sender.counts()[STREAM].delivered == 1
+        assert set(bench.seqs()) == {1}
+        bench.publisher.close(flush=False)
+
+
+def test_a_full_window_gives_up_the_oldest_and_counts_it() -> None:
+    with Scope("sending") as sending:
+        sender = Sender(sending, "process-1", max_results=10)
+        for seq in range(25):
+            sender.offer(result(seq))
+        count = sender.counts()[STREAM]
+        assert (count.results, count.delivered, dict(count.undelivered)) == (25, 0, {"overflow": 15})
+
+
+def test_closing_counts_what_was_not_delivered() -> None:
+    with Scope("sending") as sending:
+        sender = Sender(sending, "process-1")
+        sender.offer(result(0))
+    assert dict(sender.counts()[STREAM].undelivered) == {"closed": 1}
+
+
+def test_a_collector_that_died_hands_its_results_to_the_next() -> None:
+    with Scope("sending") as sending, Scope("second") as second:
+        sender = Sender(sending, "process-1", resend_after_s=0.5)
+        with Scope("first") as first:
+            dead = Bench(first, "collect-1", acknowledges=False)
+            sender.set_collectors([dead.collector])
+            for seq in range(20):
+                sender.offer(result(seq))
+            wait_for(lambda: len(dead.seqs()) >= 20)
+        dead.publisher.close(flush=False)
+        alive = Bench(second, "collect-2")
+        sender.set_collectors([alive.collector])
+        assert sender.drain(30)
+        assert sorted(set(alive.seqs())) == list(range(20))
+        alive.publisher.close(flush=False)
+
+
+def test_each_camera_goes_to_one_collector() -> None:
+    with Scope("receiving") as receiving, Scope("sending") as sending:
+        benches = [Bench(receiving, f"collect-{n}") for n in range(3)]
+        sender = Sender(sending, "process-1", resend_after_s=0.5)
+        sender.set_collectors([bench.collector for bench in benches])
+        cameras = [f"cam{n}" for n in range(12)]
+        for seq in range(5):
+            for camera in cameras:
+                sender.offer(result(seq, camera))
+        assert sender.drain(30)
+        homes = [{d.message.topic.camera for d in bench.deliveries} for bench in benches]
+        assert set.union(*homes) == set(cameras)
+        assert sum(map(len, homes)) == len(cameras), "no camera has two homes"
+        for bench in benches:
+            bench.publisher.close(flush=False)
+
+
+def test_garbage_pushed_to_a_collector_is_counted_and_refused() -> None:
+    with Scope("receiving") as receiving, Scope("sending") as sending:
+        bench = Bench(receiving)
+        with zmq.Context() as context, context.socket(zmq.PUSH) as rogue:
+            rogue.setsockopt(zmq.LINGER, 0)
+            rogue.connect(bench.collector.pull)
+            rogue.send_multipart([b"x"])
+            rogue.send_multipart([b"\x94\x01\xa5evil/\x01\x01", b"a", b"b", b"c"])
+            rogue.send_multipart([b"\xc1"] * 4)
+            wait_for(lambda: bench.receiver.stats().get("wire_errors") == 3)
+        sender = Sender(sending, "process-1", resend_after_s=0.5)
+        sender.set_collectors([bench.collector])
+        sender.offer(result(0))
+        assert sender.drain(30)
+        bench.publisher.close(flush=False)
+
+
+def test_garbage_acknowledgements_are_counted_and_those_of_another_run_do_nothing() -> None:
+    with Scope("receiving") as receiving, Scope("sending") as sending:
+        bench = Bench(receiving, acknowledges=False)
+        sender = Sender(sending, "process-1", resend_after_s=0.05)
+        sender.set_collectors([bench.collector])
+        sender.offer(result(0))
+        wait_for(bench.seqs)
+
+        def garbage_is_counted() -> bool:
+            bench.publisher.send([b"ack/process-1/", b"\xc1"])
+            return "wire_errors" in sender.stats()
+
+        wait_for(garbage_is_counted)
+        bench.publisher.send([b"ack/process-1/", b"\x93\x01\x07\x91\x00"])
+        bench.acknowledges = True
+        assert sender.drain(30)
+        bench.publisher.close(flush=False)
+
+
+def test_seen_remembers_the_newest_of_each_stream() -> None:
+    seen = Seen(depth=3)
+    for seq in range(5):
+        seen.add(result(seq))
+    seen.add(result(0, camera="gate"))
+    assert [result(seq) in seen for seq in range(6)] == [False, False, True, True, True, False]
+    assert result(0, camera="gate") in seen

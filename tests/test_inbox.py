@@ -1,0 +1,255 @@
+import threading
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mesh.frame import EndOfStream, Frame
+from mesh.inbox import Inbox, Policy, StreamCount
+from mesh.scope import Scope
+from mesh.wire import Message, Topic, View
+from tests.support.clock import ManualClock
+from tests.support.frames import jpeg_frame, message
+
+
+def end(n: int, *, run: int = 1, camera: str = "door", boot: int = 7) -> Message:
+    return Message(Topic(View.FRAME, "raw", camera), run, n, EndOfStream(camera, boot, n))
+
+
+def only(inbox: Inbox) -> StreamCount:
+    (count,) = inbox.counts()
+    return count
+
+
+def taken(inbox: Inbox) -> list[int]:
+    """The sequence numbers of everything that waits, each processed at once; -1 for an end."""
+    seen = []
+    while (item := inbox.take(0)) is not None:
+        seen.append(item.seq if isinstance(item, Frame) else -1)
+        inbox.settle(item)
+    return seen
+
+
+def test_latest_gives_the_freshest_frame_and_counts_what_it_replaced() -> None:
+    inbox = Inbox(Policy.LATEST)
+    for seq in range(5):
+        inbox.offer(message(jpeg_frame(seq)))
+    assert taken(inbox) == [4]
+    count = only(inbox)
+    assert (count.offered, count.processed, count.dropped) == (5, 1, {"overwritten": 4})
+
+
+def test_latest_keeps_a_slot_for_each_camera() -> None:
+    inbox = Inbox(Policy.LATEST)
+    for seq in range(3):
+        inbox.offer(message(jpeg_frame(seq)))
+        inbox.offer(message(jpeg_frame(seq + 10, camera="gate"), seq))
+    assert sorted(taken(inbox)) == [2, 12]
+
+
+def test_fifo_keeps_order_and_lets_the_oldest_go_when_it_is_full() -> None:
+    inbox = Inbox(Policy.FIFO, depth=3)
+    for seq in range(5):
+        inbox.offer(message(jpeg_frame(seq)))
+    assert taken(inbox) == [2, 3, 4]
+    assert only(inbox).dropped == {"overflow": 2}
+
+
+def test_cameras_take_turns() -> None:
+    inbox = Inbox(Policy.FIFO)
+    for seq in range(3):
+        inbox.offer(message(jpeg_frame(seq)))
+    inbox.offer(message(jpeg_frame(100, camera="gate"), 0))
+    assert taken(inbox) == [0, 100, 1, 2]
+
+
+def test_a_stream_is_worked_on_by_one_taker_at_a_time() -> None:
+    inbox = Inbox(Policy.FIFO)
+    for seq in range(2):
+        inbox.offer(message(jpeg_frame(seq)))
+    first = inbox.take(0)
+    assert first is not None
+    assert inbox.take(0) is None
+    inbox.settle(first)
+    second = inbox.take(0)
+    assert isinstance(second, Frame)
+    assert second.seq == 1
+
+
+def test_a_gap_is_a_loss_and_what_came_before_joining_is_not() -> None:
+    inbox = Inbox(Policy.FIFO)
+    for seq in (3, 4, 7):
+        inbox.offer(message(jpeg_frame(seq)))
+    taken(inbox)
+    count = only(inbox)
+    assert (count.lost, count.dropped, count.processed, count.offered) == (2, {"before_join": 3}, 3, 8)
+
+
+def test_the_end_of_a_stream_shows_a_loss_at_the_tail_and_comes_behind_the_last_frame() -> None:
+    for policy in Policy:
+        inbox = Inbox(policy)
+        inbox.offer(message(jpeg_frame(0)))
+        inbox.offer(end(4))
+        inbox.offer(end(4))
+        assert taken(inbox) == [0, -1]
+        count = only(inbox)
+        assert (count.lost, count.processed, count.ended) == (3, 1, True)
+
+
+def test_a_stream_of_which_only_the_end_is_seen_was_missed_before_joining() -> None:
+    inbox = Inbox(Policy.FIFO)
+    inbox.offer(end(9))
+    assert only(inbox).dropped == {"before_join": 9}
+
+
+def test_a_frame_that_comes_twice_is_counted_and_not_given_again() -> None:
+    inbox = Inbox(Policy.FIFO)
+    for seq in (0, 1, 1, 0, 2):
+        inbox.offer(message(jpeg_frame(seq)))
+    assert taken(inbox) == [0, 1, 2]
+    assert only(inbox).duplicates == 2
+
+
+def test_a_new_boot_is_counted_by_itself_and_all_of_it_was_subscribed_to() -> None:
+    inbox = Inbox(Policy.FIFO)
+    inbox.offer(message(jpeg_frame(5)))
+    inbox.offer(message(jpeg_frame(2, boot=8)))
+    assert taken(inbox) == [5, 2]
+    old, new = inbox.counts()
+    assert old.dropped == {"before_join": 5}
+    assert (new.boot, new.lost, new.dropped) == (8, 2, {})
+
+
+def test_counts_of_long_gone_boots_are_let_go() -> None:
+    inbox = Inbox(Policy.FIFO)
+    for boot in range(10, 20):
+        inbox.offer(message(jpeg_frame(0, boot=boot)))
+        taken(inbox)
+    assert [count.boot for count in inbox.counts()] == [18, 19]
+
+
+def test_a_publisher_that_starts_anew_in_the_middle_loses_no_more_than_is_missing() -> None:
+    inbox = Inbox(Policy.FIFO)
+    inbox.offer(message(jpeg_frame(0), 0, run=1))
+    inbox.offer(
+        message(jpeg_frame(10), 2, run=2)
+    )  # it dropped some of 1 to 9 itself; two of its own were missed
+    taken(inbox)
+    assert only(inbox).lost == 2
+
+
+def test_what_is_too_old_when_its_turn_comes_is_dropped() -> None:
+    frame = jpeg_frame(0)
+    clock = ManualClock()
+    clock.set_wall_ns(frame.captured_ns + 2_000_000_000)
+    inbox = Inbox(Policy.FIFO, max_age_s=1.5, clock=clock)
+    inbox.offer(message(frame))
+    fresh = jpeg_frame(30)
+    inbox.offer(message(fresh))
+    assert taken(inbox) == [30]
+    assert only(inbox).dropped == {"expired": 1}
+
+
+def test_a_frame_may_be_settled_as_dropped() -> None:
+    inbox = Inbox(Policy.FIFO)
+    inbox.offer(message(jpeg_frame(0)))
+    item = inbox.take(0)
+    assert item is not None
+    assert only(inbox).in_flight == 1
+    inbox.settle(item, "processor")
+    count = only(inbox)
+    assert (count.processed, count.dropped, count.in_flight) == (0, {"processor": 1}, 0)
+
+
+def test_closing_lets_takers_go_and_counts_what_waits() -> None:
+    inbox = Inbox(Policy.FIFO)
+    results: list[object] = []
+    with Scope("takers") as scope:
+        for number in range(3):
+            scope.spawn(f"taker {number}", lambda: results.append(inbox.take()))
+        scope.on_stop(inbox.close)
+    assert results == [None] * 3
+
+    inbox = Inbox(Policy.FIFO)
+    inbox.offer(message(jpeg_frame(0)))
+    inbox.close()
+    inbox.offer(message(jpeg_frame(1)))
+    assert only(inbox).dropped == {"abandoned": 1}
+
+
+def test_several_workers_keep_each_cameras_order() -> None:
+    inbox, seen, lock = Inbox(Policy.FIFO, depth=1000), [], threading.Lock()
+
+    def work() -> None:
+        while (item := inbox.take()) is not None:
+            with lock:
+                seen.append((item.camera, item.seq if isinstance(item, Frame) else -1))
+            inbox.settle(item)
+
+    with Scope("workers") as scope:
+        for number in range(4):
+            scope.spawn(f"worker {number}", work)
+        frames = {camera: jpeg_frame(camera=camera) for camera in ("a", "b", "c")}
+        for seq in range(200):
+            for frame in frames.values():
+                inbox.offer(message(jpeg_frame(seq, camera=frame.camera, size=16)))
+        idle = threading.Event()
+        while not inbox.idle():
+            idle.wait(0.001)
+        scope.on_stop(inbox.close)
+    for camera in frames:
+        assert [seq for name, seq in seen if name == camera] == list(range(200))
+
+
+events = st.lists(
+    st.sampled_from(["frame", "lost", "again", "take", "drop", "end", "boot", "late"]),
+    min_size=1,
+    max_size=60,
+)
+
+
+@given(events, st.sampled_from(Policy), st.integers(1, 4))
+@settings(max_examples=300, deadline=None)
+def test_every_frame_offered_is_in_exactly_one_place(steps: list[str], policy: Policy, depth: int) -> None:
+    """Whatever happens, offered is what the publisher numbered, and nothing is counted twice."""
+    clock = ManualClock()
+    inbox = Inbox(policy, depth=depth, max_age_s=5, clock=clock)
+    boot, n = 1, 0
+    for step in steps:
+        frame = jpeg_frame(n, boot=boot, size=16)
+        match step:
+            case "frame" | "late":
+                shift = 10 if step == "late" else 0
+                clock.set_wall_ns(frame.captured_ns + shift * 1_000_000_000)
+                inbox.offer(message(frame, n))
+                n += 1
+            case "lost":
+                n += 1
+            case "again" if n:
+                inbox.offer(message(jpeg_frame(n - 1, boot=boot, size=16), n - 1))
+            case "take" | "drop":
+                item = inbox.take(0)
+                if item is not None:
+                    inbox.settle(item, "processor" if step == "drop" and isinstance(item, Frame) else None)
+            case "end":
+                inbox.offer(end(n, boot=boot))
+                boot, n = boot + 1, 0
+            case "boot":
+                boot, n = boot + 1, 0
+        for count in inbox.counts():
+            total = count.processed + sum(count.dropped.values()) + count.lost + count.in_flight
+            assert count.offered == total
+            assert min(count.processed, count.lost, count.in_flight, *count.dropped.values(), 0) == 0
+    inbox.offer(end(n, boot=boot))
+    while (item := inbox.take(0)) is not None:
+        inbox.settle(item)
+    newest = max(inbox.counts(), key=lambda count: count.boot)
+    assert newest.boot == boot
+    assert (newest.offered, newest.in_flight, newest.ended) == (n, 0, True)
+
+
+@pytest.mark.parametrize("policy", Policy)
+def test_a_repr_says_what_waits(policy: Policy) -> None:
+    inbox = Inbox(policy)
+    inbox.offer(message(jpeg_frame(0)))
+    assert repr(inbox) == f"<Inbox {policy} streams=1 waiting=1>"

@@ -1,0 +1,93 @@
+from mesh.ledger import summarise
+from mesh.registry.records import CameraCount, GroupCount, RecordedCount, StatsRecord
+
+
+def captured(count: int, *, boot: int = 7, ended: bool = True) -> StatsRecord:
+    camera = CameraCount(camera="door", boot=boot, captured=count, ended=ended)
+    return StatsRecord(node="capture-1", at_ns=0, cameras=(camera,))
+
+
+def worked(node: str = "process-1", *, boot: int = 7, group: str = "motion", **counts: object) -> StatsRecord:
+    values = {"camera": "door", "boot": boot, "stage": "raw", "group": group, "output": group} | counts
+    return StatsRecord(node=node, at_ns=0, groups=(GroupCount.model_validate(values),))
+
+
+def test_a_stream_that_has_ended_adds_up() -> None:
+    summary = summarise(
+        [
+            captured(100),
+            worked(
+                offered=100,
+                processed=90,
+                dropped={"overwritten": 7},
+                lost=3,
+                ended=True,
+                results=90,
+                delivered=90,
+            ),
+            StatsRecord(
+                node="collect-1",
+                at_ns=0,
+                recorded=(RecordedCount(camera="door", boot=7, stage="motion", recorded=90, duplicates=2),),
+            ),
+        ]
+    )
+    door = summary["cameras"]["door"]
+    assert (door["boot"], door["captured"], door["unaccounted"]) == (7, 100, 0)
+    assert (door["recorded"], door["duplicates"]) == ({"motion": 90}, 2)
+    assert door["groups"]["motion"]["in_flight"] == 0
+
+
+def test_while_a_stream_runs_what_no_count_has_yet_is_in_flight() -> None:
+    running = worked(offered=95, processed=90, dropped={"expired": 2}, lost=1, in_flight=2)
+    door = summarise([captured(100, ended=False), running])["cameras"]["door"]
+    assert door["groups"]["motion"]["offered"] == 100
+    assert door["groups"]["motion"]["in_flight"] == 7
+    assert door["unaccounted"] == 0
+
+
+def test_once_it_has_ended_what_no_count_has_is_unaccounted() -> None:
+    door = summarise([captured(100), worked(offered=99, processed=99, ended=True)])["cameras"]["door"]
+    assert door["unaccounted"] == 1
+
+
+def test_a_stage_in_a_chain_is_measured_by_what_the_one_before_it_made() -> None:
+    reports = [
+        captured(100),
+        worked(offered=100, processed=100, ended=True, results=60),
+        worked("process-2", group="codes", stage="motion", offered=58, processed=58, ended=True),
+    ]
+    door = summarise(reports)["cameras"]["door"]
+    assert door["groups"]["codes"]["offered"] == 60
+    assert door["unaccounted"] == 2
+
+
+def test_only_the_newest_boot_counts() -> None:
+    reports = [
+        captured(100),
+        captured(5, boot=8),
+        worked(offered=100, processed=1),
+        worked(boot=8, offered=5, processed=5),
+    ]
+    door = summarise(reports)["cameras"]["door"]
+    assert (door["boot"], door["captured"], door["groups"]["motion"]["processed"]) == (8, 5, 5)
+
+
+def test_two_nodes_that_each_take_the_whole_stream_are_told_apart() -> None:
+    reports = [
+        captured(10),
+        worked("p1", offered=10, processed=10, ended=True),
+        worked("p2", offered=10, processed=10, ended=True),
+    ]
+    door = summarise(reports)["cameras"]["door"]
+    assert sorted(door["groups"]) == ["motion@p1", "motion@p2"]
+    assert door["unaccounted"] == 0
+
+
+def test_a_capture_node_that_has_left_no_word_is_known_by_its_groups() -> None:
+    door = summarise([worked(offered=100, processed=100, ended=True)])["cameras"]["door"]
+    assert door["captured"] == 100
+
+
+def test_nothing_reported_is_nothing_known() -> None:
+    assert summarise([]) == {"cameras": {}}
