@@ -4,6 +4,9 @@ import random
 from dataclasses import dataclass
 
 
+EARLY = 0.4  # of a period
+
+
 class Backoff:
     """Exponential backoff with full jitter: the n-th wait is between half and all of `first * 2**n`, up to
     `most` seconds.
@@ -31,7 +34,7 @@ class Backoff:
 class Decimator:
     """Thins pictures out to `fps` on average, by their times in seconds; without `fps` it takes every one.
 
-    A picture may be early by half a period, so that a live source's jitter does not cost pictures.
+    A picture may be early by `EARLY`, so that a live source's jitter does not cost pictures.
     """
 
     def __init__(self, fps: float | None) -> None:
@@ -43,7 +46,7 @@ class Decimator:
             return True
         if self._due is None or at < self._due - 2 * self._period:
             self._due = at  # the first one, or the clock of the source began anew
-        if at < self._due - self._period / 2:
+        if at < self._due - EARLY * self._period:
             return False
         following = self._due + self._period
         self._due = following if following > at else at + self._period
