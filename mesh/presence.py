@@ -81,9 +81,13 @@ class Presence:
         self._session.__enter__()
         try:
             self._session.claim(self.node.key, self.node.value())
-        except Taken as error:
+        except BaseException as error:
             self._session.leave()
-            raise ConfigError(f"a node named {self.node.id!r} runs already; choose another --name") from error
+            if isinstance(error, Taken):
+                raise ConfigError(
+                    f"a node named {self.node.id!r} runs already; choose another --name"
+                ) from error
+            raise
         self._scope.spawn("counters", self._show_counters)
 
     def claim_camera(self, camera: CameraRecord) -> None:

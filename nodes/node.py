@@ -15,7 +15,7 @@ from types import FrameType, TracebackType
 from typing import Protocol, Self
 
 from mesh.clock import SYSTEM_CLOCK, Clock
-from mesh.errors import MeshError
+from mesh.errors import MeshError, RegistryUnavailable
 from mesh.names import check_name
 from mesh.presence import Presence, new_record
 from mesh.registry import Registry, open_registry
@@ -27,6 +27,8 @@ from nodes.address import LOOPBACK, advertised, bind_endpoint, check_bind
 log = logging.getLogger(__name__)
 
 EXIT_INTERRUPTED = 130
+REGISTRY_TIMEOUT_S = 2.0
+REQUEST_S = 3.0  # each request to the registry: a node must be able to leave when that is gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,8 @@ class Node:
         name = check_name("node", config.name) if config.name else None
         record = new_record(work.kind, name, {}, clock)
         self.id = record.id
-        self.registry: Registry = open_registry(config.registry, timeout=config.registry_wait_s, clock=clock)
+        request_s = min(REQUEST_S, config.registry_wait_s)
+        self.registry: Registry = open_registry(config.registry, timeout=request_s, clock=clock)
         self.publisher = Publisher(self.id, (bind_endpoint(self.host),), clock=clock)
         self._record = record.model_copy(
             update={"inputs": work.inputs, "endpoints": {"pub": self.reachable(self.publisher.endpoint)}}
@@ -124,7 +127,11 @@ class Node:
 
     def _live(self, caught: "_Signals | _NoSignals") -> None:
         self.scope.on_stop(self.finished.set)
+        self._await_registry()
+        if self.finished.is_set():
+            return
         with self.scope:
+            self._await_registry()
             self.presence.enter()
             try:
                 self.work.start(self)
@@ -135,6 +142,28 @@ class Node:
                 self.scope.stop()
                 self.scope.join()
                 self.presence.leave()
+
+    def _await_registry(self) -> None:
+        """Wait for the registry, or for a signal. Raises `RegistryUnavailable` when the wait is over."""
+        deadline = self.clock.monotonic() + self.config.registry_wait_s
+        while not self.finished.is_set():
+            try:
+                self.registry.get(self._record.key)
+                return
+            except RegistryUnavailable:
+                if self.clock.monotonic() >= deadline:
+                    raise
+
+    def _await_registry(self) -> None:
+        """Go on once the registry answers. Raises `RegistryUnavailable` when it does not in time."""
+        deadline = self.clock.monotonic() + self.config.registry_wait_s
+        while True:
+            try:
+                self.registry.get(f"nodes/{self.id}")
+                return
+            except RegistryUnavailable:
+                if self.clock.monotonic() >= deadline or self.finished.is_set():
+                    raise
 
     def _drain(self, caught: "_Signals | _NoSignals") -> None:
         if self.scope.stopping.is_set() or caught.hurry.is_set():

@@ -77,7 +77,7 @@ def run_demo(
         if not video.is_file():
             raise ConfigError(f"--video {video}: no such file")
         sources["video"] = str(video.resolve())
-    url = f"tcp://127.0.0.1:{_free_port()}"
+    url = f"tcp://127.0.0.1:{free_port()}"
     with Fleet(folder / "logs") as fleet, connect(url, timeout=2.0) as mesh:
         _start(fleet, url, sources, folder / "recordings")
         run = _Run(mesh, fleet, tuple(sources), clock)
@@ -96,7 +96,7 @@ def _make(folder: Path) -> None:
         ) from error
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port that is free together with the next one, which the registry's changes take."""
     while True:
         with socket.socket() as first, socket.socket() as second:

@@ -3,7 +3,6 @@
 import random
 from dataclasses import dataclass
 
-
 EARLY = 0.4  # of a period
 
 

@@ -106,6 +106,7 @@ class Process:
             self._subscriber,
             self._config.input,
             but_not=node.id,
+            on_camera=self._announce,
             clock=self._clock,
         )
 

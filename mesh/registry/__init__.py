@@ -1,0 +1,50 @@
+"""The registry: a small store of keys with leases, watched by prefix, behind one protocol.
+
+`open_registry` gives a client of any backend; `Session` is how a node stands in it.
+"""
+
+from pathlib import Path
+
+from mesh.clock import SYSTEM_CLOCK, Clock
+from mesh.errors import ConfigError
+from mesh.registry.base import Change, Delete, Entry, Event, Put, Registry, Synced, Value, Watch
+from mesh.registry.session import Session, Taken
+
+__all__ = [
+    "Change",
+    "Delete",
+    "Entry",
+    "Event",
+    "Put",
+    "Registry",
+    "Session",
+    "Synced",
+    "Taken",
+    "Value",
+    "Watch",
+    "open_registry",
+]
+
+
+def open_registry(url: str, *, clock: Clock = SYSTEM_CLOCK, timeout: float = 3.0) -> Registry:
+    """A client of the registry at `url`: `tcp://HOST:PORT`, `file:PATH` or `memory:NAME`.
+
+    `clock` times the leases of `file:` and `memory:`; a server has its own. A call waits `timeout` seconds
+    for a server. Raises `ConfigError` when `url` is none of these, or its file cannot be used.
+    """
+    scheme, colon, rest = url.partition(":")
+    # A backend's libraries are imported only where it is used.
+    match scheme:
+        case "memory" if colon:
+            from mesh.registry.memory import MemoryRegistry
+
+            return MemoryRegistry(rest, clock)
+        case "file" if rest:
+            from mesh.registry.file import FileRegistry
+
+            return FileRegistry(Path(rest.removeprefix("//")), clock)
+        case "tcp" if rest.startswith("//"):
+            from mesh.registry.remote import RemoteRegistry
+
+            return RemoteRegistry(url, timeout)
+    raise ConfigError(f"{url!r} is not a registry: use tcp://HOST:PORT, file:PATH or memory:NAME")

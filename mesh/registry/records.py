@@ -1,0 +1,180 @@
+"""What stands in the registry: one pydantic record for each kind of key.
+
+Records are values: frozen, checked when they are read (another program may have written them), never made
+per frame. Keys: `nodes/ID`, `cameras/NAME`, `streams/STAGE/CAMERA/NODE`, `stats/NODE`.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mesh.errors import RegistryError
+from mesh.names import NAME
+from mesh.registry.base import Entry
+
+Name = Annotated[str, Field(pattern=NAME)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Record(BaseModel):
+    """A frozen record. Unknown fields are ignored, so that newer nodes can stand beside older ones."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    @classmethod
+    def of(cls, entry: Entry) -> Self:
+        """The record that an entry holds. Raises `RegistryError` when it holds something else."""
+        try:
+            return cls.model_validate(entry.value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise RegistryError(
+                f"registry entry {entry.key!r} is malformed: {where}: {first['msg']}"
+            ) from error
+
+    def value(self) -> dict[str, Any]:
+        """The JSON-like map that is stored."""
+        return self.model_dump(mode="json")
+
+
+class NodeKind(StrEnum):
+    CAPTURE = "capture"
+    PROCESS = "process"
+    COLLECT = "collect"
+    PUBLISH = "publish"  # a script that called `mesh.connect().publish(...)`
+
+
+class NodeState(StrEnum):
+    RUNNING = "running"
+    DEGRADED = "degraded"
+    DRAINING = "draining"
+    ENDED = "ended"
+
+
+class NodeRecord(Record):
+    """`nodes/ID`: a running node and where it can be reached."""
+
+    id: Name
+    kind: NodeKind
+    group: str = ""
+    host: str
+    pid: int
+    state: NodeState = NodeState.RUNNING
+    why: str = ""
+    endpoints: dict[str, str] = {}  # by role: "pub" (frames), "pull" (results, collectors only)
+    inputs: tuple[str, ...] = ()  # the stages that it takes in
+    started_ns: int = 0
+    version: str = ""
+
+    @property
+    def key(self) -> str:
+        return f"nodes/{self.id}"
+
+
+class CameraState(StrEnum):
+    CONNECTING = "connecting"
+    ONLINE = "online"
+    RECONNECTING = "reconnecting"
+    ENDED = "ended"
+    FAILED = "failed"
+
+
+class CameraRecord(Record):
+    """`cameras/NAME`: a camera, who captures it, and how it is. `source` never holds a password."""
+
+    name: Name
+    source: str
+    state: CameraState = CameraState.CONNECTING
+    why: str = ""
+    node: Name
+    host: str = ""
+    pid: Count = 0
+    boot: Count = 0
+    codec: str = ""
+    width: Count = 0
+    height: Count = 0
+    fps: float = 0.0
+
+    @property
+    def key(self) -> str:
+        return f"cameras/{self.name}"
+
+
+class StreamRecord(Record):
+    """`streams/STAGE/CAMERA/NODE`: one publisher of one camera at one stage.
+
+    A `relay` publishes again what an origin made (a collector's forward): subscribers take an origin where
+    there is one.
+    """
+
+    stage: Name
+    camera: Name
+    node: Name
+    endpoint: str
+    relay: bool = False
+
+    @property
+    def key(self) -> str:
+        return f"streams/{self.stage}/{self.camera}/{self.node}"
+
+
+class CameraCount(Record):
+    """A capture node's (or publisher's) counts for one camera since `boot`."""
+
+    camera: Name
+    boot: Count
+    stage: Name = "raw"
+    captured: Count = 0
+    dropped: dict[str, Count] = {}
+    ended: bool = False
+
+
+class GroupCount(Record):
+    """What one consumer group did with one camera's frames of one stage, on one node, since `boot`.
+
+    `offered` counts the frames of the stage that the group knows to have been published.
+    `delivered` counts results that a collector has acknowledged, `undelivered` those that were given up.
+    """
+
+    camera: Name
+    boot: Count
+    stage: Name
+    group: Name
+    output: Name  # the stage that it publishes
+    offered: Count = 0
+    processed: Count = 0
+    dropped: dict[str, Count] = {}
+    lost: Count = 0
+    in_flight: Count = 0
+    ended: bool = False
+    results: Count = 0
+    delivered: Count = 0
+    undelivered: dict[str, Count] = {}
+
+
+class RecordedCount(Record):
+    """What a collector did with one camera's frames of one stage since `boot`."""
+
+    camera: Name
+    boot: Count
+    stage: Name
+    recorded: Count = 0
+    duplicates: Count = 0
+    lost: Count = 0
+
+
+class StatsRecord(Record):
+    """`stats/NODE`: a node's counters as of `at_ns` (that node's wall clock)."""
+
+    node: Name
+    at_ns: int
+    cameras: tuple[CameraCount, ...] = ()
+    groups: tuple[GroupCount, ...] = ()
+    recorded: tuple[RecordedCount, ...] = ()
+    counters: dict[str, Count] = {}  # what belongs to no camera: wire errors, restarts
+
+    @property
+    def key(self) -> str:
+        return f"stats/{self.node}"

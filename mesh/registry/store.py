@@ -1,0 +1,145 @@
+"""The store: entries, leases and revisions, as a state machine without I/O.
+
+Rules kept here:
+
+- A write is first planned, which checks everything and changes nothing, and then applied: whoever keeps the
+  store on a disk writes between the two, so that memory is never ahead of the disk.
+- Every change takes the next revision.
+- A lease ends by the monotonic time that is passed in, never by itself. One that would last longer than its
+  whole time was written before the machine restarted, and has ended too.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+
+from mesh.errors import Conflict, LeaseExpired, RegistryError
+from mesh.registry.base import Change, Delete, Entry, Put, Value
+from mesh.registry.values import check_key, check_ttl, check_value
+
+MAX_ENTRIES = 100_000
+MAX_LEASES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A promise to come back: `deadline` is in seconds of the monotonic clock."""
+
+    id: int
+    ttl: float
+    deadline: float
+
+    def over(self, now: float) -> bool:
+        return not now < self.deadline <= now + self.ttl
+
+
+class Store:
+    """The entries as they stand. Not thread-safe: its keeper serialises the calls."""
+
+    def __init__(
+        self, *, revision: int = 0, entries: Iterable[Entry] = (), leases: Iterable[Lease] = ()
+    ) -> None:
+        self._revision = revision
+        self._entries = {entry.key: entry for entry in entries}
+        self._leases = {lease.id: lease for lease in leases}
+
+    def __repr__(self) -> str:
+        return f"<Store revision={self._revision} entries={len(self._entries)} leases={len(self._leases)}>"
+
+    @property
+    def revision(self) -> int:
+        """The revision of the latest change."""
+        return self._revision
+
+    @property
+    def leases(self) -> Collection[Lease]:
+        return self._leases.values()
+
+    def get(self, key: str) -> Entry | None:
+        return self._entries.get(check_key(key))
+
+    def list(self, prefix: str = "") -> list[Entry]:
+        """Every entry whose key starts with `prefix`, ordered by key."""
+        return [self._entries[key] for key in sorted(self._entries) if key.startswith(prefix)]
+
+    def is_configuration(self, key: str) -> bool:
+        entry = self._entries.get(key)
+        return entry is not None and entry.lease == 0
+
+    def plan_put(self, key: str, value: Value, *, lease: int = 0, expect: int | None = None) -> Put:
+        """The change that writes an entry. Raises `Conflict`, `LeaseExpired` or `RegistryError`."""
+        stored = check_value(check_key(key), value)
+        if lease and lease not in self._leases:
+            raise LeaseExpired(f"cannot put {key}: its lease has ended")
+        self._expect(key, expect)
+        if lease and self.is_configuration(key):
+            raise Conflict(f"{key} is configuration: delete it before a node can hold it")
+        if key not in self._entries and len(self._entries) >= MAX_ENTRIES:
+            raise RegistryError(f"the registry is full: it holds {MAX_ENTRIES} entries")
+        return Put(Entry(key, stored, self._revision + 1, lease))
+
+    def plan_delete(self, key: str, *, expect: int | None = None) -> Delete | None:
+        """The change that removes an entry; None when there is none. Raises `Conflict`."""
+        self._expect(check_key(key), expect)
+        return Delete(key, self._revision + 1) if key in self._entries else None
+
+    def plan_end(self, leases: Collection[int]) -> tuple[Delete, ...]:
+        """The changes that the end of these leases makes, in the order in which the entries were written."""
+        held = sorted((e.revision, e.key) for e in self._entries.values() if e.lease and e.lease in leases)
+        return tuple(Delete(key, self._revision + 1 + n) for n, (_, key) in enumerate(held))
+
+    def apply(self, changes: Iterable[Change]) -> None:
+        """Make planned changes, in order."""
+        for change in changes:
+            if isinstance(change, Put):
+                self._entries[change.entry.key] = change.entry
+                self._revision = change.entry.revision
+            else:
+                self._entries.pop(change.key, None)
+                self._revision = change.revision
+
+    def grant(self, lease: int, ttl: float, now: float) -> Lease:
+        """A new lease of the number `lease`, which the caller draws so that no other registry gave it."""
+        if len(self._leases) >= MAX_LEASES:
+            raise RegistryError(f"the registry is full: it holds {MAX_LEASES} leases")
+        made = Lease(lease, check_ttl(ttl), now + ttl)
+        self._leases[lease] = made
+        return made
+
+    def renew(self, lease: int, now: float) -> Lease:
+        """The lease, with its whole time before it. Raises `LeaseExpired`."""
+        if lease not in self._leases:
+            raise LeaseExpired("the lease has ended")
+        renewed = replace(self._leases[lease], deadline=now + self._leases[lease].ttl)
+        self._leases[lease] = renewed
+        return renewed
+
+    def revoke(self, lease: int) -> tuple[Delete, ...]:
+        """End a lease; the changes that were made. One that is gone makes none."""
+        return self._end((lease,))
+
+    def expire(self, now: float) -> tuple[Delete, ...]:
+        """End the leases whose time is over; the changes that were made."""
+        over = [lease.id for lease in self._leases.values() if lease.over(now)]
+        return self._end(over) if over else ()
+
+    def next_deadline(self) -> float | None:
+        """When the next lease ends, if nobody renews it."""
+        return min((lease.deadline for lease in self._leases.values()), default=None)
+
+    def _end(self, leases: Collection[int]) -> tuple[Delete, ...]:
+        changes = self.plan_end(leases)
+        self.apply(changes)
+        for lease in leases:
+            self._leases.pop(lease, None)
+        return changes
+
+    def _expect(self, key: str, expect: int | None) -> None:
+        entry = self._entries.get(key)
+        revision = entry.revision if entry else 0
+        if expect is None or expect == revision:
+            return
+        if entry is None:
+            raise Conflict(f"{key} is gone: it was expected at revision {expect}")
+        if expect == 0:
+            raise Conflict(f"{key} exists already, at revision {revision}")
+        raise Conflict(f"{key} is at revision {revision}, not at {expect}: another writer was first")

@@ -1,0 +1,257 @@
+"""How a node stands in the registry: claims, leases, a registry that goes and comes back, last words."""
+
+import itertools
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from mesh.errors import Conflict, RegistryUnavailable
+from mesh.registry import Delete, Put, Registry, Session, Taken, open_registry
+from mesh.registry.holder import Here, Verdict, judge
+from mesh.registry.server import RegistryServer
+from mesh.scope import Scope
+from tests.registry.helpers import take, take_snapshot, until
+from tests.support.clock import ManualClock
+
+NAMES = itertools.count()
+TTL = 6.0
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def registry(clock: ManualClock) -> Iterator[Registry]:
+    with open_registry(f"memory:session-{next(NAMES)}", clock=clock) as registry:
+        yield registry
+
+
+def value_of(registry: Registry, key: str) -> object:
+    entry = registry.get(key)
+    return None if entry is None else entry.value
+
+
+def test_entries_live_as_long_as_the_session(registry: Registry, clock: ManualClock) -> None:
+    with Session(registry, ttl=TTL, clock=clock) as session:
+        session.claim("nodes/a", {"n": 1})
+        session.announce("streams/raw/door/a", {"n": 2})
+        session.update("stats/a", {"n": 3})
+        until(lambda: value_of(registry, "stats/a") == {"n": 3}, "the update is written")
+        lease = {entry.lease for entry in registry.list()}
+        assert len(registry.list()) == 3
+        assert len(lease) == 1
+        assert 0 not in lease
+        session.withdraw("streams/raw/door/a")
+        assert registry.get("streams/raw/door/a") is None
+        assert session.connected
+    assert registry.list() == []
+
+
+def test_the_lease_is_renewed(registry: Registry, clock: ManualClock) -> None:
+    with Session(registry, ttl=TTL, clock=clock) as session, registry.watch() as watch:
+        take_snapshot(watch)
+        session.claim("nodes/a", {})
+        assert isinstance(take(watch), Put)
+        for number in range(20):
+            clock.advance(TTL / 3)
+            # Written by the thread that renews, in the same turn: so the turn has come.
+            session.update("stats/a", {"n": number})
+            wanted = {"n": number}
+            until(
+                partial(lambda value: value_of(registry, "stats/a") == value, wanted), "a turn of the thread"
+            )
+        assert registry.get("nodes/a") is not None
+
+
+def test_only_the_latest_value_is_written(registry: Registry, clock: ManualClock) -> None:
+    with Session(registry, ttl=TTL, clock=clock) as session:
+        for number in range(1000):
+            session.update("stats/a", {"n": number})
+        until(lambda: value_of(registry, "stats/a") == {"n": 999}, "the latest")
+        entry = registry.get("stats/a")
+        assert entry is not None
+        session.announce("stats/a", {"n": -1})
+        assert value_of(registry, "stats/a") == {"n": -1}
+
+
+def test_a_key_that_is_held_is_not_taken(registry: Registry, clock: ManualClock) -> None:
+    holder = {"id": "one", "host": "far", "pid": 7}
+    with Session(registry, ttl=TTL, clock=clock) as one, Session(registry, ttl=TTL, clock=clock) as two:
+        one.claim("nodes/a", holder)
+        one.claim("nodes/a", holder)  # its own: no matter
+        with pytest.raises(Taken, match=r"nodes/a is already taken by one on far \(process 7\)") as caught:
+            two.claim("nodes/a", {}, patience=0)
+        assert caught.value.holder == holder
+        assert isinstance(caught.value, Conflict)
+        assert value_of(registry, "nodes/a") == holder
+
+
+def test_a_claim_waits_for_a_holder_that_died(registry: Registry, clock: ManualClock) -> None:
+    registry.put("nodes/a", {"id": "dead"}, lease=registry.grant(TTL))
+    claimed = threading.Event()
+
+    def claim(session: Session) -> None:
+        session.claim("nodes/a", {"id": "new"})
+        claimed.set()
+
+    with Session(registry, ttl=TTL, clock=clock) as session, Scope("test") as scope:
+        scope.spawn("claim", claim, session)
+        clock.advance_until(claimed.is_set)
+        assert value_of(registry, "nodes/a") == {"id": "new"}
+
+
+def test_a_claims_patience_ends(registry: Registry, clock: ManualClock) -> None:
+    registry.put("nodes/a", {"id": "other"}, lease=registry.grant(1000))
+    refused = threading.Event()
+
+    def claim(session: Session) -> None:
+        with pytest.raises(Taken):
+            session.claim("nodes/a", {"id": "new"})
+        refused.set()
+
+    with Session(registry, ttl=TTL, clock=clock) as session, Scope("test") as scope:
+        start = clock.monotonic()
+        scope.spawn("claim", claim, session)
+        clock.advance_until(refused.is_set)
+        assert clock.monotonic() - start >= 1.5 * TTL
+
+
+def test_a_record_that_ended_is_taken_over(registry: Registry, clock: ManualClock) -> None:
+    with Session(registry, ttl=TTL, clock=clock) as session:
+        session.claim("cameras/door", {"state": "online", "node": "one"})
+        session.announce("stats/one", {"n": 1})
+        session.leave(
+            {"cameras/door": {"state": "ended", "node": "one"}, "stats/one": {"n": 2}}, keep_for=600
+        )
+    assert value_of(registry, "stats/one") == {"n": 2}
+    clock.advance(500)
+    with Session(registry, ttl=TTL, clock=clock) as session:
+        session.claim("cameras/door", {"state": "online", "node": "two"}, patience=0)
+        clock.advance(101)
+        until(lambda: registry.get("stats/one") is None, "the last words have ended")
+        session.announce("cameras/door", {"state": "online", "node": "two"})
+        assert value_of(registry, "cameras/door") == {"state": "online", "node": "two"}
+
+
+def test_a_living_process_of_this_host_is_not_waited_for(registry: Registry, clock: ManualClock) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        value = {"host": socket.gethostname(), "pid": other.pid}
+        registry.put("nodes/a", value, lease=registry.grant(1000))
+        with Session(registry, ttl=TTL, clock=clock) as session, pytest.raises(Taken):
+            session.claim("nodes/a", {})  # the clock stands still: waiting would never end
+        other.communicate(b"\n")
+
+
+@pytest.mark.parametrize(
+    ("holder", "verdict"),
+    [
+        ({"state": "ended", "host": "here", "pid": 2}, Verdict.TAKE),
+        ({"state": "failed"}, Verdict.TAKE),
+        ({"state": "running", "host": "here", "pid": 2}, Verdict.REFUSE),
+        ({"state": "running", "host": "here", "pid": 3}, Verdict.WAIT),  # dead
+        ({"state": "running", "host": "here", "pid": 1}, Verdict.WAIT),  # this process itself
+        ({"state": "running", "host": "far", "pid": 2}, Verdict.WAIT),
+        ({"host": "here", "pid": "2"}, Verdict.WAIT),
+        ({}, Verdict.WAIT),
+    ],
+)
+def test_judging_a_holder(holder: dict[str, object], verdict: Verdict) -> None:
+    assert judge(holder, Here("here", 1, lambda pid: pid == 2)) is verdict
+
+
+def test_a_lost_lease_has_everything_announced_again(registry: Registry, clock: ManualClock) -> None:
+    with Session(registry, ttl=TTL, clock=clock) as session, registry.watch("nodes/") as watch:
+        take_snapshot(watch)
+        session.claim("nodes/a", {"n": 1})
+        session.announce("streams/raw/door/a", {})
+        entry = registry.get("nodes/a")
+        assert entry is not None
+        registry.revoke(entry.lease)
+        events = [take(watch)]
+        while not isinstance(events[-1], Delete):
+            events.append(take(watch))
+        clock.advance_until(lambda: registry.get("nodes/a"))
+        again = take(watch)
+        assert isinstance(again, Put)
+        assert again.entry.value == {"n": 1}
+        assert again.entry.lease not in (0, entry.lease)
+        until(lambda: registry.get("streams/raw/door/a"), "the stream is announced again")
+
+
+def test_a_claimed_key_that_somebody_took_is_lost(
+    registry: Registry, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    lost: list[str] = []
+    told = threading.Event()
+
+    def on_lost(key: str) -> None:
+        lost.append(key)
+        told.set()
+
+    with Session(registry, ttl=TTL, clock=clock, on_lost=on_lost) as session:
+        session.claim("nodes/a", {"id": "mine"})
+        entry = registry.get("nodes/a")
+        assert entry is not None
+        registry.revoke(entry.lease)
+        theirs = registry.put("nodes/a", {"id": "theirs"}, lease=registry.grant(1000), expect=0)
+        clock.advance_until(told.is_set)
+        session.update("nodes/a", {"id": "mine again"})
+        session.announce("stats/a", {})  # a whole turn
+        session.leave({"nodes/a": {"id": "mine", "state": "ended"}})
+    assert lost == ["nodes/a"]
+    assert registry.get("nodes/a") == theirs
+    assert "nodes/a was lost: it is now held by theirs" in caplog.text
+
+
+def test_configuration_in_the_way_is_said_and_does_not_stop_the_rest(
+    registry: Registry, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry.put("cameras/door", {})
+    with Session(registry, ttl=TTL, clock=clock) as session:
+        session.announce("cameras/door", {"n": 1})
+        session.announce("nodes/a", {})
+        assert registry.get("nodes/a") is not None
+        with pytest.raises(Taken):
+            session.claim("cameras/door", {}, patience=0)
+    assert caplog.text.count("is configuration") == 1
+
+
+def test_the_registry_goes_and_comes_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    with RegistryServer("tcp://127.0.0.1:*", state=tmp_path, beat=0.1) as server:
+        url = server.url
+        registry = open_registry(url, timeout=0.2)
+        session = Session(registry, ttl=1.0)
+        session.__enter__()
+        session.claim("nodes/a", {"host": socket.gethostname(), "pid": os.getpid()})
+        session.announce("streams/raw/door/a", {"n": 1})
+    # Leaving must not hang, though nobody answers then.
+    with registry, session:
+        until(lambda: not session.connected, "the session notices")
+        with pytest.raises(RegistryUnavailable):
+            session.claim("nodes/b", {})
+        session.announce("streams/raw/yard/a", {"n": 2})  # no error: it is written later
+        session.update("streams/raw/door/a", {"n": 3})
+        with RegistryServer(url, state=tmp_path, beat=0.1), open_registry(url, timeout=30) as other:
+            wanted = ["nodes/a", "streams/raw/door/a", "streams/raw/yard/a"]
+            until(lambda: [entry.key for entry in other.list()] == wanted, "all is announced again")
+            assert value_of(other, "streams/raw/door/a") == {"n": 3}
+            until(lambda: session.connected, "the session notices")
+        until(lambda: not session.connected, "the session notices again")
+    texts = [record.message for record in caplog.records if record.name == "mesh.registry.session"]
+    assert [text.split(":")[0] for text in texts] == [
+        "going on without the registry",
+        f"the registry at {url} answers again".split(":")[0],
+        "going on without the registry",
+        "left without a word to the registry",
+    ]
