@@ -1,6 +1,6 @@
 """Be a camera: publish pictures made with numpy, ten a second.
 
-    python examples/publish_numpy.py [CAMERA] [FRAMES]
+python examples/publish_numpy.py [CAMERA] [FRAMES]
 """
 
 import sys

@@ -1,7 +1,7 @@
 """Save a picture when something moves, at most one a second for each camera.
 
-    mesh node process motion &
-    python examples/snapshot_on_motion.py [FOLDER]
+mesh node process motion &
+python examples/snapshot_on_motion.py [FOLDER]
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """Print every frame of a stage as it comes, of cameras that appear later, too.
 
-    python examples/subscribe.py [STAGE]
+python examples/subscribe.py [STAGE]
 """
 
 import contextlib
@@ -14,4 +14,6 @@ with mesh.connect() as m, contextlib.suppress(KeyboardInterrupt):
     for frame in m.subscribe(stage):
         age_ms = (time.time_ns() - frame.captured_ns) / 1e6
         found = ", ".join(f"{d.label} {d.score:.2f}" for d in frame.detections)
-        print(f"{frame.camera} #{frame.seq} {frame.image.shape} {age_ms:.0f} ms old: {found or '-'}", flush=True)
+        print(
+            f"{frame.camera} #{frame.seq} {frame.image.shape} {age_ms:.0f} ms old: {found or '-'}", flush=True
+        )

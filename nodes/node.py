@@ -27,7 +27,6 @@ from nodes.address import LOOPBACK, advertised, bind_endpoint, check_bind
 log = logging.getLogger(__name__)
 
 EXIT_INTERRUPTED = 130
-REGISTRY_TIMEOUT_S = 2.0
 REQUEST_S = 3.0  # each request to the registry: a node must be able to leave when that is gone
 
 
@@ -131,7 +130,6 @@ class Node:
         if self.finished.is_set():
             return
         with self.scope:
-            self._await_registry()
             self.presence.enter()
             try:
                 self.work.start(self)
@@ -152,17 +150,6 @@ class Node:
                 return
             except RegistryUnavailable:
                 if self.clock.monotonic() >= deadline:
-                    raise
-
-    def _await_registry(self) -> None:
-        """Go on once the registry answers. Raises `RegistryUnavailable` when it does not in time."""
-        deadline = self.clock.monotonic() + self.config.registry_wait_s
-        while True:
-            try:
-                self.registry.get(f"nodes/{self.id}")
-                return
-            except RegistryUnavailable:
-                if self.clock.monotonic() >= deadline or self.finished.is_set():
                     raise
 
     def _drain(self, caught: "_Signals | _NoSignals") -> None:

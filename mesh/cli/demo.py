@@ -1,7 +1,9 @@
 """`mesh demo`: run a whole mesh on this machine, and show what it does."""
 
+import signal
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -29,6 +31,7 @@ def demo(
 ) -> None:
     """Run a registry, two synthetic cameras, a chain of two processors and a collector, as real processes."""
     set_up(log_level, log_json)
+    signal.signal(signal.SIGTERM, _terminated)
     folder = into or Path("demo") / datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S")
     if is_terminal():
         with Live(auto_refresh=False) as live:
@@ -37,6 +40,11 @@ def demo(
         outcome = run_demo(folder, seconds, video, lambda rows: print_tables([("demo", COLUMNS, rows)]))
     for line in summary_lines(outcome, folder):
         typer.echo(line)
+    raise typer.Exit(130 if outcome.interrupted else 0)
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)  # what was started is ended on the way out
 
 
 def _drawn(live: Live) -> Show:

@@ -7,7 +7,8 @@ import typer
 from rich.console import Group
 from rich.live import Live
 
-from mesh.cli.options import AsJson, RegistryUrl
+from mesh.cli.log import set_up
+from mesh.cli.options import AsJson, LogJson, LogLevel, RegistryUrl
 from mesh.cli.output import is_terminal, print_json, print_tables, table
 from mesh.client import Mesh, connect
 from mesh.errors import ConfigError
@@ -23,8 +24,11 @@ def ls(
     registry: RegistryUrl = None,
     as_json: AsJson = False,
     watch: Annotated[bool, typer.Option("--watch", help="Go on, and show every change.")] = False,
+    log_level: LogLevel = "warning",
+    log_json: LogJson = False,
 ) -> None:
     """List nodes, cameras and streams."""
+    set_up(log_level, log_json)
     with connect(registry) as mesh:
         if watch and as_json:
             raise ConfigError("--watch and --json do not go together: call --json again for each look")

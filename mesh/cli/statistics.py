@@ -2,14 +2,21 @@
 
 from collections.abc import Mapping
 
-from mesh.cli.options import AsJson, RegistryUrl
+from mesh.cli.log import set_up
+from mesh.cli.options import AsJson, LogJson, LogLevel, RegistryUrl
 from mesh.cli.output import print_json, print_tables
 from mesh.client import connect
 from mesh.ledger import Summary
 
 
-def stats(registry: RegistryUrl = None, as_json: AsJson = False) -> None:
+def stats(
+    registry: RegistryUrl = None,
+    as_json: AsJson = False,
+    log_level: LogLevel = "warning",
+    log_json: LogJson = False,
+) -> None:
     """Account for every frame: captured, processed, dropped (and why), lost, in flight, recorded."""
+    set_up(log_level, log_json)
     with connect(registry) as mesh:
         summary = mesh.stats()
     if as_json:

@@ -8,7 +8,8 @@ from typing import Annotated
 import cv2
 import typer
 
-from mesh.cli.options import RegistryUrl
+from mesh.cli.log import set_up
+from mesh.cli.options import LogJson, LogLevel, RegistryUrl
 from mesh.client import Mesh, NoFrame, connect
 from mesh.codec import Image, encode
 from mesh.draw import annotated
@@ -25,8 +26,11 @@ def snapshot(
     boxes: Annotated[bool, typer.Option("--boxes", help="Draw the detections.")] = False,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="How long to wait.")] = WAIT_S,
     registry: RegistryUrl = None,
+    log_level: LogLevel = "warning",
+    log_json: LogJson = False,
 ) -> None:
     """Save one frame of a camera."""
+    set_up(log_level, log_json)
     _check_suffix(file)
     with connect(registry) as mesh:
         frame = mesh.snapshot(camera, stage, timeout=timeout)
@@ -44,8 +48,11 @@ def view(
         float, typer.Option(metavar="SECONDS", min=0, help="How long to wait for one.")
     ] = WAIT_S,
     registry: RegistryUrl = None,
+    log_level: LogLevel = "warning",
+    log_json: LogJson = False,
 ) -> None:
     """Show a stream in a window; q or Esc closes it."""
+    set_up(log_level, log_json)
     stage, slash, camera = stream.partition("/")
     if not slash or not camera:
         raise ConfigError(f"{stream!r} is not STAGE/CAMERA, such as raw/door")

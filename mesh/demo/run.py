@@ -40,6 +40,7 @@ class Outcome:
     recordings: dict[str, list[Path]]
     stills: list[Path]
     recalls: dict[str, Recall]
+    interrupted: bool
     detections: dict[str, dict[str, int]]
 
 
@@ -49,6 +50,7 @@ class _Run:
     fleet: Fleet
     cameras: tuple[str, ...]
     clock: Clock
+    interrupted: bool = False
     seen: dict[str, Seen] = field(default_factory=dict)
 
     def rows(self) -> list[tuple[object, ...]]:
@@ -112,7 +114,8 @@ def _start(fleet: Fleet, url: str, sources: dict[str, str], recordings: Path) ->
     fleet.start("registry", ["registry", "--bind", url])
     fleet.start("collect", ["node", "collect", "--into", str(recordings), *to_registry])
     chain = ["--policy", "fifo", *to_registry]
-    fleet.start("process-codes", ["node", "process", "codes:kinds=qr+aruco", "--input", "motion", "--stage", STAGE, *chain])
+    codes = ["codes:kinds=qr+aruco", "--input", "motion", "--stage", STAGE]
+    fleet.start("process-codes", ["node", "process", *codes, *chain])
     fleet.start("process-motion", ["node", "process", "motion", "--no-push", *chain])
     cameras = [part for name, source in sources.items() for part in ("--camera", f"{name}={source}")]
     fleet.start("capture", ["node", "capture", "--loop", *cameras, *to_registry])
@@ -130,16 +133,19 @@ def _await_nodes(run: _Run) -> None:
 
 def _watch(run: _Run, seconds: float | None, show: Show) -> None:
     until = None if seconds is None else run.clock.monotonic() + seconds
-    with contextlib.suppress(KeyboardInterrupt), run.mesh.subscribe(STAGE, policy="fifo") as subscription:
-        while until is None or run.clock.monotonic() < until:
-            run.take(subscription, 1.0)
-            run.fleet.check()
-            show(run.rows())
+    try:
+        with run.mesh.subscribe(STAGE, policy="fifo") as subscription:
+            while until is None or run.clock.monotonic() < until:
+                run.take(subscription, 1.0)
+                run.fleet.check()
+                show(run.rows())
+    except KeyboardInterrupt:
+        run.interrupted = True
 
 
 def _stop(run: _Run) -> Summary:
     """Stop the cameras, let what they captured flow through, and take the ledger; then stop the rest."""
-    run.fleet.stop("capture")
+    _end(run.fleet, "capture")
     deadline = run.clock.monotonic() + SETTLE_WITHIN_S
     summary = run.mesh.stats()
     with run.mesh.subscribe(STAGE, policy="fifo") as subscription:
@@ -147,8 +153,13 @@ def _stop(run: _Run) -> Summary:
             run.take(subscription, 0.2)
             summary = run.mesh.stats()
     for name in ("process-motion", "process-codes", "collect", "registry"):
-        run.fleet.stop(name)
+        _end(run.fleet, name)
     return summary
+
+
+def _end(fleet: Fleet, name: str) -> None:
+    if (code := fleet.stop(name)) != 0:
+        raise MeshError(f"{name} ended with exit code {code}; see its log")
 
 
 def _is_settled(summary: Summary, cameras: tuple[str, ...]) -> bool:
@@ -175,6 +186,7 @@ def _outcome(run: _Run, summary: Summary, folder: Path) -> Outcome:
         recordings={name: videos(recordings, name) for name in run.cameras},
         stills=_stills(run, folder),
         recalls={name: recall(lines(recordings, name)) for name in SYNTHETIC},
+        interrupted=run.interrupted,
         detections={name: dict(seen.detections) for name, seen in run.seen.items()},
     )
 
