@@ -15,7 +15,15 @@ from importlib.metadata import PackageNotFoundError, version
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import ConfigError
 from mesh.registry import Registry, Session, Taken
-from mesh.registry.records import CameraRecord, NodeKind, NodeRecord, NodeState, StatsRecord, StreamRecord
+from mesh.registry.records import (
+    CameraRecord,
+    CameraState,
+    NodeKind,
+    NodeRecord,
+    NodeState,
+    StatsRecord,
+    StreamRecord,
+)
 from mesh.scope import Scope
 
 log = logging.getLogger(__name__)
@@ -92,7 +100,7 @@ class Presence:
 
     def claim_camera(self, camera: CameraRecord) -> None:
         """Take a camera's name. Raises `ConfigError` when another node captures it."""
-        camera = camera.model_copy(update={"host": self.node.host, "pid": self.node.pid})
+        camera = self._placed(camera)
         try:
             self._session.claim(camera.key, camera.value())
         except Taken as error:
@@ -107,7 +115,7 @@ class Presence:
         if isinstance(record, NodeRecord):
             self.node = record
         if isinstance(record, CameraRecord):
-            self._cameras[record.name] = record
+            record = self._cameras[record.name] = self._placed(record)
         self._session.update(record.key, record.value())
 
     def set_state(self, state: NodeState, why: str = "") -> None:
@@ -117,8 +125,13 @@ class Presence:
     def leave(self) -> None:
         """Retire: the lease goes, and the last counters and ended cameras stay for ten minutes."""
         node = self.node.model_copy(update={"state": NodeState.ENDED})
-        last: list[Listed] = [node, self._stats(), *self._cameras.values()]
+        over = [c for c in self._cameras.values() if c.state in (CameraState.ENDED, CameraState.FAILED)]
+        last: list[Listed] = [node, self._stats(), *over]
         self._session.leave({record.key: record.value() for record in last}, keep_for=LAST_WORDS_S)
+
+    def _placed(self, camera: CameraRecord) -> CameraRecord:
+        """With this process, so that another claimant on this host knows at once whether its holder lives."""
+        return camera.model_copy(update={"host": self.node.host, "pid": self.node.pid})
 
     def _show_counters(self) -> None:
         while not self._scope.stopping.is_set():

@@ -73,12 +73,12 @@ def run_demo(
     Writes `recordings/`, `logs/` and a still per camera into `folder`. Raises `StorageError` when it cannot,
     and `ProcessDied` when one of its processes ends early; every process is gone when this returns.
     """
-    _make(folder)
     sources = dict(SYNTHETIC)
     if video is not None:
         if not video.is_file():
             raise ConfigError(f"--video {video}: no such file")
         sources["video"] = str(video.resolve())
+    _make(folder)
     url = f"tcp://127.0.0.1:{free_port()}"
     with Fleet(folder / "logs") as fleet, connect(url, timeout=2.0) as mesh:
         _start(fleet, url, sources, folder / "recordings")

@@ -234,6 +234,8 @@ class Camera:
         self.end()
         if self._opened or not self._hopeless:
             self._set(CameraState.ENDED)
+        else:  # its name is free again: "connecting" would hold it after the node has gone
+            self._set(CameraState.FAILED, why=self.record.why)
         log.info("camera %s has ended after %d frames", self.record.name, self._seq)
         self._settled()
 

@@ -1,0 +1,169 @@
+"""A mesh on this machine for end-to-end tests: a registry and nodes as real processes, and a client."""
+
+import contextlib
+import json
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import av
+
+import mesh
+from mesh.demo.run import free_port
+from mesh.errors import RegistryUnavailable
+from mesh.registry.records import CameraRecord, CameraState, NodeState
+from tests.support.processes import WITHIN_S, Done, Process, Processes, wait_for
+
+T = TypeVar("T")
+
+SMALL = "synthetic:?size=320x240&fps=30"
+
+
+class Site:
+    """A registry, and the nodes that are started at it. A context manager: all are gone on exit.
+
+    registry:  whether the registry runs from the start; `start_registry` starts it (again) on its port
+    """
+
+    def __init__(self, folder: Path, *, registry: bool = True, state: Path | None = None) -> None:
+        self.url = f"tcp://127.0.0.1:{free_port()}"
+        self.processes = Processes(folder / "processes")
+        self.recordings = folder / "recordings"
+        self._starts, self._state = registry, state
+        self.mesh = mesh.connect(self.url, timeout=2.0)
+
+    def __enter__(self) -> Self:
+        self.processes.__enter__()
+        if self._starts:
+            self.start_registry()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.mesh.close()
+        finally:
+            self.processes.__exit__(kind, value, trace)
+
+    def start_registry(self) -> Process:
+        state = ("--state", self._state) if self._state else ()
+        self.registry = self.processes.start("registry", "--bind", self.url, *state, name="registry")
+        return self.registry
+
+    def node(self, kind: str, *arguments: object, name: str = "", **more: Any) -> Process:
+        """Start a node. It waits for the registry for a minute."""
+        name = name or kind
+        common = ("--registry", self.url, "--registry-wait", 60, "--name", name)
+        return self.processes.start("node", kind, *arguments, *common, name=name, **more)
+
+    def capture(self, *cameras: str, name: str = "capture", options: tuple[object, ...] = ()) -> Process:
+        return self.node(
+            "capture", *(part for c in cameras for part in ("--camera", c)), *options, name=name
+        )
+
+    def collect(self, *options: object, name: str = "collect") -> Process:
+        return self.node("collect", "--into", self.recordings, *options, name=name)
+
+    def run(self, *arguments: object, **more: Any) -> Done:
+        """Run a command that asks this site's registry."""
+        return self.processes.run(*arguments, "--registry", self.url, **more)
+
+    def ls(self) -> dict[str, list[dict[str, Any]]]:
+        """What `mesh ls --json` says."""
+        done = self.run("ls", "--json")
+        assert done.code == 0, done
+        return json.loads(done.out)  # type: ignore[no-any-return]  # JSON, checked by the tests
+
+    def stats(self) -> dict[str, Any]:
+        """What `mesh stats --json` says, by camera."""
+        done = self.run("stats", "--json")
+        assert done.code == 0, done
+        return json.loads(done.out)["cameras"]  # type: ignore[no-any-return]  # JSON, checked by the tests
+
+    def wait_for(self, condition: Callable[[], T], what: str, within: float = WITHIN_S) -> T:
+        """As `wait_for`; while the registry is away the condition does not hold."""
+
+        def holds() -> T | None:
+            try:
+                return condition()
+            except (RegistryUnavailable, KeyError):
+                return None
+
+        found = wait_for(holds, what, within)
+        assert found is not None
+        return found
+
+    def wait_nodes(self, *names: str, state: NodeState = NodeState.RUNNING) -> None:
+        self.wait_for(
+            lambda: {n.id for n in self.mesh.nodes() if n.state is state} >= set(names),
+            f"nodes {', '.join(names)} are {state}",
+        )
+
+    def wait_camera(self, name: str, state: CameraState = CameraState.ONLINE) -> None:
+        self.wait_for(lambda: self.camera(name).state is state, f"camera {name} is {state}")
+
+    def camera(self, name: str) -> CameraRecord:
+        return {camera.name: camera for camera in self.mesh.cameras()}[name]
+
+    def count(self, camera: str) -> Any:
+        """A camera's part of the ledger. Raises `KeyError` while nothing is known of it."""
+        return self.mesh.stats()["cameras"][camera]
+
+    def wait_recorded(self, camera: str, stage: str, frames: int = 1) -> None:
+        self.wait_for(
+            lambda: self.count(camera)["recorded"].get(stage, 0) >= frames,
+            f"{frames} frames of {stage}/{camera} are recorded",
+        )
+
+    def wait_settled(self, camera: str, groups: int = 1, within: float = WITHIN_S) -> None:
+        """Wait until a camera's stream has ended and drained through so many groups, results delivered."""
+
+        def settled() -> bool:
+            found = self.count(camera)["groups"].values()
+            return len(found) >= groups and all(
+                g["ended"] and not g["in_flight"] and not g["results"] - g["delivered"] for g in found
+            )
+
+        self.wait_for(settled, f"the streams of {camera} have drained", within)
+
+    def videos(self, camera: str, stage: str) -> list[Path]:
+        return sorted((self.recordings / camera).glob(f"*/*-{stage}.mkv"))
+
+    def lines(self, camera: str, stage: str) -> list[dict[str, Any]]:
+        """Every `.jsonl` line of a camera, in order."""
+        files = sorted((self.recordings / camera).glob(f"*/*-{stage}.jsonl"))
+        return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+
+def decoded_times(video: Path) -> list[int]:
+    """The presentation time of every frame that a Matroska file decodes to, in milliseconds."""
+    times = []
+    with av.open(str(video)) as container:
+        for frame in container.decode(video=0):
+            assert frame.pts is not None
+            assert frame.time_base is not None
+            times.append(round(frame.pts * frame.time_base * 1000))
+    return times
+
+
+def check_recording(site: Site, camera: str, stage: str) -> list[dict[str, Any]]:
+    """Every video of a camera decodes to as many frames as its `.jsonl` has lines, times strictly rising,
+    and the lines tell those times. The lines."""
+    for video in site.videos(camera, stage):
+        told = [json.loads(line)["pts_ms"] for line in video.with_suffix(".jsonl").read_text().splitlines()]
+        times = decoded_times(video)
+        assert times == told, video
+        assert all(a < b for a, b in zip(times, times[1:], strict=False)), video
+    return site.lines(camera, stage)
+
+
+@contextlib.contextmanager
+def stopped_at_end(*processes: Process) -> Iterator[None]:
+    """SIGTERM at the end, first one first; each must exit 0."""
+    yield
+    for process in processes:
+        process.send(signal.SIGTERM)
+    assert {process.name: process.wait() for process in processes} == {p.name: 0 for p in processes}

@@ -1,0 +1,122 @@
+"""How nodes stop: they drain, they answer signals with their exit codes, and one that dies takes nobody along."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.site import SMALL, Site, check_recording
+
+SLOW = """
+import threading
+
+class Slow:
+    '''Takes its time over every frame.'''
+    def __init__(self, seconds: float = 0.02) -> None:
+        self.seconds = seconds
+    def __call__(self, frame):
+        threading.Event().wait(self.seconds)
+        return frame
+"""
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> Path:
+    """A folder with a module `slow`, whose class `Slow` is a processor."""
+    (tmp_path / "slow.py").write_text(SLOW)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_every_kind_of_node_answers_a_signal(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    with Site(tmp_path) as site:
+        nodes = [site.capture(f"door={SMALL}"), site.node("process", "passthrough"), site.collect()]
+        site.wait_recorded("door", "passthrough")
+        assert {node.name: node.stop(number) for node in nodes} == {node.name: code for node in nodes}
+        assert {record.id: record.state for record in site.mesh.nodes()} == {n.name: "ended" for n in nodes}
+        assert not site.mesh.streams()
+        assert site.registry.stop(number) == code
+
+
+def test_a_node_that_waits_for_a_registry_can_be_stopped(tmp_path: Path) -> None:
+    with Site(tmp_path, registry=False) as site:
+        node = site.node("process", "passthrough", "--log-level", "debug")
+        site.wait_for(lambda: _catches_signals(node.popen.pid), "the node has begun to wait")
+        assert node.stop() == 0
+
+
+def test_nodes_can_be_stopped_when_the_registry_has_gone_first(tmp_path: Path) -> None:
+    with Site(tmp_path) as site:
+        nodes = [site.capture(f"door={SMALL}"), site.node("process", "passthrough"), site.collect()]
+        site.wait_recorded("door", "passthrough")
+        assert site.registry.stop() == 0
+        for node in nodes:
+            node.send(signal.SIGTERM)
+        assert [node.wait() for node in nodes] == [0, 0, 0]
+        check_recording(site, "door", "passthrough")
+
+
+def test_a_process_node_that_is_stopped_finishes_what_it_took(slow: Path) -> None:
+    with Site(slow) as site:
+        site.collect()
+        process = site.node(
+            "process", "slow:Slow", "--stage", "slow", "--policy", "fifo", "--drain", 60, cwd=slow
+        )
+        site.wait_nodes("collect", "process")
+        site.capture(f"door={SMALL}&frames=200", options=("--pace", "max"))
+        site.wait_for(lambda: site.count("door")["groups"]["slow"]["processed"] > 5, "some are processed")
+        assert process.stop() == 0
+        group = site.stats()["door"]["groups"]["slow"]
+        assert group["in_flight"] == 0
+        assert "abandoned" not in group["dropped"]
+        assert group["processed"] == group["results"] == group["delivered"] > 5
+        site.wait_recorded("door", "slow", group["processed"])
+        assert site.stats()["door"]["recorded"]["slow"] == group["processed"]
+
+
+def test_results_wait_for_a_collector_that_is_restarted(tmp_path: Path) -> None:
+    frames = 150
+    with Site(tmp_path) as site:
+        first = site.collect(name="first")
+        site.node("process", "passthrough", "--policy", "fifo")
+        site.wait_nodes("first", "process")
+        site.capture(f"door={SMALL}&frames={frames}")
+        site.wait_recorded("door", "passthrough", 10)
+        assert first.stop() == 0
+        recorded = site.count("door")["recorded"]["passthrough"]
+        site.wait_for(
+            lambda: site.count("door")["groups"]["passthrough"]["processed"] > recorded + 10, "more are made"
+        )
+        second = site.collect(name="second")
+        site.wait_settled("door")
+        site.wait_recorded("door", "passthrough", frames)
+        assert second.stop() == 0
+        door = site.stats()["door"]
+        assert door["groups"]["passthrough"]["delivered"] == frames
+        assert door["recorded"]["passthrough"] == frames
+        assert door["unaccounted"] == 0
+        lines = check_recording(site, "door", "passthrough")
+        assert [line["seq"] for line in lines] == list(range(frames))
+
+
+def test_a_process_node_that_is_killed_takes_nobody_along(tmp_path: Path) -> None:
+    with Site(tmp_path) as site:
+        others = [site.capture(f"door={SMALL}"), site.node("process", "passthrough", name="kept"), site.collect()]
+        victim = site.node("process", "passthrough", "--stage", "gone", name="victim")
+        site.wait_recorded("door", "gone")
+        site.wait_recorded("door", "passthrough")
+        victim.kill()
+        before = site.count("door")["recorded"]["passthrough"]
+        site.wait_for(lambda: "victim" not in {node.id for node in site.mesh.nodes()}, "the lease has lapsed")
+        listing = site.ls()
+        assert {row["id"] for row in listing["nodes"]} == {"capture", "kept", "collect"}
+        assert not [row for row in listing["streams"] if row["node"] == "victim"]
+        site.wait_recorded("door", "passthrough", before + 10)
+        assert [node.stop() for node in others] == [0, 0, 0]
+
+
+def _catches_signals(pid: int) -> bool:
+    """Whether a process has a handler of its own for SIGTERM."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
