@@ -93,9 +93,7 @@ class Subscription:
         """The next frame; None when `timeout` seconds pass first, or when the subscription has ended."""
         deadline = None if timeout is None else self._clock.monotonic() + timeout
         while True:
-            left = None if deadline is None else deadline - self._clock.monotonic()
-            if left is not None and left < 0:
-                return None
+            left = None if deadline is None else max(0.0, deadline - self._clock.monotonic())
             self._settle()
             item = self._inbox.take(left)
             if item is None or isinstance(item, Frame):

@@ -109,8 +109,12 @@ class Node:
         self.presence.show(self.presence.node.model_copy(update={"endpoints": endpoints}))
 
     def finish(self, failure: MeshError | None = None) -> None:
-        """End the node from within: its work is done, or cannot go on. Call it from any thread."""
-        self.failure = self.failure or failure
+        """End the node from within: its work is done, or cannot go on. Call it from any thread.
+
+        What first ended the node is why it ended: a failure that shows while it stops is no news.
+        """
+        if not self.finished.is_set():
+            self.failure = failure
         self.finished.set()
 
     def run(self, *, signals: bool = True) -> int:

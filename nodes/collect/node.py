@@ -112,9 +112,11 @@ class Collect:
 
     def drain(self, timeout: float) -> None:
         """Record what is still coming from process nodes that are draining, too, then what is here."""
-        deadline = self._clock.monotonic() + timeout
+        begun = self._clock.monotonic()
+        deadline = begun + timeout
         never = threading.Event()
-        while self._clock.monotonic() < deadline and (self._is_hearing() or self._is_awaited()):
+        # Nodes that were stopped together with this one need a moment to say that they are draining.
+        while (now := self._clock.monotonic()) < deadline and (now - begun < QUIET_S or self._is_awaited()):
             self._clock.wait(never, LOOK_EVERY_S)
         self._intake.stop()
         self._intake.join()
@@ -253,6 +255,6 @@ class Collect:
             return False
         try:
             nodes = [NodeRecord.of(entry) for entry in self._node.registry.list("nodes/")]
-        except MeshError:  # no registry: nobody can say that they wait
-            return False
+        except MeshError:  # no registry: nobody can say that they wait, but what they send can be heard
+            return self._is_hearing()
         return any(node.kind is NodeKind.PROCESS and node.state is NodeState.DRAINING for node in nodes)

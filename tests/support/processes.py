@@ -131,9 +131,7 @@ class Processes:
         self._all.append(process)
         return process
 
-    def run(
-        self, *arguments: object, within: float = WITHIN_S, cwd: Path | None = None, **env: str
-    ) -> Done:
+    def run(self, *arguments: object, within: float = WITHIN_S, cwd: Path | None = None, **env: str) -> Done:
         """Run `mesh ARGUMENTS…` to its end."""
         process = self.start(*arguments, cwd=cwd, **env)
         code = process.wait(within)
