@@ -109,18 +109,17 @@ class Session:
     def leave(self, keep: Mapping[str, Value] | None = None, keep_for: float = 600.0) -> None:
         """End the session and delete its entries, but for `keep`, which stays for `keep_for` seconds.
 
-        A registry that is away is tried once; then the leases see to it.
+        A registry that is away is not waited for: the leases see to it.
         """
         if self._left:
             return
         self._left = True
         self._scope.stop()
         self._scope.join()
-        try:
-            with self._asking:
-                self._standing.farewell(keep or {}, keep_for)
-        except MeshError as error:
-            log.warning("left without a word to the registry: %s", error)
+        if self.connected:
+            self._say_farewell(keep or {}, keep_for)
+        else:
+            log.warning("left without a word to the registry: it is away")
         self._scope.__exit__(None, None, None)
 
     def __enter__(self) -> Self:
@@ -130,6 +129,13 @@ class Session:
 
     def __exit__(self, *exc: object) -> None:
         self.leave()
+
+    def _say_farewell(self, keep: Mapping[str, Value], keep_for: float) -> None:
+        try:
+            with self._asking:
+                self._standing.farewell(keep, keep_for)
+        except MeshError as error:
+            log.warning("left without a word to the registry: %s", error)
 
     def _take(self, key: str, value: Value) -> Entry | None:
         """Take the key if it is free; the entry of its holder if it is not."""
