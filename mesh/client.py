@@ -6,6 +6,7 @@ drop (`Subscription.counts` names every one); everything is closed by the contex
 
 import asyncio
 import os
+import secrets
 import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Self, TypeVar
@@ -76,15 +77,32 @@ class Subscription:
         self._waiters_lock = threading.Lock()
         self._clock = clock
         self._held: Item | None = None
-        self._inbox = Inbox(Policy(policy), depth=depth, max_age_s=max_age, on_ready=self._wake, clock=clock)
+        self._inbox = Inbox(
+            Policy(policy),
+            depth=depth,
+            max_age_s=max_age,
+            on_ready=self._wake,
+            on_room=lambda: self._subscriber.made_room(),
+            clock=clock,
+        )
         self._scope = Scope(f"subscribe {stage}/{camera or '*'}")
-        subscriber = Subscriber(self._scope, self._inbox.offer, clock=clock)
+        self._subscriber = subscriber = Subscriber(
+            self._scope, self._inbox.offer, consumer=f"script-{secrets.token_hex(6)}", clock=clock
+        )
         if endpoint is not None:
             subscriber.subscribe(topic_prefix(View(view), stage, camera))
             subscriber.connect(endpoint)
         elif registry is not None:
-            follow_streams(self._scope, registry, subscriber, stage, camera, view=View(view), clock=clock)
-        self._subscriber = subscriber
+            follow_streams(
+                self._scope,
+                registry,
+                subscriber,
+                stage,
+                camera,
+                view=View(view),
+                inbox=self._inbox,
+                clock=clock,
+            )
 
     def __repr__(self) -> str:
         return f"<Subscription {self._scope.name} {self._inbox!r}>"
@@ -216,7 +234,8 @@ class Mesh:
     ) -> Subscription:
         """Frames of a stage: of one camera, or of every camera that it has or will have.
 
-        policy:     "latest" (each camera's freshest frame) or "fifo" (a queue of `depth` frames a camera)
+        policy:     "latest" (each camera's freshest frame), "fifo" (a queue of `depth` frames a camera), or
+                    "lossless" (as "fifo", and streams that are lossless wait for this script)
         max_age:    frames captured more than so many seconds ago are dropped
         view:       "frame", "meta" (annotations without an image) or "preview" (small, at a low rate)
         until_end:  iteration ends where the stream ends, if it does; else it waits for the camera's return

@@ -106,7 +106,7 @@ class StreamRecord(Record):
     """`streams/STAGE/CAMERA/NODE`: one publisher of one camera at one stage.
 
     A `relay` publishes again what an origin made (a collector's forward): subscribers take an origin where
-    there is one.
+    there is one. A `lossless` stream waits for those who consume it as such.
     """
 
     stage: Name
@@ -114,6 +114,7 @@ class StreamRecord(Record):
     node: Name
     endpoint: str
     relay: bool = False
+    lossless: bool = False
 
     @property
     def key(self) -> str:

@@ -60,8 +60,13 @@ class Capture:
             self._cameras.append(camera)
         endpoint = node.presence.node.endpoints["pub"]
         for camera in self._cameras:
-            name = camera.record.name
-            node.presence.show(StreamRecord(stage=STAGE, camera=name, node=node.id, endpoint=endpoint))
+            name, lossless = camera.record.name, camera.config.lossless
+            if lossless:
+                node.publisher.lossless(STAGE, name, hold=True)
+            record = StreamRecord(
+                stage=STAGE, camera=name, node=node.id, endpoint=endpoint, lossless=lossless
+            )
+            node.presence.show(record)
         for camera in self._cameras:
             node.scope.spawn(camera.record.name, camera.run)
 
@@ -72,10 +77,14 @@ class Capture:
         self._node.scope.stop()
         self._node.scope.join()
         over = threading.Event()
+        waiting = threading.Timer(timeout, over.set)
+        waiting.start()
         for _ in range(END_REPEATS):
             self._clock.wait(over, END_REPEAT_S)
             for camera in self._cameras:
-                camera.end()
+                camera.end(over)
+        waiting.cancel()
+        waiting.join()
 
     def stats(self) -> StatsRecord:
         node = self._node.id if self._node else "starting"

@@ -8,7 +8,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mesh.clock import SYSTEM_CLOCK, Clock
@@ -78,7 +78,7 @@ class Collect:
         self._recorder = Recorder(
             config.into, segment_seconds=config.segment_seconds, segment_bytes=config.segment_bytes
         )
-        self._inbox = Inbox(Policy.FIFO, depth=INBOX_DEPTH, clock=clock)
+        self._inbox = Inbox(Policy.LOSSLESS, depth=INBOX_DEPTH, on_room=self._made_room, clock=clock)
         self._lock = threading.Lock()  # of the recorder and the tally
         self._seen = Seen()
         self._tally = _Tally()
@@ -89,6 +89,7 @@ class Collect:
         self._intake = Scope("idle")
         self._node: Node | None = None
         self._receiver: Receiver | None = None
+        self._subscriber: Subscriber | None = None
 
     def start(self, node: Node) -> None:
         self._node = node
@@ -104,10 +105,18 @@ class Collect:
         node.serve("pull", self._receiver.endpoint)
         if self.inputs:
             node.scope.spawn("record", self._record_stages)
-            subscriber = Subscriber(self._intake, self._inbox.offer, clock=self._clock)
+            self._subscriber = Subscriber(
+                self._intake, self._inbox.offer, consumer=node.id, clock=self._clock
+            )
             for stage in self.inputs:
                 follow_streams(
-                    self._intake, node.registry, subscriber, stage, but_not=node.id, clock=self._clock
+                    self._intake,
+                    node.registry,
+                    self._subscriber,
+                    stage,
+                    inbox=self._inbox,
+                    but_not=node.id,
+                    clock=self._clock,
                 )
 
     def drain(self, timeout: float) -> None:
@@ -153,6 +162,10 @@ class Collect:
         self._intake.stop()
         self._intake.join()
         self._recorder.close()
+
+    def _made_room(self) -> None:
+        if self._subscriber is not None:
+            self._subscriber.made_room()
 
     def _groups(self) -> Iterable[GroupCount]:
         for count in self._inbox.counts():
@@ -200,7 +213,7 @@ class Collect:
         if self._node is None:
             return Cause.ABANDONED
         stream = (frame.stage, frame.camera, frame.boot)
-        frame = self._node.publisher.stamp(frame)
+        frame = replace(self._node.publisher.stamp(frame), lossless=False)  # a relay waits for nobody
         with self._lock:
             if frame in self._seen:
                 self._tally.duplicates[stream] += 1
@@ -231,7 +244,7 @@ class Collect:
 
     def _end(self, end: EndOfStream) -> None:
         if self._node is not None:
-            self._node.publisher.end(end)
+            self._node.publisher.end(replace(end, lossless=False))
         with self._lock:
             try:
                 self._recorder.end(end.camera, end.stage)
