@@ -154,8 +154,8 @@ class Subscriber:
             self._commands.popleft()(sock)
 
     def _disconnect(self, sock: SyncSocket, endpoint: str) -> None:
-        # Polling has libzmq read the first part of a message ahead; ending its connection then would leave the
-        # rest missing, and libzmq aborts the process for that (fq.cpp). Reading that message first prevents it.
+        # Polling has libzmq read the first part of a message ahead; ending its connection then would leave
+        # the rest missing, and libzmq aborts the process for that (fq.cpp). Reading that message prevents it.
         with contextlib.suppress(zmq.Again):
             self._receive(sock.recv_multipart(zmq.NOBLOCK))
         sock.disconnect(endpoint)
