@@ -12,6 +12,7 @@ from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import RegistryError
 from mesh.inbox import Inbox
 from mesh.names import check_name
+from mesh.place import this_place
 from mesh.registry import Delete, Entry, Event, Put, Registry
 from mesh.registry.records import StreamRecord
 from mesh.scope import Scope
@@ -131,7 +132,7 @@ def follow_streams(
             if (record.camera, record.lossless) not in known:
                 known.add((record.camera, record.lossless))
                 meet(record)
-        wanted = {record.endpoint for record in found}
+        wanted = {record.reach(this_place()) for record in found}
         for endpoint in wanted - connected:
             subscriber.connect(endpoint)
         for endpoint in connected - wanted:

@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import ConfigError
+from mesh.place import this_place
 from mesh.registry import Registry, Session, Taken
 from mesh.registry.records import (
     CameraRecord,
@@ -56,6 +57,7 @@ def new_record(kind: NodeKind, name: str | None, endpoints: dict[str, str], cloc
         host=socket.gethostname(),
         pid=os.getpid(),
         endpoints=endpoints,
+        place=this_place(),
         started_ns=clock.wall_ns(),
         version=this_version(),
     )

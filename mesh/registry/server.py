@@ -74,7 +74,7 @@ class RegistryServer(Closing):
     @property
     def url(self) -> str:
         """What clients on this host open."""
-        host = "127.0.0.1" if self._host in ("*", "0.0.0.0") else self._host
+        host = {"*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(self._host, self._host)
         return f"tcp://{host}:{self._port or '*'}"
 
     def stats(self) -> dict[str, int]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import ConfigError, SourceError
 from mesh.names import check_name
-from mesh.registry.records import CameraState, NodeKind, StatsRecord, StreamRecord
+from mesh.registry.records import CameraState, NodeKind, StatsRecord
 from nodes.capture.camera import STAGE, Camera, CameraConfig
 from nodes.capture.sources.catalog import check_source
 from nodes.node import Node
@@ -58,15 +58,11 @@ class Capture:
             )
             node.presence.claim_camera(camera.record)
             self._cameras.append(camera)
-        endpoint = node.presence.node.endpoints["pub"]
         for camera in self._cameras:
             name, lossless = camera.record.name, camera.config.lossless
             if lossless:
                 node.publisher.lossless(STAGE, name, hold=True)
-            record = StreamRecord(
-                stage=STAGE, camera=name, node=node.id, endpoint=endpoint, lossless=lossless
-            )
-            node.presence.show(record)
+            node.presence.show(node.presence.node.stream(STAGE, name, lossless=lossless))
         for camera in self._cameras:
             node.scope.spawn(camera.record.name, camera.run)
 

@@ -25,12 +25,10 @@ from mesh.registry.records import (
     NodeState,
     RecordedCount,
     StatsRecord,
-    StreamRecord,
 )
 from mesh.scope import Scope
 from mesh.stats import Counters, Rarely
 from mesh.transport import Subscriber
-from nodes.address import bind_endpoint
 from nodes.collect.recorder import Recorder
 from nodes.node import Node
 
@@ -99,10 +97,10 @@ class Collect:
             self._intake,
             self._collect,
             node.publisher.send,
-            bind_to=bind_endpoint(node.host),
+            bind_to=node.binds(),
             clock=self._clock,
         )
-        node.serve("pull", self._receiver.endpoint)
+        node.serve("pull", self._receiver.endpoints)
         if self.inputs:
             node.scope.spawn("record", self._record_stages)
             self._subscriber = Subscriber(
@@ -235,11 +233,7 @@ class Collect:
     def _forward(self, node: Node, frame: Frame) -> None:
         if (frame.stage, frame.camera) not in self._relayed:
             self._relayed.add((frame.stage, frame.camera))
-            endpoint = node.presence.node.endpoints["pub"]
-            stream = StreamRecord(
-                stage=frame.stage, camera=frame.camera, node=node.id, endpoint=endpoint, relay=True
-            )
-            node.presence.show(stream)
+            node.presence.show(node.presence.node.stream(frame.stage, frame.camera, relay=True))
         node.publisher.publish(frame)
 
     def _end(self, end: EndOfStream) -> None:

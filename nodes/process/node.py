@@ -18,6 +18,7 @@ from mesh.follow import follow, follow_streams
 from mesh.frame import EndOfStream, Frame
 from mesh.inbox import DEFAULT_DEPTH, Cause, Inbox, Policy, StreamCount
 from mesh.names import check_name
+from mesh.place import this_place
 from mesh.registry import Entry
 from mesh.registry.records import GroupCount, NodeKind, NodeRecord, NodeState, StatsRecord, StreamRecord
 from mesh.scope import Scope
@@ -184,7 +185,8 @@ class Process:
                 and record.state is not NodeState.ENDED
                 and "pull" in record.endpoints
             ):
-                collectors.append(Collector(record.id, record.endpoints["pull"], record.endpoints["pub"]))
+                pull, pub = (record.reach(role, this_place()) for role in ("pull", "pub"))
+                collectors.append(Collector(record.id, pull, pub))
         if self._sender is not None:
             self._sender.set_collectors(collectors)
 
@@ -244,15 +246,7 @@ class Process:
             return
         if found.lossless:
             node.publisher.lossless(self.stage, found.camera, hold=not self._config.push)
-        node.presence.show(
-            StreamRecord(
-                stage=self.stage,
-                camera=found.camera,
-                node=node.id,
-                endpoint=node.presence.node.endpoints["pub"],
-                lossless=found.lossless,
-            )
-        )
+        node.presence.show(node.presence.node.stream(self.stage, found.camera, lossless=found.lossless))
 
     def _made_room(self) -> None:
         if self._subscriber is not None:
