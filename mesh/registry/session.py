@@ -18,6 +18,7 @@ from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import Conflict, LeaseExpired, MeshError
 from mesh.registry.base import Delete, Entry, Put, Registry, Value, Watch
 from mesh.registry.holder import Verdict, describe, judge
+from mesh.registry.offset import Offset
 from mesh.registry.standing import Standing
 from mesh.registry.view import key_of
 from mesh.scope import Scope
@@ -72,6 +73,11 @@ class Session:
     def connected(self) -> bool:
         """Whether the registry answered the last time that it was asked."""
         return self._failures == 0
+
+    @property
+    def clock_offset(self) -> Offset | None:
+        """How far this node's wall clock is from the registry's; None while that is not known."""
+        return self._standing.offset.best(self._clock.monotonic())
 
     def claim(self, key: str, value: Value, *, patience: float | None = None) -> None:
         """Take `key` for this session, unless somebody holds it.
@@ -184,6 +190,7 @@ class Session:
                 self._note_failure(error)
             else:
                 self._note_success()
+                self._standing.measure()
 
     def _say(self) -> None:
         try:
