@@ -85,8 +85,10 @@ def connect(sock: SyncSocket, endpoint: str) -> None:
 
 
 def _choose_family(sock: SyncSocket, endpoint: str) -> None:
-    """IPv6 where the address is one; names are looked up as IPv4. It holds for the next bind or connect: a
-    socket that asks for IPv6 throughout reaches `localhost` at ::1 alone."""
+    """Use IPv6 where the address is one, for the next bind or connect; names are looked up as IPv4.
+
+    A socket that asks for IPv6 throughout would reach `localhost` at ::1 alone.
+    """
     sock.setsockopt(zmq.IPV6, int("[" in endpoint))
 
 
