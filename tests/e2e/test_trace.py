@@ -12,7 +12,7 @@ def test_a_trace_shows_every_hop_and_clear_words_where_there_is_nothing(tmp_path
         site.node("process", "passthrough")
         site.capture(f"door={SMALL}", f"gate={SMALL}&frames=1")
         site.wait_recorded("door", "passthrough")
-        site.wait_for(lambda: len(site.mesh.streams()) == 6, "origins and relays of both cameras are listed")
+        site.wait_for(lambda: "door" in {s.camera for s in site.mesh.streams() if s.relay}, "it is relayed")
         done = site.run("trace", "door", "--seconds", 2, "--json")
         assert done.code == 0, done
         found = json.loads(done.out)
