@@ -100,7 +100,9 @@ def test_a_subscriber_through_the_registry_is_on_ipc_and_not_on_tcp() -> None:
             assert unix_connections(stream.local) == 1
             assert tcp_connections(port_of(stream.endpoint)) == 0
         wait_for(lambda: unix_connections(stream.local) == 0)
-    assert not [line for line in Path("/proc/net/unix").read_text().splitlines() if stream.local[6:] in line]
+    wait_for(
+        lambda: stream.local[6:] not in Path("/proc/net/unix").read_text(), what="nothing is left behind"
+    )
 
 
 @on_linux
