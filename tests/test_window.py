@@ -3,7 +3,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mesh.delivery.window import Result, Stream, Window
+from mesh.delivery.result import Result, Stream
+from mesh.delivery.window import Window
 
 DOOR: Stream = ("motion", "door", 7)
 GATE: Stream = ("motion", "gate", 7)

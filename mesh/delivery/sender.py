@@ -1,26 +1,30 @@
 """The sending end of a delivery: one PUSH socket a collector, and a subscription to its acknowledgements.
 
-Rules kept here: offering never blocks and never loses silently; a result is delivered when its collector
-says that it is recorded, and not before; one thread owns every socket.
+Rules kept here: offering never blocks (`offer_waiting` does, as its name says) and never loses silently; a
+result is delivered when its collector says that it is recorded, and not before; one thread owns every
+socket, another one the disk.
 """
 
 import logging
 import random
 import threading
-from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import zmq
 
 from mesh.clock import SYSTEM_CLOCK, Clock
-from mesh.delivery.window import GiveUp, Result, Stream, Window
-from mesh.errors import WireError
+from mesh.delivery.counts import Counts, SentCount
+from mesh.delivery.result import Result, Stream
+from mesh.delivery.spool import Spool
+from mesh.delivery.spooler import Spooler
+from mesh.delivery.window import Window
+from mesh.errors import StorageError, WireError
 from mesh.frame import EndOfStream, Frame
 from mesh.scope import Scope
 from mesh.stats import Counters
 from mesh.transport.sockets import SyncSocket, Waker, connect, open_socket, poll
-from mesh.wire import Envelope, Message, Topic, View, ack_topic, decode_ack, encode, encode_envelope
+from mesh.wire import Envelope, Message, Parts, Topic, View, ack_topic, decode_ack, encode, encode_envelope
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +33,7 @@ MAX_RESULTS = 8192
 RESEND_AFTER_S = 3.0
 HIGH_WATER_MARK = 64
 RUN_BITS = 50
+ROOM_LOOK_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +43,6 @@ class Collector:
     node: str
     pull: str
     pub: str
-
-
-@dataclass(slots=True)
-class SentCount:
-    """What became of one stream's results. `undelivered` is by cause."""
-
-    results: int = 0
-    delivered: int = 0
-    undelivered: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
@@ -64,9 +60,11 @@ class _Line:
 
 
 class Sender:
-    """Delivers results to the collectors that it is told of, on a thread of `scope`.
+    """Delivers results to the collectors that it is told of, on threads of `scope`.
 
-    While no collector lives, results wait in the window: `max_bytes` and `max_results` at most.
+    Until a collector has recorded them results wait in memory: `max_bytes` and `max_results` at most; what
+    passes that goes to the `spool`, and what is in the spool from an earlier run is delivered first. Without
+    a spool the oldest go. The spool is the sender's: it is closed when `scope` stops.
     """
 
     def __init__(
@@ -77,6 +75,7 @@ class Sender:
         max_bytes: int = MAX_BYTES,
         max_results: int = MAX_RESULTS,
         resend_after_s: float = RESEND_AFTER_S,
+        spool: Spool | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.node = node
@@ -84,29 +83,49 @@ class Sender:
         self._clock = clock
         self._resend_after_s = resend_after_s
         self._changed = threading.Condition()
-        self._window = Window(max_bytes, max_results, resend_after_s)
-        self._counts: dict[Stream, SentCount] = {}
+        self._counts = Counts()
         self._counters = Counters()
         self._targets: Mapping[str, Collector] = {}
         self._waker = Waker()
         self._scope = scope
+        self._over = threading.Event()
+        self._window = self._open_window(max_bytes, max_results, spool)
+        self._spooler: Spooler | None = None
         scope.on_stop(self._waker.wake)
+        if spool is not None:
+            self._spooler = Spooler(
+                spool, self._window, self._counts, self._counters, self._changed, self._waker.wake, clock
+            )
+            scope.on_stop(self._spooler.wake)
+            scope.spawn("spooler", self._spooler.run, scope.stopping, self._over)
         scope.spawn("sender", self._run)
 
     def __repr__(self) -> str:
         return f"<Sender {self.node} {self._window!r}>"
 
     def offer(self, body: Frame | EndOfStream) -> None:
-        """Queue a result. Raises `WireError` for annotations that cannot be packed."""
-        stream = (body.stage, body.camera, body.boot)
-        topic = Topic(View.FRAME, body.stage, body.camera)
-        frames = int(isinstance(body, Frame))
+        """Queue a result; never blocks. Raises `WireError` for annotations that cannot be packed."""
         with self._changed:
-            count = self._counts.setdefault(stream, SentCount())
-            parts = encode(Message(topic, self.run, count.results, body))
-            count.results += frames
-            self._give_up(self._window.offer(stream, frames, parts), GiveUp.OVERFLOW)
-        self._waker.wake()
+            self._take_in(body, self._encode(body))
+        self._wake()
+
+    def offer_waiting(self, body: Frame | EndOfStream, stop: threading.Event) -> bool:
+        """Queue a result, once memory or the spool has room for it: nothing goes to make room.
+
+        False when `stop` was set, or the sender ended, before that; the result is not queued then, and not
+        counted. Raises `WireError` for annotations that cannot be packed.
+        """
+        while not (stop.is_set() or self._scope.stopping.is_set()):
+            with self._changed:
+                parts = self._encode(body)
+                if self._window.has_room(sum(map(len, parts)), self._spool_free()):
+                    self._take_in(body, parts)
+                    break
+                self._changed.wait(ROOM_LOOK_S)
+        else:
+            return False
+        self._wake()
+        return True
 
     def set_collectors(self, collectors: Iterable[Collector]) -> None:
         """The collectors that live now."""
@@ -117,10 +136,7 @@ class Sender:
     def counts(self) -> dict[Stream, SentCount]:
         """A snapshot, by (stage, camera, boot)."""
         with self._changed:
-            return {
-                stream: SentCount(count.results, count.delivered, Counter(count.undelivered))
-                for stream, count in self._counts.items()
-            }
+            return self._counts.snapshot(self._window)
 
     def stats(self) -> dict[str, int]:
         return dict(self._counters.snapshot())
@@ -136,9 +152,42 @@ class Sender:
                 self._changed.wait(min(left, 0.2))
         return True
 
-    def _give_up(self, results: Iterable[Result], cause: GiveUp) -> None:
-        for result in results:
-            self._counts[result.stream].undelivered[cause] += result.frames
+    def _open_window(self, max_bytes: int, max_results: int, spool: Spool | None) -> Window:
+        """A window behind what the spool holds already."""
+        if spool is None:
+            return Window(max_bytes, max_results, self._resend_after_s)
+        try:
+            found, number, notes = spool.adopt()
+        except StorageError as error:
+            found, number, notes = {}, 0, [str(error)]
+        for note in notes:
+            log.error("%s", note)
+        window = Window(max_bytes, max_results, self._resend_after_s, spool=True, next_number=number)
+        for stream, what in found.items():
+            self._counts.carry(stream, what.tally, what.frames)
+            window.shelve(stream, what.rows, what.frames)
+        if waiting := sum(what.frames for what in found.values()):
+            log.info("%d results of an earlier run wait in the spool in %s", waiting, spool.folder)
+        return window
+
+    def _encode(self, body: Frame | EndOfStream) -> Parts:
+        stream = (body.stage, body.camera, body.boot)
+        topic = Topic(View.FRAME, body.stage, body.camera)
+        return encode(Message(topic, self.run, self._counts.own(stream), body))
+
+    def _take_in(self, body: Frame | EndOfStream, parts: Parts) -> None:
+        stream = (body.stage, body.camera, body.boot)
+        frames = int(isinstance(body, Frame))
+        self._counts.of(stream).results += frames
+        self._counts.give_up(self._window.offer(stream, frames, parts))
+
+    def _spool_free(self) -> int:
+        return self._spooler.free if self._spooler is not None else 0
+
+    def _wake(self) -> None:
+        self._waker.wake()
+        if self._spooler is not None and self._window.overfull():
+            self._spooler.wake()
 
     def _run(self) -> None:
         lines: dict[str, _Line] = {}
@@ -151,8 +200,10 @@ class Sender:
             for line in lines.values():
                 line.close()
             self._waker.close()
-            with self._changed:
-                self._give_up(self._window.give_up_all(), GiveUp.CLOSED)
+            if self._spooler is None:
+                with self._changed:
+                    self._counts.give_up(self._window.give_up_all())
+            self._over.set()
 
     def _follow(self, lines: dict[str, _Line]) -> None:
         """Open lines to new collectors, close those to collectors that left or moved."""
@@ -212,6 +263,9 @@ class Sender:
                 self._hear(node, line)
         with self._changed:
             self._counters.add("resent", self._window.resend(self._clock.monotonic()))
+            disk = self._window.shelved or self._window.acknowledged_count
+        if self._spooler is not None and disk:
+            self._spooler.wake()
 
     def _hear(self, node: str, line: _Line) -> None:
         while True:
@@ -229,8 +283,6 @@ class Sender:
     def _acknowledge(self, node: str, numbers: tuple[int, ...]) -> None:
         with self._changed:
             delivered, revived = self._window.acknowledge(node, numbers, self._clock.monotonic())
-            for result in delivered:
-                self._counts[result.stream].delivered += result.frames
-            for result in revived:
-                self._counts[result.stream].undelivered[GiveUp.OVERFLOW] -= result.frames
+            self._counts.deliver(delivered)
+            self._counts.revive(revived)
             self._changed.notify_all()
