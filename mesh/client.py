@@ -290,7 +290,9 @@ class Mesh:
 
     def stats(self) -> Summary:
         """The ledger of the whole mesh, added up: see `mesh.ledger`. Raises `RegistryUnavailable`."""
-        return summarise(_records(self._registry, StatsRecord, "stats/"))
+        reports = _records(self._registry, StatsRecord, "stats/")
+        # Nodes last: one that starts meanwhile must not look as if it had died.
+        return summarise(reports, _records(self._registry, NodeRecord, "nodes/"))
 
     def trace(self, camera: str, seconds: float = 5.0) -> Traced:
         """Where a camera's frames spend their time, watched for `seconds`, at every stage that it has now.

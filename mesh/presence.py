@@ -1,7 +1,7 @@
 """A node's presence in the registry: its record, its cameras and streams, and its counters once a second.
 
 Rules kept here: nothing here is on the path of a frame; a name that another node holds is refused in one
-line; when a node ends, its last counters stay readable for a while.
+line; when a node ends, however it ends, its last counters stay readable for a while.
 """
 
 import logging
@@ -11,9 +11,10 @@ import secrets
 import socket
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from mesh.clock import SYSTEM_CLOCK, Clock
-from mesh.errors import ConfigError
+from mesh.errors import ConfigError, LeaseExpired, MeshError
 from mesh.place import this_place
 from mesh.registry import Registry, Session, Taken
 from mesh.registry.records import (
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 LEASE_S = 5.0
 STATS_EVERY_S = 1.0
 LAST_WORDS_S = 600.0
+RENEW_WORDS_S = 60.0
 
 Listed = NodeRecord | CameraRecord | StreamRecord | StatsRecord
 
@@ -81,6 +83,7 @@ class Presence:
     ) -> None:
         self._session = Session(registry, ttl=lease_s, clock=clock)
         self._scope = scope
+        self._words = _LastWords(registry, clock)
         self._stats = stats
         self._clock = clock
         self._cameras: dict[str, CameraRecord] = {}
@@ -128,16 +131,16 @@ class Presence:
         """Retire: the lease goes, and the last counters and ended cameras stay for ten minutes."""
         node = self.node.model_copy(update={"state": NodeState.ENDED})
         over = [c for c in self._cameras.values() if c.state in (CameraState.ENDED, CameraState.FAILED)]
-        last: list[Listed] = [node, self._counted(), *over]
+        last: list[Listed] = [node, self._counters(final=True), *over]
         self._session.leave({record.key: record.value() for record in last}, keep_for=LAST_WORDS_S)
 
-    def _counted(self) -> StatsRecord:
-        """The counters now, with how far this node's clock is from the registry's."""
+    def _counters(self, *, final: bool = False) -> StatsRecord:
+        """The counters now, of this run, with how far this node's clock is from the registry's."""
         offset = self._session.clock_offset
-        if offset is None:
-            return self._stats()
-        clock = {"clock_offset_ns": offset.offset_ns, "clock_error_ns": offset.error_ns}
-        return self._stats().model_copy(update=clock)
+        this: dict[str, Any] = {"node": self.node.id, "run": self.node.started_ns, "final": final}
+        if offset is not None:
+            this |= {"clock_offset_ns": offset.offset_ns, "clock_error_ns": offset.error_ns}
+        return self._stats().model_copy(update=this)
 
     def _placed(self, camera: CameraRecord) -> CameraRecord:
         """With this process, so that another claimant on this host knows at once whether its holder lives."""
@@ -145,5 +148,35 @@ class Presence:
 
     def _show_counters(self) -> None:
         while not self._scope.stopping.is_set():
-            self._session.update(f"stats/{self.node.id}", self._counted().value())
+            self._words.say(self._counters())
             self._clock.wait(self._scope.stopping, STATS_EVERY_S)
+
+
+class _LastWords:
+    """Counters under a lease of their own, so that those of a node that is killed stay for ten minutes."""
+
+    def __init__(self, registry: Registry, clock: Clock) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._lease = 0
+        self._renew_at = 0.0
+
+    def say(self, record: StatsRecord) -> None:
+        """Write a record; a registry that is away is told the next one."""
+        try:
+            try:
+                self._put(record)
+            except LeaseExpired:  # the registry has started anew
+                self._lease = 0
+                self._put(record)
+        except MeshError as error:  # the session says that the registry is away, and when it returns
+            log.debug("counters were not written: %s", error)
+
+    def _put(self, record: StatsRecord) -> None:
+        now = self._clock.monotonic()
+        if not self._lease:
+            self._lease, self._renew_at = self._registry.grant(LAST_WORDS_S), now + RENEW_WORDS_S
+        elif now >= self._renew_at:
+            self._registry.keep_alive(self._lease)
+            self._renew_at = now + RENEW_WORDS_S
+        self._registry.put(record.key, record.value(), lease=self._lease)

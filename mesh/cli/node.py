@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from mesh.cli.log import set_up
-from mesh.cli.options import Insecure, LogJson, LogLevel, RegistryUrl
+from mesh.cli.options import Insecure, LogJson, LogLevel, RegistryUrl, state_folder
 from mesh.client import registry_url
 from mesh.codec import DEFAULT_QUALITY
 from mesh.errors import ConfigError
@@ -119,6 +119,20 @@ def process(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Cameras that are worked on at the same time.")] = 1,
     push: Annotated[bool, typer.Option(help="Push results to collectors.")] = True,
+    window_mb: Annotated[
+        float, typer.Option(metavar="MB", min=0.1, help="Results that wait in memory for a collector.")
+    ] = 64.0,
+    spool: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where more of them wait, and those of a node that ends; "
+            "else framemesh/spool under XDG_STATE_HOME or ~/.local/state.",
+        ),
+    ] = None,
+    spool_mb: Annotated[
+        float, typer.Option(metavar="MB", min=0, help="How large the spool grows; 0 is no spool.")
+    ] = 1024.0,
     quality: Quality = DEFAULT_QUALITY,
     registry: RegistryUrl = None,
     name: Name = None,
@@ -151,6 +165,9 @@ def process(
             workers=workers,
             push=push,
             quality=quality,
+            window_bytes=int(window_mb * 1e6),
+            spool=spool or state_folder("spool"),
+            spool_bytes=int(spool_mb * 1e6),
         )
     )
     config = NodeConfig(registry_url(registry), name, bind, advertise, insecure, registry_wait, drain)

@@ -1,5 +1,7 @@
 """Options that several commands share."""
 
+import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,3 +20,9 @@ LogJson = Annotated[bool, typer.Option("--log-json", help="Log one JSON object a
 Insecure = Annotated[
     bool, typer.Option("--insecure", help="Allow an address that is not loopback: the network is trusted.")
 ]
+
+
+def state_folder(name: str) -> Path | None:
+    """Where this user's programs keep what should survive them; None for a user without a home."""
+    base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return Path(base, "framemesh", name) if os.path.isabs(base) else None

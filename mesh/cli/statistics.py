@@ -44,7 +44,7 @@ def _tables(summary: Summary) -> list[tuple[str, tuple[str, ...], list[tuple[obj
             groups.append(
                 (
                     name,
-                    group_name,
+                    f"{group_name} (gone)" if group["gone"] else group_name,
                     group["offered"],
                     group["processed"],
                     _causes(group["dropped"]),
@@ -52,12 +52,13 @@ def _tables(summary: Summary) -> list[tuple[str, tuple[str, ...], list[tuple[obj
                     group["in_flight"],
                     group["results"],
                     group["delivered"],
+                    group["waiting"],
                     _causes(group["undelivered"]),
                 )
             )
     camera_columns = ("camera", "captured", "dropped", "recorded", "duplicates", "unaccounted")
     fate = ("offered", "processed", "dropped", "lost", "in flight")
-    group_columns = ("camera", "group", *fate, "results", "delivered", "undelivered")
+    group_columns = ("camera", "group", *fate, "results", "delivered", "waiting", "undelivered")
     return [("cameras", camera_columns, cameras), ("groups", group_columns, groups)]
 
 

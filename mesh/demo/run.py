@@ -115,7 +115,8 @@ def _start(fleet: Fleet, url: str, sources: dict[str, str], recordings: Path) ->
     fleet.start("collect", ["node", "collect", "--into", str(recordings), *to_registry])
     chain = ["--policy", "fifo", *to_registry]
     codes = ["codes:kinds=qr+aruco", "--input", "motion", "--stage", STAGE]
-    fleet.start("process-codes", ["node", "process", *codes, *chain])
+    spool = ["--spool", str(recordings.parent / "spool")]
+    fleet.start("process-codes", ["node", "process", *codes, *spool, *chain])
     fleet.start("process-motion", ["node", "process", "motion", "--no-push", *chain])
     cameras = [part for name, source in sources.items() for part in ("--camera", f"{name}={source}")]
     fleet.start("capture", ["node", "capture", "--loop", *cameras, *to_registry])

@@ -1,7 +1,7 @@
 """What stands in the registry: one pydantic record for each kind of key.
 
 Records are values: frozen, checked when they are read (another program may have written them), never made
-per frame. Keys: `nodes/ID`, `cameras/NAME`, `streams/STAGE/CAMERA/NODE`, `stats/NODE`.
+per frame. Keys: `nodes/ID`, `cameras/NAME`, `streams/STAGE/CAMERA/NODE`, `stats/NODE/RUN`.
 """
 
 from enum import StrEnum
@@ -165,11 +165,21 @@ class CameraCount(Record):
     ended: bool = False
 
 
+class ResultCount(Record):
+    """What became of results: `delivered` to a collector that has acknowledged them, or given up."""
+
+    results: Count = 0
+    delivered: Count = 0
+    undelivered: dict[str, Count] = {}
+
+
 class GroupCount(Record):
     """What one consumer group did with one camera's frames of one stage, on one node, since `boot`.
 
     `offered` counts the frames of the stage that the group knows to have been published.
     `delivered` counts results that a collector has acknowledged, `undelivered` those that were given up.
+    Where the node `pushes`, the rest of the results are `waiting`, of which `spooled` are safe on its disk.
+    `carried` is the part of these counts that an earlier run left in the spool.
     """
 
     camera: Name
@@ -186,11 +196,20 @@ class GroupCount(Record):
     results: Count = 0
     delivered: Count = 0
     undelivered: dict[str, Count] = {}
+    pushes: bool = False
+    waiting: Count = 0
+    spooled: Count = 0
+    carried: ResultCount = ResultCount()
 
 
 class RecordedCount(Record):
-    """What a collector did with one camera's frames of one stage since `boot`."""
+    """What a collector did with one camera's frames of one stage since `boot`.
 
+    `store` names the recording that keeps these counts over the collector's restarts, where one does: of one
+    store the newest report counts alone.
+    """
+
+    store: str = ""
     camera: Name
     boot: Count
     stage: Name
@@ -200,10 +219,16 @@ class RecordedCount(Record):
 
 
 class StatsRecord(Record):
-    """`stats/NODE`: a node's counters as of `at_ns` (that node's wall clock)."""
+    """`stats/NODE/RUN`: a node's counters as of `at_ns` (that node's wall clock).
+
+    `run` is when the node started: a node that starts again under its name leaves its former counters be.
+    They are `final` when the node has left, and complete then; one that was killed leaves its last.
+    """
 
     node: Name
     at_ns: int
+    run: Count = 0
+    final: bool = False
     cameras: tuple[CameraCount, ...] = ()
     groups: tuple[GroupCount, ...] = ()
     recorded: tuple[RecordedCount, ...] = ()
@@ -213,4 +238,4 @@ class StatsRecord(Record):
 
     @property
     def key(self) -> str:
-        return f"stats/{self.node}"
+        return f"stats/{self.node}/{self.run}"

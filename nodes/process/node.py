@@ -7,12 +7,14 @@ subscribes to this node's own stage.
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.codec import DEFAULT_QUALITY
-from mesh.delivery import Collector, Sender, SentCount
+from mesh.delivery import MAX_BYTES, Collector, Sender, SentCount, Spool
 from mesh.errors import ConfigError, DecodeError, MeshError, ProcessorError, RegistryError
 from mesh.follow import follow, follow_streams
 from mesh.frame import EndOfStream, Frame
@@ -20,7 +22,15 @@ from mesh.inbox import DEFAULT_DEPTH, Cause, Inbox, Policy, StreamCount
 from mesh.names import check_name
 from mesh.place import this_place
 from mesh.registry import Entry
-from mesh.registry.records import GroupCount, NodeKind, NodeRecord, NodeState, StatsRecord, StreamRecord
+from mesh.registry.records import (
+    GroupCount,
+    NodeKind,
+    NodeRecord,
+    NodeState,
+    ResultCount,
+    StatsRecord,
+    StreamRecord,
+)
 from mesh.scope import Scope
 from mesh.stats import Counters, Rarely
 from mesh.transport import Subscriber
@@ -44,6 +54,8 @@ class ProcessConfig:
     workers:        threads; a camera's frames stay on one at a time
     push:           whether results go to collectors; a stage in the middle of a chain does without
     quality:        JPEG quality (1 to 100) of frames whose pixels a processor changed
+    window_bytes:   results that wait in memory until a collector has recorded them; more go to the spool
+    spool, spool_bytes:  its folder, in which each stage has one, and its limit; None or 0 is no spool
     """
 
     processors: tuple[str, ...]
@@ -55,6 +67,9 @@ class ProcessConfig:
     workers: int = 1
     push: bool = True
     quality: int = DEFAULT_QUALITY
+    window_bytes: int = MAX_BYTES
+    spool: Path | None = None
+    spool_bytes: int = 0
 
 
 def stage_name(config: ProcessConfig, factories: Sequence[ProcessorFactory]) -> str:
@@ -102,7 +117,13 @@ class Process:
         self._node = node
         self._intake, self._outlet = Scope("intake", node.scope), Scope("outlet", node.scope)
         if self._config.push:
-            self._sender = Sender(self._outlet, node.id, clock=self._clock)
+            self._sender = Sender(
+                self._outlet,
+                node.id,
+                max_bytes=self._config.window_bytes,
+                spool=self._spool(),
+                clock=self._clock,
+            )
             follow(self._intake, node.registry, "nodes/", self._meet_collectors, clock=self._clock)
         node.scope.on_stop(self._inbox.close)
         for number in range(self._config.workers):
@@ -128,19 +149,23 @@ class Process:
         while not self._inbox.idle() and self._clock.monotonic() < deadline:
             self._clock.wait(never, LOOK_EVERY_S)
         if self._sender is not None and not self._sender.drain(deadline - self._clock.monotonic()):
-            log.warning("some results were not acknowledged by a collector; they are counted as undelivered")
+            log.warning("some results were not acknowledged by a collector in time")
+        self._outlet.stop()  # what is left goes to the spool now, so that the last counters tell of it
+        self._outlet.join()
 
     def stats(self) -> StatsRecord:
         node = self._node
         sent = self._sender.counts() if self._sender else {}
-        groups = tuple(self._count(count, sent) for count in self._inbox.counts())
+        taken = self._inbox.counts()
+        groups = [self._count(count, sent) for count in taken]
+        groups += self._adopted({(c.camera, c.boot) for c in taken}, sent)
         counters = node.publisher.stats() if node is not None else {}
         for part in (self._subscriber, self._sender):
             counters |= part.stats() if part is not None else {}
         return StatsRecord(
             node=node.id if node else "starting",
             at_ns=self._clock.wall_ns(),
-            groups=groups,
+            groups=tuple(groups),
             counters=counters,
         )
 
@@ -168,10 +193,45 @@ class Process:
             lost=count.lost,
             in_flight=count.in_flight,
             ended=count.ended,
-            results=self._made.get(f"{count.camera} {count.boot}"),
-            delivered=results.delivered,
-            undelivered=dict(results.undelivered),
+            **self._results(count.camera, count.boot, results),
         )
+
+    def _adopted(
+        self, known: set[tuple[str, int]], sent: Mapping[tuple[str, str, int], SentCount]
+    ) -> Iterable[GroupCount]:
+        """Streams of which this node has results in its spool only, from an earlier run."""
+        for (_, camera, boot), count in sent.items():
+            if count.carried.results and (camera, boot) not in known:
+                yield GroupCount(
+                    camera=camera,
+                    boot=boot,
+                    stage=self._config.input,
+                    group=self.stage,
+                    output=self.stage,
+                    **self._results(camera, boot, count),
+                )
+
+    def _results(self, camera: str, boot: int, count: SentCount) -> dict[str, Any]:
+        """What became of results, as a `GroupCount` says it."""
+        carried = count.carried
+        return {
+            "results": count.results if self._sender else self._made.get(f"{camera} {boot}"),
+            "delivered": count.delivered,
+            "undelivered": dict(count.undelivered),
+            "pushes": self._sender is not None,
+            "waiting": count.waiting,
+            "spooled": count.spooled,
+            "carried": ResultCount(
+                results=carried.results,
+                delivered=carried.delivered,
+                undelivered=dict(carried.undelivered),
+            ),
+        }
+
+    def _spool(self) -> Spool | None:
+        if self._config.spool is None or not self._config.spool_bytes:
+            return None
+        return Spool(self._config.spool / self.stage, self._config.spool_bytes)
 
     def _meet_collectors(self, entries: Mapping[str, Entry]) -> None:
         collectors = []

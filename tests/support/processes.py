@@ -117,7 +117,8 @@ class Processes:
         self.folder = folder
         self.mark = secrets.token_hex(8)
         self._env = {k: v for k, v in os.environ.items() if k not in ("MESH_REGISTRY", "DISPLAY")}
-        self._env |= {MARK: self.mark, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default", **(env or {})}
+        self._env |= {MARK: self.mark, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"}
+        self._env |= {"XDG_STATE_HOME": str(folder / "state"), **(env or {})}
         self._all: list[Process] = []
         self._files: list[IO[bytes]] = []
 
