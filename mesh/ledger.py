@@ -99,6 +99,7 @@ def _camera(
     camera: str, boot: int, reports: Sequence[StatsRecord], nodes: Sequence[NodeRecord] | None
 ) -> CameraSummary:
     sources = [c for r in reports for c in r.cameras if (c.camera, c.boot) == (camera, boot)]
+    recorded = [c for r in reports for c in r.recorded if (c.camera, c.boot) == (camera, boot)]
     members = [
         Member(r.node, r.run, r.at_ns, life(r, nodes), c)
         for r in reports
@@ -116,7 +117,6 @@ def _camera(
         name: _group(line, published[line[-1].count.stage], line[-1].count.stage in ended)
         for name, line in named.items()
     }
-    recorded = list(_recorded(camera, boot, reports))
     by_stage: Counter[str] = Counter()
     for item in recorded:
         by_stage[item.stage] += item.recorded
@@ -166,20 +166,6 @@ def _group(line: Sequence[Member], published: int, source_ended: bool) -> GroupS
 def _unaccounted(group: GroupSummary) -> int:
     known = group["processed"] + sum(group["dropped"].values()) + group["lost"] + group["in_flight"]
     return group["offered"] - known
-
-
-def _recorded(camera: str, boot: int, reports: Iterable[StatsRecord]) -> Iterable[RecordedCount]:
-    """What collectors recorded; a recording that keeps its counts over restarts tells them once."""
-    stores: dict[tuple[str, str], RecordedCount] = {}
-    for report in sorted(reports, key=lambda report: (report.run, report.at_ns)):
-        for count in report.recorded:
-            if (count.camera, count.boot) != (camera, boot):
-                continue
-            if count.store:
-                stores[count.store, count.stage] = count
-            else:
-                yield count
-    yield from stores.values()
 
 
 def _added(counts: Iterable[dict[str, int]]) -> dict[str, int]:

@@ -203,13 +203,8 @@ class GroupCount(Record):
 
 
 class RecordedCount(Record):
-    """What a collector did with one camera's frames of one stage since `boot`.
+    """What a collector did with one camera's frames of one stage since `boot`."""
 
-    `store` names the recording that keeps these counts over the collector's restarts, where one does: of one
-    store the newest report counts alone.
-    """
-
-    store: str = ""
     camera: Name
     boot: Count
     stage: Name
