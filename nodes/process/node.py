@@ -276,8 +276,8 @@ class Process:
         frame = node.publisher.stamp(replace(result, stage=self.stage).encoded(self._config.quality))
         if not node.publisher.publish(frame, node.scope.stopping):
             return False
-        if self._sender is not None:
-            self._sender.offer(frame)
+        if not self._offer(node, frame):
+            return False
         self._made.add(f"{frame.camera} {frame.boot}")
         return True
 
@@ -285,8 +285,16 @@ class Process:
         """A camera has ended upstream: say so downstream, behind its last result."""
         end = replace(end, stage=self.stage)
         node.publisher.end(end, node.scope.stopping)
-        if self._sender is not None:
-            self._sender.offer(end)
+        self._offer(node, end)
+
+    def _offer(self, node: Node, result: Frame | EndOfStream) -> bool:
+        """Hand a result to the sender; one of a lossless stream waits for room there, or until the stop."""
+        if self._sender is None:
+            return True
+        if result.lossless:
+            return self._sender.offer_waiting(result, node.scope.stopping)
+        self._sender.offer(result)
+        return True
 
     def _chain(self, camera: str) -> Chain:
         with self._chains_lock:
