@@ -39,6 +39,7 @@ class CameraSummary(TypedDict):
     groups: dict[str, GroupSummary]
     recorded: dict[str, int]
     duplicates: int
+    late: int
     unaccounted: int
 
 
@@ -75,7 +76,9 @@ def _boots(reports: Sequence[StatsRecord]) -> dict[str, int]:
 
 def _camera(camera: str, boot: int, reports: Sequence[StatsRecord]) -> CameraSummary:
     sources = [c for r in reports for c in r.cameras if (c.camera, c.boot) == (camera, boot)]
-    recorded = [c for r in reports for c in r.recorded if (c.camera, c.boot) == (camera, boot)]
+    recorded = _recorded(
+        (r.node, c) for r in reports for c in r.recorded if (c.camera, c.boot) == (camera, boot)
+    )
     counts = [(r.node, c) for r in reports for c in r.groups if (c.camera, c.boot) == (camera, boot)]
     published: Counter[str] = Counter()
     for source in sources:
@@ -93,8 +96,19 @@ def _camera(camera: str, boot: int, reports: Sequence[StatsRecord]) -> CameraSum
         "groups": groups,
         "recorded": dict(by_stage),
         "duplicates": sum(item.duplicates for item in recorded),
+        "late": sum(item.late for item in recorded),
         "unaccounted": sum(_unaccounted(group) for group in groups.values()),
     }
+
+
+def _recorded(counts: Iterable[tuple[str, RecordedCount]]) -> Sequence[RecordedCount]:
+    """The counts of each folder once: one collector may have gone on where another one ended."""
+    newest: dict[tuple[str, str], RecordedCount] = {}
+    for node, count in counts:
+        place = (f"index {count.index}" if count.index else node, count.stage)
+        if place not in newest or count.recorded >= newest[place].recorded:
+            newest[place] = count
+    return list(newest.values())
 
 
 def _named(counts: Sequence[Reported]) -> Iterable[tuple[str, GroupCount]]:

@@ -57,7 +57,7 @@ SEAMS: dict[str, set[str]] = {
     "msgpack": {"mesh.wire", "mesh.registry"},
     "simplejpeg": {"mesh.codec"},
     "av": {"nodes.capture.sources", "nodes.collect.matroska"},
-    "sqlite3": {"mesh.registry"},
+    "sqlite3": {"mesh.registry", "nodes.collect.index"},
     "tomlkit": {"mesh.registry"},
     "typer": {"mesh.cli"},
     "rich": {"mesh.cli"},
