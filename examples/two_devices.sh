@@ -8,21 +8,22 @@
 set -eu
 role=$1 here=$2
 mesh=${MESH:-mesh}
-trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT
+pids=
+trap 'kill $pids 2>/dev/null || :; wait' EXIT
 trap 'exit 0' INT TERM
 
 case $role in
 a)
     MESH_REGISTRY=tcp://$here:${PORT:-7700}
     export MESH_REGISTRY
-    $mesh registry --bind "$MESH_REGISTRY" --insecure &
-    $mesh node capture --camera "door=$3" --bind "$here" --insecure &
+    $mesh registry --bind "$MESH_REGISTRY" --insecure & pids="$pids $!"
+    $mesh node capture --camera "door=$3" --bind "$here" --insecure & pids="$pids $!"
     ;;
 b)
     MESH_REGISTRY=tcp://$3:${PORT:-7700}
     export MESH_REGISTRY
-    $mesh node process motion --bind "$here" --insecure &
-    $mesh node collect --into "${INTO:-recordings}" --bind "$here" --insecure &
+    $mesh node process motion --bind "$here" --insecure & pids="$pids $!"
+    $mesh node collect --into "${INTO:-recordings}" --bind "$here" --insecure & pids="$pids $!"
     ;;
 *)
     echo "the first argument is a or b" >&2

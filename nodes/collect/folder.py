@@ -1,6 +1,6 @@
 """The folder that a collector records to: who may use it, which files lie in it, and where odd ones go.
 
-    DIR/CAMERA/YYYY-MM-DD/HH-MM-SS-STAGE[-N].mkv, .jsonl    recordings
+    DIR/CAMERA/YYYY-MM-DD/HH-MM-SS[.MMM[.N]]-STAGE.mkv, .jsonl   recordings
     DIR/index.db (and -wal, -shm), DIR/index.lock            the index, and the lock of the one who writes
     DIR/quarantine/                                          files that could not be read, with reasons
 
@@ -25,7 +25,7 @@ LOCK = "index.lock"
 QUARANTINE = "quarantine"
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d\Z")
-_RECORDING = re.compile(r"\d\d-\d\d-\d\d-[a-z0-9][a-z0-9_-]*\.(mkv|jsonl)\Z")
+_RECORDING = re.compile(r"\d\d-\d\d-\d\d(\.\d+)*-[a-z0-9][a-z0-9_-]*\.(mkv|jsonl)\Z")
 
 
 class FolderLock:

@@ -23,9 +23,10 @@ from mesh.stats import Counters
 from mesh.transport import Subscriber
 from mesh.wire import Envelope
 from nodes.address import bind_endpoint
+from nodes.collect.commits import CommitPolicy
 from nodes.collect.folder import FolderLock
 from nodes.collect.recorder import Recorder
-from nodes.collect.recording import CommitPolicy, Outlets, Recording
+from nodes.collect.recording import Outlets, Recording
 from nodes.collect.recovery import Recovered, recover
 from nodes.node import Node
 

@@ -1,8 +1,8 @@
-"""The thread that records: results in, files and index rows on the disk, then acknowledgements.
+"""The thread that records: results in, in order into files, committed in groups.
 
-Rules kept here: files first, then their rows in the index, then the acknowledgements; a result that comes
-again is acknowledged again, once it is safe, and not recorded twice; a disk that refuses costs nothing but
-time: what was not taken is forgotten here and waits at its sender, what was taken is kept and tried again.
+Rules kept here: a result that comes again is acknowledged again, once it is safe, and not recorded twice; a
+disk that refuses costs nothing but time: what was not taken is forgotten here and waits at its sender, what
+was taken is kept and tried again; one stream that cannot be recorded does not hold up another.
 """
 
 import logging
@@ -18,7 +18,7 @@ from mesh.inbox import Cause, Inbox
 from mesh.registry.records import RecordedCount
 from mesh.stats import Counters, Rarely
 from mesh.wire import Envelope
-from nodes.collect.index import SegmentRow
+from nodes.collect.commits import DEFAULT_POLICY, INDEX, CommitPolicy, Commits
 from nodes.collect.recorder import Recorder
 from nodes.collect.recovery import Recovered
 from nodes.collect.reorder import DEFAULT_BOUNDS, END, Bounds, Released
@@ -28,19 +28,8 @@ from nodes.collect.trouble import Trouble
 log = logging.getLogger(__name__)
 
 TICK_S = 0.1
+AT_ONCE = float("-inf")  # before any deadline: what is missing may be the next that came
 INBOX_TURN = 64
-INDEX: Place = ("", "")  # where trouble with the index is kept
-
-
-@dataclass(frozen=True, slots=True)
-class CommitPolicy:
-    """How long results wait for the disk at most, in seconds, and how many of them."""
-
-    seconds: float = 0.2
-    frames: int = 64
-
-
-DEFAULT_POLICY = CommitPolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +64,18 @@ class Recording:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.counters = Counters()
-        self._recorder, self._index, self._seen = recorder, recovered.index, recovered.seen
+        self._recorder = recorder
         self._handover, self._inbox, self._outlets = handover, inbox, outlets
-        self._policy, self._clock = policy, clock
+        self._clock = clock
         self._streams = Streams(recovered.streams, recovered.index.id, bounds)
+        self._commits = Commits(
+            recorder, recovered.index, recovered.seen, self._streams, outlets.acknowledge, policy
+        )
         self._rarely = Rarely()
         self._trouble: Trouble[Place] = Trouble()
         self._told = ""
         self._writing: dict[Place, Stream] = {}  # what may go quiet
         self._holding: set[Key] = set()  # streams whose reorder buffers hold something
-        self._rows: dict[str, SegmentRow] = {}  # what the next commit writes to the index
-        self._touched: set[Key] = set()
-        self._owed: list[Envelope] = []
-        self._written = 0
-        self._since: float | None = None  # when the first of what is to be committed came
         self._more = False  # whether the inbox was left before it was empty
 
     def counts(self) -> tuple[RecordedCount, ...]:
@@ -105,8 +92,9 @@ class Recording:
         for delivery in self._handover.take(timeout):
             self._take(delivery)
         self._take_subscribed(INBOX_TURN)
+        now = self._clock.monotonic()
         for key in list(self._holding):
-            self._release(self._streams[key])
+            self._release(self._streams[key], now)
         self._close_quiet()
         self._retry()
         self._commit_if_due()
@@ -116,11 +104,12 @@ class Recording:
         """How long nothing is to be done unless something comes."""
         if self._more:
             return 0.0
-        if not (self._since is not None or self._holding or self._writing or self._trouble):
+        due_at = self._commits.due_at
+        if due_at is None and not (self._holding or self._writing or self._trouble):
             return None
-        since = self._since
-        due = TICK_S if since is None else since + self._policy.seconds - self._clock.monotonic()
-        return min(max(due, 0.0 if not self._trouble else TICK_S), TICK_S)
+        if due_at is None or self._trouble:
+            return TICK_S
+        return min(max(0.0, due_at - self._clock.monotonic()), TICK_S)
 
     def _take(self, delivery: Delivery) -> None:
         """Take in a result that was pushed, unless it is here already or the disk refuses."""
@@ -131,15 +120,15 @@ class Recording:
         if isinstance(body, Frame):
             if self._is_known(stream, body, delivery.envelope):
                 stream.reorder.skip(message.run, message.n)
-                self._release(stream)
+                self._release(stream, AT_ONCE)
                 return
             if self._must_wait(stream):
                 self.counters.add(f"pushed_{Cause.STORAGE}")
                 return
-            stream.pending[identity(body)] = Pending(message.run, message.n, owed=[delivery.envelope])
+            stream.pending[identity(body)] = Pending(message.run, message.n, owed={delivery.envelope: None})
             place, size = (body.seq, body.part), len(body.payload)
         stream.reorder.offer(Arrival(body, delivery.envelope), place, message.run, message.n, size, now)
-        self._release(stream)
+        self._release(stream, AT_ONCE)
 
     def _take_subscribed(self, most: int) -> None:
         """Record what was subscribed to: it comes in order, and nobody waits for an acknowledgement."""
@@ -164,18 +153,20 @@ class Recording:
     def _is_known(self, stream: Stream, frame: Frame, envelope: Envelope | None) -> bool:
         """Whether a result is here already; its sender is acknowledged once it is safe."""
         pending = stream.pending.get(identity(frame))
-        if pending is None and identity(frame) not in self._seen:
+        if pending is None and not self._commits.is_safe(identity(frame)):
             return False
-        owed = self._owed if pending is None else pending.owed
-        if envelope is not None and envelope not in owed:
-            owed.append(envelope)
+        owed = () if envelope is None else (envelope,)
         stream.duplicates += 1
-        self._touch(stream)
+        if pending is None:
+            self._commits.owe(stream, owed, self._clock.monotonic())
+        else:
+            pending.owed |= dict.fromkeys(owed)
+            self._commits.touch(stream, self._clock.monotonic())
         return True
 
-    def _release(self, stream: Stream) -> None:
-        """Record what is next in a stream."""
-        for released in stream.reorder.release(self._clock.monotonic()):
+    def _release(self, stream: Stream, now: float) -> None:
+        """Record what is next in a stream, and what has been held back until `now`."""
+        for released in stream.reorder.release(now):
             self._record(stream, released)
         if stream.reorder.items:
             self._holding.add(stream.key)
@@ -187,8 +178,7 @@ class Recording:
         body = released.item.body
         if isinstance(body, EndOfStream):
             if self._end(stream, body):
-                self._owed.append(released.item.envelope)
-                self._touch(stream)
+                self._commits.owe(stream, (released.item.envelope,), self._clock.monotonic())
             return
         pending = stream.pending[identity(body)]
         cause = self._write(stream, body, late=released.late)
@@ -197,16 +187,15 @@ class Recording:
         if cause == Cause.STORAGE:
             stream.reorder.refused(released)
         elif cause is not None:
-            self._owed += pending.owed  # it would not get better: its sender may forget it
-            self._touch(stream)
+            # It would not get better: its sender may forget it.
+            self._commits.owe(stream, pending.owed, self._clock.monotonic())
 
     def _write(self, stream: Stream, frame: Frame, *, late: bool) -> str | None:
         """Record a pending frame and publish it again; None, or why it was not recorded."""
         cause = self._written_or_why(stream, self._outlets.stamp(frame), late)
         if cause is None:
             stream.pending[identity(frame)].late = late
-            self._written += 1
-            self._touch(stream)
+            self._commits.wrote(stream, self._clock.monotonic())
         else:
             del stream.pending[identity(frame)]
         return cause
@@ -242,12 +231,15 @@ class Recording:
 
     def _close_segment(self, place: Place) -> bool:
         if (stream := self._writing.get(place)) is not None:
-            self._touch(stream)
+            self._commits.touch(stream, self._clock.monotonic())
+        had = self._recorder.unsafe(place)
         try:
             self._recorder.end(*place)
         except StorageError as error:
             self._failed(place, error)
             return False
+        if had:
+            self._trouble.worked(place)
         if stream is not None:
             stream.rest()
             del self._writing[place]
@@ -271,36 +263,19 @@ class Recording:
             self._failed(place, error)
             return
         self._trouble.worked(place)
-        self._since = self._since or self._clock.monotonic()
+        self._commits.look_again(self._clock.monotonic())
 
     def _commit_if_due(self) -> None:
         now = self._clock.monotonic()
-        if self._since is None or self._trouble.must_wait(INDEX, now):
-            return
-        if now - self._since >= self._policy.seconds or self._written >= self._policy.frames:
+        if self._commits.is_due(now) and not self._trouble.must_wait(INDEX, now):
             self._commit()
 
     def _commit(self) -> None:
-        """Files, then rows, then acknowledgements."""
-        done = self._recorder.commit()
-        self._rows |= {row.path: row for row in done.segments}
-        for frame in done.safe:
-            stream = self._streams[frame.stage, frame.camera, frame.boot]
-            self._owed += stream.settle(identity(frame))
-            self._seen.add(identity(frame))
-            self._touched.add(stream.key)
-        for place, error in done.failed.items():
+        failed = self._commits.commit()
+        for place, error in failed.items():
             self._failed(place, error)
-        try:
-            self._index.write(self._rows.values(), map(self._streams.row, self._touched))
-        except StorageError as error:
-            self._failed(INDEX, error)
-            return
-        self._trouble.worked(INDEX)
-        self._outlets.acknowledge(self._owed)
-        self._streams.show(self._touched)
-        self._rows, self._touched, self._owed = {}, set(), []
-        self._written, self._since = 0, None
+        if INDEX not in failed:
+            self._trouble.worked(INDEX)
 
     def _finish(self) -> None:
         """Record all that is here, whatever is missing, and end every file."""
@@ -317,14 +292,8 @@ class Recording:
             self._recorder.close()
         finally:
             self._commit()
-        if why := self._trouble.why:
-            raise StorageError(why)
-
-    def _touch(self, stream: Stream) -> None:
-        """There is something to commit."""
-        self._touched.add(stream.key)
-        if self._since is None:
-            self._since = self._clock.monotonic()
+        if self._trouble.has(INDEX):
+            raise StorageError(self._trouble.why)
 
     def _must_wait(self, stream: Stream) -> bool:
         now = self._clock.monotonic()

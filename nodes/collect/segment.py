@@ -190,11 +190,11 @@ def sync_folder(folder: Path) -> None:
 
 
 def _create(into: Path, first: Frame) -> tuple[Path, io.FileIO, io.FileIO]:
-    """Both files under the first name that is free: `CAMERA/YYYY-MM-DD/HH-MM-SS-STAGE[-N].mkv`, UTC."""
+    """Both files under the first name that is free: `CAMERA/YYYY-MM-DD/HH-MM-SS[.MMM[.N]]-STAGE.mkv`, UTC."""
     at = datetime.fromtimestamp(first.captured_ns // 1_000_000_000, UTC)
     folder = into / first.camera / f"{at:%Y-%m-%d}"
     _make_folders(folder)
-    for stem in _stems(f"{at:%H-%M-%S}-{first.stage}"):
+    for stem in _stems(at, first.captured_ns, first.stage):
         path = folder / f"{stem}.mkv"
         try:
             video = io.FileIO(path, "x+")
@@ -210,10 +210,13 @@ def _create(into: Path, first: Frame) -> tuple[Path, io.FileIO, io.FileIO]:
     raise AssertionError("unreachable: stems never end")
 
 
-def _stems(stem: str) -> Iterator[str]:
-    yield stem
+def _stems(at: datetime, captured_ns: int, stage: str) -> Iterator[str]:
+    """Names in the order in which they are tried, which is also how they sort."""
+    millis = captured_ns // 1_000_000 % 1000
+    yield f"{at:%H-%M-%S}-{stage}"
+    yield f"{at:%H-%M-%S}.{millis:03}-{stage}"
     for number in count(1):
-        yield f"{stem}-{number}"
+        yield f"{at:%H-%M-%S}.{millis:03}.{number}-{stage}"
 
 
 def _make_folders(folder: Path) -> None:

@@ -38,7 +38,7 @@ class Pending:
     run: int
     n: int
     late: bool = False
-    owed: list[Envelope] = field(default_factory=list)
+    owed: dict[Envelope, None] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -95,7 +95,7 @@ class Stream:
             self.interval_s = now - self.written_at
         self.written_at = now
 
-    def settle(self, identity: Identity) -> list[Envelope]:
+    def settle(self, identity: Identity) -> Iterable[Envelope]:
         """A frame is safe: count it; the acknowledgements that are owed for it."""
         pending = self.pending.pop(identity)
         self.recorded += 1
@@ -116,9 +116,9 @@ class Streams:
 
     def __getitem__(self, key: Key) -> Stream:
         if (stream := self._live.get(key)) is None:
+            self._let_go()
             row = self._rows.get(key, StreamRow(*key))
             stream = self._live[key] = Stream.of(row, self._bounds)
-            self._let_go()
         self._live.move_to_end(key)
         return stream
 
@@ -140,9 +140,11 @@ class Streams:
 
     def _let_go(self) -> None:
         """Forget streams that have long been still; their rows are kept."""
+        if len(self._live) < LIVE_STREAMS:
+            return
         still = [key for key, stream in self._live.items() if stream.is_still]
-        for key in still[: max(0, len(self._live) - LIVE_STREAMS)]:
-            del self._live[key]
+        for key in still[: max(0, len(self._live) + 1 - LIVE_STREAMS)]:
+            self._rows[key] = self._live.pop(key).row()
 
     def _count(self, row: StreamRow) -> RecordedCount:
         return RecordedCount(
