@@ -74,7 +74,7 @@ class Collect:
         self._recorder = Recorder(
             config.into, segment_seconds=config.segment_seconds, segment_bytes=config.segment_bytes
         )
-        self._lock = FolderLock(config.into)
+        self._lock: FolderLock | None = None
         self._handover: Handover[Delivery] = Handover(HANDOVER_RESULTS, HANDOVER_BYTES, _size)
         self._inbox = Inbox(Policy.FIFO, depth=INBOX_DEPTH, on_ready=self._handover.wake, clock=clock)
         self._counters = Counters()
@@ -89,6 +89,7 @@ class Collect:
     def start(self, node: Node) -> None:
         self._node = node
         self._intake, self._recording_scope = Scope("intake", node.scope), Scope("recording", node.scope)
+        self._lock = FolderLock(self._config.into)
         self._recovered = recover(self._config.into)
         self._start_recording(node, self._recovered)
         self._intake.on_stop(self._handover.close)
@@ -142,7 +143,8 @@ class Collect:
         self._stop_recording()
         if self._recovered is not None:
             self._recovered.index.close()
-        self._lock.release()
+        if self._lock is not None:
+            self._lock.release()
 
     def _start_recording(self, node: Node, recovered: Recovered) -> None:
         outlets = Outlets(self._forward, node.publisher.stamp, self._acknowledge, self._unwell)

@@ -16,7 +16,7 @@ CAMERAS = ("door", "gate")
 STAGE = "passthrough"
 KILLS = 5
 # Between two kills each camera is recorded for so many frames; the long version fills a minute.
-FRAMES_BETWEEN = 120 if long() else 30
+FRAMES_BETWEEN = 120 if long() else 20
 
 
 def recorded_lines(site: Site, camera: str) -> int:

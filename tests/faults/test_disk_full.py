@@ -12,7 +12,7 @@ from tests.e2e.site import SMALL, Site, check_recording
 from tests.faults.figures import Figures, long, show
 
 STAGE = "passthrough"
-FRAMES_WHILE_FULL = 1800 if long() else 90
+FRAMES_WHILE_FULL = 1800 if long() else 45
 
 
 @pytest.fixture
