@@ -146,7 +146,7 @@ class Recorder:
         return RecorderStats(self._segments, self._frames, self._bytes, len(self._open), waiting)
 
     def _append(self, stream: Stream, item: Item) -> None:
-        segment = self._segment_for(stream, item.frame)
+        segment = self._segment_for(stream, item)
         before = segment.bytes
         try:
             segment.write(item)
@@ -161,16 +161,16 @@ class Recorder:
         self._frames += 1
         self._bytes += segment.bytes - before
 
-    def _segment_for(self, stream: Stream, frame: Frame) -> Segment:
+    def _segment_for(self, stream: Stream, item: Item) -> Segment:
         segment = self._open.get(stream)
-        if segment is not None and needs_new_segment(segment.state, frame, self._limits):
+        if segment is not None and needs_new_segment(segment.state, item, self._limits):
             self._finish(stream, Segment.close)
             segment = None
         if segment is None:
             try:
-                segment = self._open[stream] = Segment(self.into, frame)
+                segment = self._open[stream] = Segment(self.into, item)
             except OSError as error:
-                raise storage_error(self.into / frame.camera, error) from error
+                raise storage_error(self.into / item.frame.camera, error) from error
         return segment
 
     def _finish(self, stream: Stream, act: Callable[[Segment], list[Item]], *, keep: bool = False) -> None:

@@ -47,23 +47,29 @@ class Remains:
 
 @dataclass(frozen=True, slots=True)
 class SegmentState:
-    """What decides whether the next frame still belongs into a segment. `bytes` are those of its pictures."""
+    """What decides whether the next frame still belongs into a segment. `bytes` are those of its pictures;
+    `late` is whether its first frame came late."""
 
     boot: int
     width: int
     height: int
     first_ns: int
     bytes: int
+    late: bool = False
 
 
-def needs_new_segment(state: SegmentState, frame: Frame, limits: SegmentLimits) -> bool:
-    """Whether `frame` begins a new segment: another boot, another size, too late, or too much. Pure.
+def needs_new_segment(state: SegmentState, item: Item, limits: SegmentLimits) -> bool:
+    """Whether an item begins a new segment: another boot, another size, too long after, or too much. Pure.
 
-    A clock that was set back by more than a segment's length begins one, too.
+    A clock that was set back by more than a segment's length begins one, too; and so does the first frame
+    that is in time again where a late one had to, so that names, which are times, sort as frames do.
     """
+    frame = item.frame
+    if state.late and not item.late:
+        return True
     if (frame.boot, frame.width, frame.height) != (state.boot, state.width, state.height):
         return True
-    if abs(frame.captured_ns - state.first_ns) >= limits.seconds * 1e9:
+    if not (item.late and not state.late) and abs(frame.captured_ns - state.first_ns) >= limits.seconds * 1e9:
         return True
     return limits.bytes is not None and state.bytes + len(frame.payload) > limits.bytes
 
@@ -77,7 +83,9 @@ def next_pts_ms(first_ns: int, captured_ns: int, last_ms: int | None) -> int:
 class Segment:
     """An open segment of one camera and stage. Raises `OSError` when the disk refuses; then `abandon` it."""
 
-    def __init__(self, into: Path, first: Frame) -> None:
+    def __init__(self, into: Path, item: Item) -> None:
+        first = item.frame
+        self._begins_late = item.late
         self.path, self._video_file, self._lines_file = _create(into, first)
         self._boot, self._size, self._first_ns = first.boot, (first.width, first.height), first.captured_ns
         self._last_ms: int | None = None
@@ -94,7 +102,7 @@ class Segment:
 
     @property
     def state(self) -> SegmentState:
-        return SegmentState(self._boot, *self._size, self._first_ns, self._picture_bytes)
+        return SegmentState(self._boot, *self._size, self._first_ns, self._picture_bytes, self._begins_late)
 
     @property
     def frames(self) -> int:
