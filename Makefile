@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint fuzz clean
+.PHONY: demo test faults lint fuzz clean
 
 demo: $(READY)
 	$(BIN)/mesh demo $(DEMO_ARGS)
@@ -16,6 +16,9 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+faults: $(READY)
+	$(BIN)/python -m tests.faults.table
 
 fuzz: $(READY)
 	$(BIN)/python -m tests.fuzz.fuzz_wire $(FUZZ_ARGS)

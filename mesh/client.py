@@ -6,8 +6,9 @@ drop (`Subscription.counts` names every one); everything is closed by the contex
 
 import asyncio
 import os
+import secrets
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Self, TypeVar
 
 from mesh.clock import SYSTEM_CLOCK, Clock
@@ -17,12 +18,14 @@ from mesh.frame import EndOfStream, Frame
 from mesh.inbox import DEFAULT_DEPTH, Inbox, Item, Policy, StreamCount
 from mesh.ledger import Summary, summarise
 from mesh.names import check_name
+from mesh.place import machine, this_place
 from mesh.publication import Publication
 from mesh.registry import Registry, open_registry
 from mesh.registry.records import CameraRecord, NodeRecord, Record, StatsRecord, StreamRecord
 from mesh.scope import Scope
+from mesh.trace import NodeClock, Trace, Traced
 from mesh.transport import Subscriber
-from mesh.wire import View, topic_prefix
+from mesh.wire import Message, View, topic_prefix
 
 R = TypeVar("R", bound=Record)
 
@@ -76,15 +79,32 @@ class Subscription:
         self._waiters_lock = threading.Lock()
         self._clock = clock
         self._held: Item | None = None
-        self._inbox = Inbox(Policy(policy), depth=depth, max_age_s=max_age, on_ready=self._wake, clock=clock)
+        self._inbox = Inbox(
+            Policy(policy),
+            depth=depth,
+            max_age_s=max_age,
+            on_ready=self._wake,
+            on_room=lambda: self._subscriber.made_room(),
+            clock=clock,
+        )
         self._scope = Scope(f"subscribe {stage}/{camera or '*'}")
-        subscriber = Subscriber(self._scope, self._inbox.offer, clock=clock)
+        self._subscriber = subscriber = Subscriber(
+            self._scope, self._inbox.offer, consumer=f"script-{secrets.token_hex(6)}", clock=clock
+        )
         if endpoint is not None:
             subscriber.subscribe(topic_prefix(View(view), stage, camera))
             subscriber.connect(endpoint)
         elif registry is not None:
-            follow_streams(self._scope, registry, subscriber, stage, camera, view=View(view), clock=clock)
-        self._subscriber = subscriber
+            follow_streams(
+                self._scope,
+                registry,
+                subscriber,
+                stage,
+                camera,
+                view=View(view),
+                inbox=self._inbox,
+                clock=clock,
+            )
 
     def __repr__(self) -> str:
         return f"<Subscription {self._scope.name} {self._inbox!r}>"
@@ -93,9 +113,7 @@ class Subscription:
         """The next frame; None when `timeout` seconds pass first, or when the subscription has ended."""
         deadline = None if timeout is None else self._clock.monotonic() + timeout
         while True:
-            left = None if deadline is None else deadline - self._clock.monotonic()
-            if left is not None and left < 0:
-                return None
+            left = None if deadline is None else max(0.0, deadline - self._clock.monotonic())
             self._settle()
             item = self._inbox.take(left)
             if item is None or isinstance(item, Frame):
@@ -218,7 +236,8 @@ class Mesh:
     ) -> Subscription:
         """Frames of a stage: of one camera, or of every camera that it has or will have.
 
-        policy:     "latest" (each camera's freshest frame) or "fifo" (a queue of `depth` frames a camera)
+        policy:     "latest" (each camera's freshest frame), "fifo" (a queue of `depth` frames a camera), or
+                    "lossless" (as "fifo", and streams that are lossless wait for this script)
         max_age:    frames captured more than so many seconds ago are dropped
         view:       "frame", "meta" (annotations without an image) or "preview" (small, at a low rate)
         until_end:  iteration ends where the stream ends, if it does; else it waits for the camera's return
@@ -253,14 +272,9 @@ class Mesh:
         """One frame of a camera, as soon as it comes. Raises `NoFrame` after `timeout` seconds."""
         with self.subscribe(stage, camera) as subscription:
             frame = subscription.get(timeout)
-        if frame is not None:
-            return frame
-        known = {record.name: record for record in self.cameras()}
-        if camera not in known:
-            names = ", ".join(sorted(known)) or "none"
-            raise NoFrame(f"there is no camera {camera!r}; cameras now: {names}")
-        state = known[camera].state + (f": {known[camera].why}" if known[camera].why else "")
-        raise NoFrame(f"no frame of {stage}/{camera} came within {timeout:g} s; the camera is {state}")
+        if frame is None:
+            raise self._no_frame(camera, f"{stage}/{camera}", timeout)
+        return frame
 
     def cameras(self) -> list[CameraRecord]:
         """Every camera, by name. Raises `RegistryUnavailable`."""
@@ -277,6 +291,42 @@ class Mesh:
     def stats(self) -> Summary:
         """The ledger of the whole mesh, added up: see `mesh.ledger`. Raises `RegistryUnavailable`."""
         return summarise(_records(self._registry, StatsRecord, "stats/"))
+
+    def trace(self, camera: str, seconds: float = 5.0) -> Traced:
+        """Where a camera's frames spend their time, watched for `seconds`, at every stage that it has now.
+
+        Images are not fetched. Raises `NoFrame` when there is no such camera, or nothing came.
+        """
+        check_name("camera", camera)
+        streams = [stream for stream in self.streams() if stream.camera == camera]
+        if not streams and camera not in {record.name for record in self.cameras()}:
+            raise self._no_camera(camera)
+        gathered = Trace()
+        with Scope(f"trace {camera}") as scope:
+            _listen(scope, streams, gathered)
+            SYSTEM_CLOCK.wait(scope.stopping, seconds)
+            scope.stop()
+        if not gathered.frames:
+            raise self._no_frame(camera, "any stage", seconds)
+        return gathered.traced(self._clocks())
+
+    def _clocks(self) -> dict[str, NodeClock]:
+        machines = {node.id: machine(node.place) for node in self.nodes()}
+        return {
+            name: NodeClock(clock["clock_offset_ns"], clock["clock_error_ns"], machines.get(name, ""))
+            for name, clock in self.stats()["nodes"].items()
+        }
+
+    def _no_camera(self, camera: str) -> NoFrame:
+        names = ", ".join(sorted(record.name for record in self.cameras())) or "none"
+        return NoFrame(f"there is no camera {camera!r}; cameras now: {names}")
+
+    def _no_frame(self, camera: str, where: str, seconds: float) -> NoFrame:
+        known = {record.name: record for record in self.cameras()}
+        if camera not in known:
+            return self._no_camera(camera)
+        state = known[camera].state + (f": {known[camera].why}" if known[camera].why else "")
+        return NoFrame(f"no frame of {where} came within {seconds:g} s; the camera is {state}")
 
     @property
     def registry(self) -> Registry:
@@ -295,6 +345,19 @@ class Mesh:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _listen(scope: Scope, streams: Iterable[StreamRecord], trace: Trace) -> None:
+    """Add every frame of these streams, from relays too, without its image, on a thread of `scope`."""
+
+    def take(message: Message) -> None:
+        if isinstance(message.body, Frame):
+            trace.add(message.body)
+
+    subscriber = Subscriber(scope, take)
+    for stream in streams:
+        subscriber.subscribe(topic_prefix(View.META, stream.stage, stream.camera))
+        subscriber.connect(stream.reach(this_place()))
 
 
 def _records(registry: Registry, kind: type[R], prefix: str) -> list[R]:

@@ -6,15 +6,18 @@ handed on only when it changed.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import RegistryError
+from mesh.inbox import Inbox
 from mesh.names import check_name
+from mesh.place import this_place
 from mesh.registry import Delete, Entry, Event, Put, Registry
 from mesh.registry.records import StreamRecord
 from mesh.scope import Scope
 from mesh.transport import Subscriber
-from mesh.wire import View, topic_prefix
+from mesh.wire import Topic, View, topic_prefix
 
 GRACE_S = 10.0
 LOOK_EVERY_S = 1.0
@@ -102,26 +105,34 @@ def follow_streams(
     camera: str | None = None,
     *,
     view: View = View.FRAME,
+    inbox: Inbox | None = None,
     but_not: str = "",
-    on_camera: Callable[[str], None] = lambda camera: None,
+    on_stream: Callable[[StreamRecord], None] = lambda record: None,
     clock: Clock = SYSTEM_CLOCK,
 ) -> None:
     """Keep `subscriber` connected to whoever publishes `stage`: one camera, or every one that ever appears.
 
-    `but_not` names a node whose own streams are left out; `on_camera` is called with each camera that is
-    found, before the subscriber connects to it.
+    Lossless streams are consumed as such where `inbox` does so.
+    `but_not` names a node whose own streams are left out; `on_stream` is called with the first stream of each
+    camera that is found, before the subscriber connects to it.
     """
     check_name("stage", stage)
     subscriber.subscribe(topic_prefix(view, stage, camera))
     connected: set[str] = set()
-    cameras: set[str] = set()
+    known: set[tuple[str, bool]] = set()
+
+    def meet(record: StreamRecord) -> None:
+        on_stream(record)
+        if record.lossless and view is View.FRAME and inbox is not None and inbox.consumes:
+            subscriber.consume(Topic(view, stage, record.camera), partial(inbox.room, stage, record.camera))
 
     def on_change(entries: Mapping[str, Entry]) -> None:
         found = publishers(entries.values(), camera, but_not)
-        for name in sorted({record.camera for record in found} - cameras):
-            cameras.add(name)
-            on_camera(name)
-        wanted = {record.endpoint for record in found}
+        for record in found:
+            if (record.camera, record.lossless) not in known:
+                known.add((record.camera, record.lossless))
+                meet(record)
+        wanted = {record.reach(this_place()) for record in found}
         for endpoint in wanted - connected:
             subscriber.connect(endpoint)
         for endpoint in connected - wanted:

@@ -67,6 +67,7 @@ class Frame:
     part:               tells apart several frames that a processor made from one; else 0.
     detections, hops:   what was found in it, and the nodes that it passed.
     attributes:         whatever else processors want to say about it (msgpack-able).
+    lossless:           whether its stream waits for its consumers, so that no frame is dropped.
     received_ns:        this machine's wall clock when it arrived here; 0 where it was made.
     """
 
@@ -87,6 +88,7 @@ class Frame:
     detections: tuple[Detection, ...] = ()
     hops: tuple[Hop, ...] = ()
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    lossless: bool = False
     received_ns: int = 0
     _pixels: dict[str, Image] = field(default_factory=dict, repr=False)
 
@@ -197,3 +199,4 @@ class EndOfStream:
     boot: int
     count: int
     stage: str = "raw"
+    lossless: bool = False

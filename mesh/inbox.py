@@ -1,7 +1,8 @@
 """The inbox: where messages wait between the network and whoever works on them, and where drops are counted.
 
 Rules kept here: offering never blocks; each stream has its own slot or bounded queue, so that no camera
-crowds out another; a stream is worked on by one taker at a time, in order; every frame that was offered to
+crowds out another; a stream is worked on by one taker at a time, in order; a lossless stream's frames are
+never dropped, because its publisher is told how much `room` there is; every frame that was offered to
 the stream is in exactly one place: processed, dropped by a named cause, lost on the link, or in flight.
 """
 
@@ -16,6 +17,7 @@ from mesh.frame import EndOfStream, Frame
 from mesh.wire import Message
 
 DEFAULT_DEPTH = 256
+LOSSLESS_DEPTH = 64
 BOOTS_KEPT = 2
 
 StreamKey = tuple[str, str]  # stage, camera
@@ -27,6 +29,7 @@ class Policy(StrEnum):
 
     LATEST = "latest"  # a slot: the freshest frame; what it replaces is counted `overwritten`
     FIFO = "fifo"  # a bounded queue; when it is full the oldest goes, counted `overflow`
+    LOSSLESS = "lossless"  # `fifo`, and a consumer of streams that are lossless: these wait for it
 
 
 class Cause(StrEnum):
@@ -139,6 +142,8 @@ class Inbox:
     policy, depth:  `latest`, or `fifo` of `depth` frames a stream
     max_age_s:      a frame older than this by its `captured_ns` is dropped when its turn comes
     on_ready:       called (on the offering thread) whenever there is something to take
+    consumes:       whether lossless streams are consumed as such: neither replaced nor expired
+    on_room:        called (on the taking thread) when there is room for more of a lossless stream
     """
 
     def __init__(
@@ -148,12 +153,16 @@ class Inbox:
         depth: int = DEFAULT_DEPTH,
         max_age_s: float | None = None,
         on_ready: Callable[[], None] = lambda: None,
+        consumes: bool = False,
+        on_room: Callable[[], None] = lambda: None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._policy = policy
         self._depth = 1 if policy is Policy.LATEST else depth
         self._max_age_ns = None if max_age_s is None else int(max_age_s * 1e9)
         self._on_ready = on_ready
+        self.consumes = consumes or policy is Policy.LOSSLESS
+        self._on_room = on_room
         self._clock = clock
         self._ready = threading.Condition()
         self._streams: dict[StreamKey, _Stream] = {}
@@ -178,14 +187,16 @@ class Inbox:
     def take(self, timeout: float | None = None) -> Item | None:
         """The next frame or end of stream, each stream in its turn; None after `timeout` seconds, or when
         the inbox is closed. Its stream is held until `settle` is called with it."""
+        item = self._take(timeout)
+        if item is not None and self._is_kept(item) and self._is_time_to_tell(item):
+            self._on_room()
+        return item
+
+    def room(self, stage: str, camera: str) -> int:
+        """How many more frames of a lossless stream can be taken in."""
         with self._ready:
-            while not self._closed:
-                item = self._next()
-                if item is not None:
-                    return item
-                if not self._ready.wait(timeout):
-                    return None
-        return None
+            stream = self._streams.get((stage, camera))
+            return LOSSLESS_DEPTH - (len(stream.queue) if stream else 0)
 
     def settle(self, item: Item, dropped: str | None = None) -> None:
         """Say what became of an item that was taken: processed, or `dropped` for a cause."""
@@ -225,6 +236,24 @@ class Inbox:
             self._ready.notify_all()
         self._on_ready()
 
+    def _take(self, timeout: float | None) -> Item | None:
+        with self._ready:
+            while not self._closed:
+                item = self._next()
+                if item is not None:
+                    return item
+                if not self._ready.wait(timeout):
+                    return None
+        return None
+
+    def _is_kept(self, item: Item) -> bool:
+        return self.consumes and item.lossless
+
+    def _is_time_to_tell(self, item: Item) -> bool:
+        """Not with every frame: when the queue is empty, and at each quarter of it."""
+        with self._ready:
+            return len(self._streams[item.stage, item.camera].queue) % (LOSSLESS_DEPTH // 4) == 0
+
     def _accept(self, stream: _Stream, message: Message, joining: bool) -> bool:
         body = message.body
         ledger = stream.ledger(body.boot)
@@ -234,7 +263,8 @@ class Inbox:
         else:
             if not ledger.arrive(message, body, joining):
                 return False
-            self._make_room(stream)
+            if not self._is_kept(body):
+                self._make_room(stream)
         stream.queue.append(body)
         return True
 
@@ -266,7 +296,9 @@ class Inbox:
         return None
 
     def _is_expired(self, frame: Frame) -> bool:
-        return self._max_age_ns is not None and self._clock.wall_ns() - frame.captured_ns > self._max_age_ns
+        if self._max_age_ns is None or self._is_kept(frame):
+            return False
+        return self._clock.wall_ns() - frame.captured_ns > self._max_age_ns
 
     def _discard(self, stream: _Stream, items: deque[Item], cause: Cause) -> None:
         for item in items:

@@ -43,8 +43,16 @@ class CameraSummary(TypedDict):
     unaccounted: int
 
 
+class NodeSummary(TypedDict):
+    """A node's wall clock less the registry's, give or take the error; None where it is not known."""
+
+    clock_offset_ns: int | None
+    clock_error_ns: int | None
+
+
 class Summary(TypedDict):
     cameras: dict[str, CameraSummary]
+    nodes: dict[str, NodeSummary]
 
 
 Reported = tuple[str, GroupCount]  # node, count
@@ -56,7 +64,14 @@ def summarise(reports: Iterable[StatsRecord]) -> Summary:
     return {
         "cameras": {
             camera: _camera(camera, boot, reports) for camera, boot in sorted(_boots(reports).items())
-        }
+        },
+        "nodes": {
+            report.node: {
+                "clock_offset_ns": report.clock_offset_ns,
+                "clock_error_ns": report.clock_error_ns,
+            }
+            for report in reports
+        },
     }
 
 

@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import ConfigError
+from mesh.place import this_place
 from mesh.registry import Registry, Session, Taken
 from mesh.registry.records import (
     CameraRecord,
@@ -56,6 +57,7 @@ def new_record(kind: NodeKind, name: str | None, endpoints: dict[str, str], cloc
         host=socket.gethostname(),
         pid=os.getpid(),
         endpoints=endpoints,
+        place=this_place(),
         started_ns=clock.wall_ns(),
         version=this_version(),
     )
@@ -126,8 +128,16 @@ class Presence:
         """Retire: the lease goes, and the last counters and ended cameras stay for ten minutes."""
         node = self.node.model_copy(update={"state": NodeState.ENDED})
         over = [c for c in self._cameras.values() if c.state in (CameraState.ENDED, CameraState.FAILED)]
-        last: list[Listed] = [node, self._stats(), *over]
+        last: list[Listed] = [node, self._counted(), *over]
         self._session.leave({record.key: record.value() for record in last}, keep_for=LAST_WORDS_S)
+
+    def _counted(self) -> StatsRecord:
+        """The counters now, with how far this node's clock is from the registry's."""
+        offset = self._session.clock_offset
+        if offset is None:
+            return self._stats()
+        clock = {"clock_offset_ns": offset.offset_ns, "clock_error_ns": offset.error_ns}
+        return self._stats().model_copy(update=clock)
 
     def _placed(self, camera: CameraRecord) -> CameraRecord:
         """With this process, so that another claimant on this host knows at once whether its holder lives."""
@@ -135,5 +145,5 @@ class Presence:
 
     def _show_counters(self) -> None:
         while not self._scope.stopping.is_set():
-            self._session.update(f"stats/{self.node.id}", self._stats().value())
+            self._session.update(f"stats/{self.node.id}", self._counted().value())
             self._clock.wait(self._scope.stopping, STATS_EVERY_S)

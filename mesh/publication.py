@@ -13,6 +13,7 @@ from mesh.codec import DEFAULT_QUALITY, Buffer, Image, check_image, jpeg_size
 from mesh.errors import ConfigError
 from mesh.frame import Detection, EndOfStream, Frame, draw_boot
 from mesh.names import check_name
+from mesh.place import local_endpoints
 from mesh.presence import Presence, new_record
 from mesh.registry import Registry
 from mesh.registry.records import (
@@ -21,7 +22,6 @@ from mesh.registry.records import (
     CameraState,
     NodeKind,
     StatsRecord,
-    StreamRecord,
 )
 from mesh.scope import Scope
 from mesh.transport import Publisher
@@ -53,10 +53,11 @@ class Publication:
         self._count = 0
         self._scope = Scope(f"publish {stage}/{camera}")
         node = new_record(NodeKind.PUBLISH, None, {}, clock)
-        self._publisher = Publisher(node.id, (bind,), clock=clock)
+        self._publisher = Publisher(node.id, (bind, *local_endpoints()), clock=clock)
         self._presence: Presence | None = None
         if registry is not None:
-            record = node.model_copy(update={"endpoints": {"pub": self.endpoint}})
+            endpoints = dict(zip(("pub", "pub_local"), self._publisher.endpoints, strict=False))
+            record = node.model_copy(update={"endpoints": endpoints})
             self._presence = Presence(self._scope, registry, record, self._stats, clock=clock)
             self._enter(self._presence)
 
@@ -118,11 +119,7 @@ class Publication:
             presence.enter()
             if self.stage == "raw":
                 presence.claim_camera(self._camera_record(CameraState.ONLINE))
-            presence.show(
-                StreamRecord(
-                    stage=self.stage, camera=self.camera, node=presence.node.id, endpoint=self.endpoint
-                )
-            )
+            presence.show(presence.node.stream(self.stage, self.camera))
         except BaseException:
             self._scope.stop()
             self._scope.join()

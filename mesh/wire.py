@@ -23,6 +23,7 @@ from mesh.names import NAME
 VERSION = 1
 MAX_HEADER = 64 * 1024
 MAX_INT = 2**63 - 1
+CREDIT = b"\x02"
 
 _TOPIC = re.compile(
     rb"(frame|meta|preview)/([a-z0-9][a-z0-9_-]{0,62})/([a-z0-9][a-z0-9_-]{0,62})/(0|[1-9][0-9]{0,3})/\Z"
@@ -69,12 +70,14 @@ class Message:
 
     `run` is drawn anew each time that a publisher starts; `n` counts what it offered on this topic of this
     boot, from 0, so that a gap in `n` is a loss on the link. An end carries the count as its `n`.
+    `flow` is set on lossless streams: the lowest `n` that can still be had.
     """
 
     topic: Topic
     run: int
     n: int
     body: Frame | EndOfStream
+    flow: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,19 @@ class Ack:
     sender: str
     run: int
     numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """What a consumer of a lossless topic says to its publisher: of `run` and `boot` it has everything below
+    `next`, and it has room for `room` messages more."""
+
+    consumer: str
+    topic: bytes
+    run: int
+    boot: int
+    next: int
+    room: int
 
 
 Parts = tuple[bytes, bytes, Buffer]
@@ -126,11 +142,13 @@ def decode(parts: Sequence[Buffer], limits: Limits = DEFAULT_LIMITS, received_ns
     if len(parts[2]) > limits.payload:
         _refuse(f"payload of {len(parts[2])} bytes, over the limit of {limits.payload}")
     run, n, boot = _int(header, "run"), _int(header, "n"), _int(header, "boot")
+    flow = _int(header, "flow") if "flow" in header else None
     if "end" in header:
         if len(parts[2]):
             _refuse("an end of stream carries a payload")
-        return Message(topic, run, n, EndOfStream(topic.camera, boot, _int(header, "end"), topic.stage))
-    return Message(topic, run, n, _frame(topic, boot, header, parts[2], limits, received_ns))
+        end = EndOfStream(topic.camera, boot, _int(header, "end"), topic.stage, "flow" in header)
+        return Message(topic, run, n, end, flow)
+    return Message(topic, run, n, _frame(topic, boot, header, parts[2], limits, received_ns), flow)
 
 
 def encode_envelope(envelope: Envelope) -> bytes:
@@ -171,8 +189,28 @@ def decode_ack(parts: Sequence[Buffer]) -> Ack:
     return Ack(str(match[1], "ascii"), _int({"run": fields[1]}, "run"), numbers)
 
 
+def encode_credit(credit: Credit) -> bytes:
+    """One part, sent upstream over a subscription: its first byte tells it from subscribing (1 and 0)."""
+    fields = [VERSION, credit.consumer, credit.topic, credit.run, credit.boot, credit.next, credit.room]
+    return CREDIT + bytes(msgpack.packb(fields))
+
+
+def decode_credit(part: Buffer) -> Credit:
+    """Raises `WireError`."""
+    fields = _unpack(part[1:]) if part[:1] == CREDIT else None
+    if not isinstance(fields, list) or len(fields) != 7:
+        _refuse("a credit is not [version, consumer, topic, run, boot, next, room]")
+    _check_version(fields[0])
+    if not isinstance(fields[1], str) or not NAME.match(fields[1]) or not isinstance(fields[2], bytes):
+        _refuse("a credit's consumer is not a name, or its topic not bytes")
+    _topic(fields[2])
+    run, boot, following, room = (_int({"number": number}, "number") for number in fields[3:])
+    return Credit(fields[1], fields[2], run, boot, following, room)
+
+
 def _common(message: Message) -> dict[str, Any]:
-    return {"v": VERSION, "run": message.run, "n": message.n, "boot": message.body.boot}
+    common = {"v": VERSION, "run": message.run, "n": message.n, "boot": message.body.boot}
+    return common if message.flow is None else common | {"flow": message.flow}
 
 
 def _header(message: Message, frame: Frame) -> dict[str, Any]:
@@ -261,6 +299,7 @@ def _frame(
         detections=tuple(map(_detection, _typed(header, "detections", list, []))),
         hops=tuple(map(_hop, _typed(header, "hops", list, []))),
         attributes=_typed(header, "attributes", dict, {}),
+        lossless="flow" in header,
         payload=payload,
         received_ns=received_ns,
     )

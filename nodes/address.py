@@ -1,7 +1,9 @@
 """Where a node listens, and what address it tells others.
 
 Rules kept here: loopback is open; anything else asks for `--insecure` until there are keys; an address that
-is advertised is one that others can reach.
+is advertised is one that others can reach, or it is said in one line that they cannot. A name is bound at
+the address that it has here; an advertised name is looked up by others as IPv4, and IPv6 is given as an
+address.
 """
 
 import ipaddress
@@ -11,17 +13,55 @@ from urllib.parse import urlsplit
 from mesh.errors import ConfigError
 
 LOOPBACK = "127.0.0.1"
+EVERY = "0.0.0.0"
 
 
 def check_bind(host: str, insecure: bool) -> str:
-    """`host` itself, when it may be listened on. Raises `ConfigError`."""
-    address = _resolved(host)
+    """The address of `host` (`*` is every one), when it may be listened on. Raises `ConfigError`."""
+    address = _resolved(EVERY if host == "*" else host)
     if not address.is_loopback and not insecure:
         raise ConfigError(
             f"--bind {host} lets anyone on that network read and send frames: "
             "keep to 127.0.0.1, or add --insecure if the network is trusted"
         )
     return str(address)
+
+
+def check_advertise(host: str) -> str:
+    """`host`, when others could connect to it: a name or an address, without a port. Raises `ConfigError`."""
+    bare = host.removeprefix("[").removesuffix("]")
+    try:
+        address = ipaddress.ip_address(bare)
+    except ValueError:
+        if not bare or not all(c.isalnum() or c in "-_." for c in bare):
+            raise ConfigError(f"--advertise {host!r} is no host: give a name or address, no port") from None
+        return bare
+    if address.is_unspecified:
+        raise ConfigError(f"--advertise {host} is no address to connect to: give one of this machine's own")
+    return bare
+
+
+def doubt(bind: str, advertise: str | None, registry_url: str) -> str | None:
+    """Why other machines will not reach a node that listens on the address `bind`, in one line; None where
+    they should, or where the registry is for one machine anyway."""
+    host = ipaddress.ip_address(bind)
+    if advertise or urlsplit(registry_url).hostname is None:
+        return None
+    try:
+        near = ipaddress.ip_address(_address_towards(registry_url)).is_loopback
+    except ConfigError:
+        return None  # `advertised` says so where it matters
+    if host.is_loopback and not near:
+        return (
+            f"this node listens on {bind}, where no other machine reaches it, though the registry at "
+            f"{registry_url} is on a network: give --bind ADDRESS --insecure if others should"
+        )
+    if host.is_unspecified and near:
+        return (
+            f"this node listens on every address, but tells others {LOOPBACK}, as the registry at "
+            f"{registry_url} is on this machine: give --advertise HOST if other machines should reach it"
+        )
+    return None
 
 
 def bind_endpoint(host: str) -> str:

@@ -8,7 +8,7 @@ it has gone.
 import logging
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import FrameType, TracebackType
@@ -17,12 +17,13 @@ from typing import Protocol, Self
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import MeshError, RegistryUnavailable
 from mesh.names import check_name
+from mesh.place import local_endpoints
 from mesh.presence import Presence, new_record
 from mesh.registry import Registry, open_registry
 from mesh.registry.records import NodeKind, NodeState, StatsRecord
 from mesh.scope import Scope
 from mesh.transport import Publisher
-from nodes.address import LOOPBACK, advertised, bind_endpoint, check_bind
+from nodes.address import LOOPBACK, advertised, bind_endpoint, check_advertise, check_bind, doubt
 
 log = logging.getLogger(__name__)
 
@@ -88,29 +89,40 @@ class Node:
         self.finished = threading.Event()
         self.failure: MeshError | None = None
         self.host = check_bind(config.bind, config.insecure)
+        self._advertise = check_advertise(config.advertise) if config.advertise else None
+        if (why := doubt(self.host, self._advertise, config.registry)) is not None:
+            log.warning("%s", why)
         name = check_name("node", config.name) if config.name else None
         record = new_record(work.kind, name, {}, clock)
         self.id = record.id
         request_s = min(REQUEST_S, config.registry_wait_s)
         self.registry: Registry = open_registry(config.registry, timeout=request_s, clock=clock)
-        self.publisher = Publisher(self.id, (bind_endpoint(self.host),), clock=clock)
-        self._record = record.model_copy(
-            update={"inputs": work.inputs, "endpoints": {"pub": self.reachable(self.publisher.endpoint)}}
-        )
+        self.publisher = Publisher(self.id, self.binds(), clock=clock)
+        endpoints = self._listed("pub", self.publisher.endpoints)
+        self._record = record.model_copy(update={"inputs": work.inputs, "endpoints": endpoints})
         self.presence = Presence(self.scope, self.registry, self._record, work.stats, clock=clock)
 
-    def reachable(self, endpoint: str) -> str:
-        """An endpoint that was bound here, as others should connect to it."""
-        return advertised(endpoint, self.host, self.config.advertise, self.config.registry)
+    def binds(self) -> tuple[str, ...]:
+        """Where a socket of this node listens: TCP for all, and a local endpoint where there are such."""
+        return bind_endpoint(self.host), *local_endpoints()
 
-    def serve(self, role: str, endpoint: str) -> None:
-        """List another endpoint of this node. Call it in `start`."""
-        endpoints = {**self.presence.node.endpoints, role: self.reachable(endpoint)}
+    def serve(self, role: str, bound: Sequence[str]) -> None:
+        """List another socket of this node, bound to `binds()`. Call it in `start`."""
+        endpoints = {**self.presence.node.endpoints, **self._listed(role, bound)}
         self.presence.show(self.presence.node.model_copy(update={"endpoints": endpoints}))
 
+    def _listed(self, role: str, bound: Sequence[str]) -> dict[str, str]:
+        """The endpoints of a socket, as others should connect to them."""
+        far = advertised(bound[0], self.host, self._advertise, self.config.registry)
+        return {role: far} | {f"{role}_local": local for local in bound[1:]}
+
     def finish(self, failure: MeshError | None = None) -> None:
-        """End the node from within: its work is done, or cannot go on. Call it from any thread."""
-        self.failure = self.failure or failure
+        """End the node from within: its work is done, or cannot go on. Call it from any thread.
+
+        What first ended the node is why it ended: a failure that shows while it stops is no news.
+        """
+        if not self.finished.is_set():
+            self.failure = failure
         self.finished.set()
 
     def run(self, *, signals: bool = True) -> int:

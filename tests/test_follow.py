@@ -81,7 +81,7 @@ def test_a_subscriber_is_connected_to_cameras_that_appear_later() -> None:
         seen: list[Message] = []
         cameras: list[str] = []
         subscriber = Subscriber(scope, seen.append)
-        follow_streams(scope, registry, subscriber, "raw", on_camera=cameras.append)
+        follow_streams(scope, registry, subscriber, "raw", on_stream=lambda r: cameras.append(r.camera))
         nodes = [Publisher(f"node-{n}") for n in range(2)]
         for node, camera in zip(nodes, ("door", "gate"), strict=True):
             record = StreamRecord(stage="raw", camera=camera, node=node.node, endpoint=node.endpoint)

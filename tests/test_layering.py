@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 FILES = sorted([*ROOT.glob("mesh/**/*.py"), *ROOT.glob("nodes/**/*.py")])
 
 # What each may import besides itself; the first entry that a module lies within counts.
-GROUND = {"mesh.errors", "mesh.clock", "mesh.scope", "mesh.stats", "mesh.names"}
+GROUND = {"mesh.errors", "mesh.clock", "mesh.scope", "mesh.stats", "mesh.names", "mesh.place"}
 VALUES = GROUND | {"mesh.codec", "mesh.frame"}
 FABRIC = VALUES | {
     "mesh.wire",
@@ -29,12 +29,13 @@ LAYERS: dict[str, set[str]] = {
     "nodes.process": NODE,
     "nodes.collect": NODE,
     "nodes": NODE,
-    "mesh.client": FABRIC | {"mesh.publication", "mesh.follow", "mesh.ledger", "mesh.presence"},
+    "mesh.client": FABRIC | {"mesh.publication", "mesh.follow", "mesh.ledger", "mesh.presence", "mesh.trace"},
     "mesh.publication": FABRIC | {"mesh.presence"},
     "mesh.follow": FABRIC,
     "mesh.presence": GROUND | {"mesh.registry"},
     "mesh.ledger": {"mesh.registry.records"},
     "mesh.draw": VALUES,
+    "mesh.trace": {"mesh.frame"},
     "mesh.delivery": VALUES | {"mesh.wire", "mesh.transport", "mesh.placement"},
     "mesh.inbox": VALUES | {"mesh.wire"},
     "mesh.transport": VALUES | {"mesh.wire"},
@@ -44,6 +45,7 @@ LAYERS: dict[str, set[str]] = {
     "mesh.registry": GROUND,
     "mesh.placement": set(),
     "mesh.names": {"mesh.errors"},
+    "mesh.place": set(),
     "mesh.errors": set(),
     "mesh.clock": set(),
     "mesh.scope": set(),

@@ -92,7 +92,18 @@ def test_a_capture_node_that_has_left_no_word_is_known_by_its_groups() -> None:
 
 
 def test_nothing_reported_is_nothing_known() -> None:
-    assert summarise([]) == {"cameras": {}}
+    assert summarise([]) == {"cameras": {}, "nodes": {}}
+
+
+def test_each_nodes_clock_is_told_where_it_is_known() -> None:
+    reports = [
+        StatsRecord(node="a", at_ns=0, clock_offset_ns=-5, clock_error_ns=2),
+        StatsRecord(node="b", at_ns=0),
+    ]
+    assert summarise(reports)["nodes"] == {
+        "a": {"clock_offset_ns": -5, "clock_error_ns": 2},
+        "b": {"clock_offset_ns": None, "clock_error_ns": None},
+    }
 
 
 def recorded(node: str, count: int, index: int) -> StatsRecord:

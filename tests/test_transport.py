@@ -1,3 +1,4 @@
+import socket
 import threading
 from collections.abc import Iterator
 
@@ -166,6 +167,36 @@ def test_an_address_in_use_is_one_clear_error(publisher: Publisher) -> None:
 def test_an_address_that_cannot_be_bound_is_one_clear_error(endpoint: str) -> None:
     with pytest.raises(TransportError, match="cannot bind"):
         Publisher("pub-2", (endpoint,))
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+def test_one_subscriber_reaches_ipv6_ipv4_and_a_name() -> None:
+    publishers = [
+        Publisher(f"pub-{n}", (f"tcp://{host}:*",)) for n, host in enumerate(("[::1]", "127.0.0.1"))
+    ]
+    named = Publisher("pub-2")
+    try:
+        with Scope("test") as scope:
+            listener = Listener(scope, topic_prefix(View.FRAME, "raw"))
+            for publisher in publishers:
+                listener.subscriber.connect(publisher.endpoint)
+            listener.subscriber.connect(named.endpoint.replace("127.0.0.1", "localhost"))
+            for n, publisher in enumerate((*publishers, named)):
+                wait_for(lambda: publisher.listens(View.FRAME, "raw", "door"))  # noqa: B023 - called in this round
+                publisher.publish(jpeg_frame(camera=f"cam{n}"))
+            wait_for(lambda: {frame.camera for frame in listener.frames()} == {"cam0", "cam1", "cam2"})
+        assert publishers[0].endpoint.startswith("tcp://[::1]:")
+    finally:
+        for publisher in (*publishers, named):
+            publisher.close(flush=False)
 
 
 def test_annotations_that_cannot_be_packed_are_the_callers_error(publisher: Publisher) -> None:

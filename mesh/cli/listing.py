@@ -12,12 +12,16 @@ from mesh.cli.options import AsJson, LogJson, LogLevel, RegistryUrl
 from mesh.cli.output import is_terminal, print_json, print_tables, table
 from mesh.client import Mesh, connect
 from mesh.errors import ConfigError
+from mesh.ledger import NodeSummary
+from mesh.registry.records import NodeRecord
 
-Tables = list[tuple[str, Sequence[str], Sequence[Sequence[object]]]]
+Table = tuple[str, Sequence[str], Sequence[Sequence[object]]]
+Tables = list[Table]
 
-NODE_FIELDS = ("id", "kind", "group", "host", "pid", "state", "why", "endpoints", "inputs", "version")
+NODE_FIELDS = ("id", "kind", "group", "host", "pid", "state", "why", "inputs", "version", "place")
 CAMERA_FIELDS = ("name", "source", "state", "why", "node", "codec", "width", "height", "fps")
-STREAM_FIELDS = ("stage", "camera", "node", "endpoint", "relay")
+STREAM_FIELDS = ("stage", "camera", "node", "endpoint", "local", "relay")
+LOCAL = "_local"
 
 
 def ls(
@@ -37,16 +41,42 @@ def ls(
         elif as_json:
             print_json(listing(mesh))
         else:
-            print_tables(_tables(listing(mesh)))
+            found = listing(mesh)
+            print_tables([*_tables(found), _clocks(found)])
 
 
 def listing(mesh: Mesh) -> dict[str, list[dict[str, Any]]]:
     """What `mesh ls --json` prints."""
+    clocks = mesh.stats()["nodes"]
     return {
-        "nodes": [_picked(node.value(), NODE_FIELDS) for node in mesh.nodes()],
+        "nodes": [_node(node, clocks.get(node.id)) for node in mesh.nodes()],
         "cameras": [_picked(camera.value(), CAMERA_FIELDS) for camera in mesh.cameras()],
         "streams": [_picked(stream.value(), STREAM_FIELDS) for stream in mesh.streams()],
     }
+
+
+def _node(node: NodeRecord, clock: NodeSummary | None) -> dict[str, Any]:
+    roles = {role for role in node.endpoints if not role.endswith(LOCAL)}
+    return {
+        **_picked(node.value(), NODE_FIELDS),
+        "endpoints": {role: node.endpoints[role] for role in sorted(roles)},
+        "local": {
+            role: node.endpoints[role + LOCAL] for role in sorted(roles) if role + LOCAL in node.endpoints
+        },
+        "clock_offset_ns": clock["clock_offset_ns"] if clock else None,
+        "clock_error_ns": clock["clock_error_ns"] if clock else None,
+    }
+
+
+def _clocks(found: dict[str, list[dict[str, Any]]]) -> Table:
+    """How far each node's wall clock is ahead of the registry's. They move all the time: `--watch` does
+    without them."""
+    rows = [
+        (n["id"], f"{n['clock_offset_ns'] / 1e6:+.2f} ± {n['clock_error_ns'] / 1e6:.2f} ms")
+        for n in found["nodes"]
+        if n["clock_offset_ns"] is not None
+    ]
+    return "clocks", ("node", "ahead of the registry"), rows
 
 
 def _picked(value: dict[str, Any], fields: Sequence[str]) -> dict[str, Any]:
@@ -55,7 +85,14 @@ def _picked(value: dict[str, Any], fields: Sequence[str]) -> dict[str, Any]:
 
 def _tables(found: dict[str, list[dict[str, Any]]]) -> Tables:
     nodes = [
-        (n["id"], n["kind"], n["host"], n["pid"], _state(n), ", ".join(n["endpoints"].values()))
+        (
+            n["id"],
+            n["kind"],
+            n["host"],
+            n["pid"],
+            _state(n),
+            ", ".join(n["endpoints"].values()),
+        )
         for n in found["nodes"]
     ]
     cameras = [

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from mesh.cli import demo, listing, node, registry, statistics, viewing
+from mesh.cli import demo, listing, node, registry, statistics, trace, viewing
 from mesh.cli.log import say_error
 from mesh.errors import MeshError
 from mesh.presence import this_version
@@ -25,6 +25,7 @@ app.command("registry")(registry.registry)
 app.add_typer(node.app, name="node")
 app.command("ls")(listing.ls)
 app.command("stats")(statistics.stats)
+app.command("trace")(trace.trace)
 app.command("view")(viewing.view)
 app.command("snapshot")(viewing.snapshot)
 app.command("demo")(demo.demo)

@@ -42,6 +42,9 @@ def capture(
     ] = "realtime",
     frames: Annotated[int | None, typer.Option(min=1, help="End each camera after so many frames.")] = None,
     seconds: Annotated[float | None, typer.Option(min=0, help="End each camera after so long.")] = None,
+    lossless: Annotated[
+        bool, typer.Option("--lossless", help="Wait for the consumers: no frame of a file is dropped.")
+    ] = False,
     stall: Annotated[
         float, typer.Option(metavar="SECONDS", min=0.1, help="Open a camera anew that is silent for so long.")
     ] = 10.0,
@@ -82,6 +85,7 @@ def capture(
             pace=Pace(pace),
             frames=frames,
             seconds=seconds,
+            lossless=lossless,
             stall_s=stall,
             give_up_s=give_up,
         )
@@ -134,8 +138,8 @@ def process(
     from nodes.node import Node, NodeConfig
     from nodes.process.node import Process, ProcessConfig
 
-    if policy not in set(Policy):
-        raise ConfigError(f"--policy {policy!r} is none: use {' or '.join(Policy)}")
+    if policy not in (Policy.LATEST, Policy.FIFO):
+        raise ConfigError(f"--policy {policy!r} is none: use latest or fifo (lossless is chosen at capture)")
     work = Process(
         ProcessConfig(
             processors=tuple(processors),

@@ -6,7 +6,7 @@ sink that blocks holds the socket back, and with it the senders, in whose window
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import zmq
@@ -45,7 +45,7 @@ class Receiver:
         sink: Callable[[list[Delivery]], None],
         publish_ack: Callable[[Iterable[bytes]], None],
         *,
-        bind_to: str = "tcp://127.0.0.1:*",
+        bind_to: Sequence[str] = ("tcp://127.0.0.1:*",),
         limits: Limits = DEFAULT_LIMITS,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
@@ -57,13 +57,18 @@ class Receiver:
         self._rarely = Rarely()
         self._scope = scope
         self._sock = open_socket(zmq.PULL, hwm=HIGH_WATER_MARK, limits=limits)
-        self.endpoint = bind(self._sock, bind_to)
+        self.endpoints = tuple(bind(self._sock, endpoint) for endpoint in bind_to)
         self._waker = Waker()
         scope.on_stop(self._waker.wake)
         scope.spawn("receiver", self._run)
 
     def __repr__(self) -> str:
         return f"<Receiver at {self.endpoint} {dict(self._counters.snapshot())}>"
+
+    @property
+    def endpoint(self) -> str:
+        """The first address that it listens on."""
+        return self.endpoints[0]
 
     def stats(self) -> dict[str, int]:
         """Results received, and `wire_errors`: messages that were refused."""

@@ -1,7 +1,8 @@
 """Child processes that run `mesh` commands, each with a log of its own.
 
-Rules kept here: whatever happens, leaving the fleet ends every process: asked first, in the order they were
-started, then killed; a process that dies early is told with the last lines of its log.
+Rules kept here: whatever happens, leaving the fleet ends every process: asked first, then killed; the one
+that was started first, which the others retire through, ends last; a process that dies early is told with
+the last lines of its log.
 """
 
 import logging
@@ -83,15 +84,21 @@ class Fleet:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        deadline = time.monotonic() + STOP_WITHIN_S
-        for member in self._members.values():
-            if member.process.poll() is None:
-                member.process.terminate()
-        for member in self._members.values():
-            try:
-                member.process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                member.process.kill()
-                member.process.wait()
-            member.log_stream.close()
+        members = list(self._members.values())
+        for several in (members[1:], members[:1]):
+            _end(several)
         self._members.clear()
+
+
+def _end(members: Sequence[Member]) -> None:
+    deadline = time.monotonic() + STOP_WITHIN_S
+    for member in members:
+        if member.process.poll() is None:
+            member.process.terminate()
+    for member in members:
+        try:
+            member.process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            member.process.kill()
+            member.process.wait()
+        member.log_stream.close()

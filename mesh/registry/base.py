@@ -111,6 +111,13 @@ class Registry(Protocol):
 
     def watch(self, prefix: str = "") -> Watch: ...
 
+    def now_ns(self) -> int:
+        """The registry's wall clock, nanoseconds since the epoch: what nodes measure their own clocks by.
+
+        Raises `RegistryError` when a server is too old to say.
+        """
+        ...
+
     def close(self) -> None: ...
 
     def __enter__(self) -> Self: ...

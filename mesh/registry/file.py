@@ -113,6 +113,9 @@ class FileRegistry(Closing, Registry):
             self._watches.add(watch)
             return watch
 
+    def now_ns(self) -> int:
+        return self._clock.wall_ns()
+
     def close(self) -> None:
         with self._lock:
             if self._closed:

@@ -140,6 +140,9 @@ class MemoryRegistry(Closing, Registry):
             self._watches.append(watch)
             return watch
 
+    def now_ns(self) -> int:
+        return self._shared.clock.wall_ns()
+
     def close(self) -> None:
         with self._shared.lock:
             self._closed = True

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mesh.errors import RegistryError
 from mesh.names import NAME
+from mesh.place import nearest
 from mesh.registry.base import Entry
 
 Name = Annotated[str, Field(pattern=NAME)]
@@ -54,7 +55,11 @@ class NodeState(StrEnum):
 
 
 class NodeRecord(Record):
-    """`nodes/ID`: a running node and where it can be reached."""
+    """`nodes/ID`: a running node and where it can be reached.
+
+    `endpoints` are by role: "pub" (frames), "pull" (results, collectors only), and, for peers at the same
+    `place` (see `mesh.place`), "pub_local" and "pull_local".
+    """
 
     id: Name
     kind: NodeKind
@@ -63,7 +68,8 @@ class NodeRecord(Record):
     pid: int
     state: NodeState = NodeState.RUNNING
     why: str = ""
-    endpoints: dict[str, str] = {}  # by role: "pub" (frames), "pull" (results, collectors only)
+    endpoints: dict[str, str] = {}
+    place: str = ""
     inputs: tuple[str, ...] = ()  # the stages that it takes in
     started_ns: int = 0
     version: str = ""
@@ -71,6 +77,26 @@ class NodeRecord(Record):
     @property
     def key(self) -> str:
         return f"nodes/{self.id}"
+
+    def reach(self, role: str, here: str) -> str:
+        """The endpoint of a role for a peer at the place `here`; empty where the node has none."""
+        local = self.endpoints.get(f"{role}_local", "")
+        return nearest(self.endpoints.get(role, ""), local, self.place, here)
+
+    def stream(
+        self, stage: str, camera: str, *, relay: bool = False, lossless: bool = False
+    ) -> "StreamRecord":
+        """A stream that this node publishes."""
+        return StreamRecord(
+            stage=stage,
+            camera=camera,
+            node=self.id,
+            endpoint=self.endpoints["pub"],
+            local=self.endpoints.get("pub_local", ""),
+            place=self.place,
+            relay=relay,
+            lossless=lossless,
+        )
 
 
 class CameraState(StrEnum):
@@ -106,18 +132,26 @@ class StreamRecord(Record):
     """`streams/STAGE/CAMERA/NODE`: one publisher of one camera at one stage.
 
     A `relay` publishes again what an origin made (a collector's forward): subscribers take an origin where
-    there is one.
+    there is one. `local` is the endpoint for subscribers at the same `place`. A `lossless` stream waits for
+    those who consume it as such.
     """
 
     stage: Name
     camera: Name
     node: Name
     endpoint: str
+    local: str = ""
+    place: str = ""
     relay: bool = False
+    lossless: bool = False
 
     @property
     def key(self) -> str:
         return f"streams/{self.stage}/{self.camera}/{self.node}"
+
+    def reach(self, here: str) -> str:
+        """The endpoint for a subscriber at the place `here`."""
+        return nearest(self.endpoint, self.local, self.place, here)
 
 
 class CameraCount(Record):
@@ -179,6 +213,8 @@ class StatsRecord(Record):
     groups: tuple[GroupCount, ...] = ()
     recorded: tuple[RecordedCount, ...] = ()
     counters: dict[str, Count] = {}  # what belongs to no camera: wire errors, restarts
+    clock_offset_ns: int | None = None  # this node's wall clock less the registry's
+    clock_error_ns: Count | None = None  # the offset is that, give or take so much
 
     @property
     def key(self) -> str:

@@ -97,6 +97,9 @@ class RemoteRegistry(Closing, Registry):
             raise self._was_closed()
         return self._watcher.watch(prefix)
 
+    def now_ns(self) -> int:
+        return int(self._call("time").body)
+
     def close(self) -> None:
         self._closed = True
         self._watcher.close()

@@ -74,7 +74,7 @@ class RegistryServer(Closing):
     @property
     def url(self) -> str:
         """What clients on this host open."""
-        host = "127.0.0.1" if self._host in ("*", "0.0.0.0") else self._host
+        host = {"*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(self._host, self._host)
         return f"tcp://{host}:{self._port or '*'}"
 
     def stats(self) -> dict[str, int]:
@@ -86,7 +86,7 @@ class RegistryServer(Closing):
         try:
             keeper = Forgetful(self._clock.wall_ns()) if self._state is None else StateDirectory(self._state)
             self._held.callback(keeper.close)
-            self._service = Service(keeper)
+            self._service = Service(keeper, self._clock.wall_ns)
             self._open()
         except BaseException:
             self.close()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mesh.clock import SYSTEM_CLOCK
 from mesh.errors import Conflict, LeaseExpired, MeshError, RegistryError, StorageError
 from mesh.registry.base import Change
 from mesh.registry.persist import Keeper
@@ -20,7 +21,7 @@ from mesh.registry.wire import Beat, Published, Reply, Request, encode_entry
 from mesh.stats import Counters, Rarely
 
 MAX_CLIENTS = 4096  # whose last reply is remembered
-READING = frozenset(("get", "list"))  # harmless to execute twice, and their replies may be large
+READING = frozenset(("get", "list", "time"))  # harmless to execute twice, and their replies may be large
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ class Outcome:
 class Service:
     """The store behind the sockets. Not thread-safe: one thread serves."""
 
-    def __init__(self, keeper: Keeper) -> None:
+    def __init__(self, keeper: Keeper, wall_ns: Callable[[], int] = SYSTEM_CLOCK.wall_ns) -> None:
         self.epoch = 1 + secrets.randbits(62)
         self.counters = Counters()
         self._keeper = keeper
@@ -54,6 +55,7 @@ class Service:
             "grant": self._grant,
             "keep_alive": self._keep_alive,
             "revoke": self._revoke,
+            "time": wall_ns,
         }
 
     def __repr__(self) -> str:
@@ -161,6 +163,7 @@ _ARGUMENTS: Mapping[str, tuple[type[Any] | tuple[type[Any], ...], ...]] = {
     "grant": ((int, float),),
     "keep_alive": (int,),
     "revoke": (int,),
+    "time": (),
 }
 
 _STATUSES: Mapping[str, type[MeshError]] = {

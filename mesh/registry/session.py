@@ -18,6 +18,7 @@ from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import Conflict, LeaseExpired, MeshError
 from mesh.registry.base import Delete, Entry, Put, Registry, Value, Watch
 from mesh.registry.holder import Verdict, describe, judge
+from mesh.registry.offset import Offset
 from mesh.registry.standing import Standing
 from mesh.registry.view import key_of
 from mesh.scope import Scope
@@ -73,6 +74,11 @@ class Session:
         """Whether the registry answered the last time that it was asked."""
         return self._failures == 0
 
+    @property
+    def clock_offset(self) -> Offset | None:
+        """How far this node's wall clock is from the registry's; None while that is not known."""
+        return self._standing.offset.best(self._clock.monotonic())
+
     def claim(self, key: str, value: Value, *, patience: float | None = None) -> None:
         """Take `key` for this session, unless somebody holds it.
 
@@ -109,18 +115,17 @@ class Session:
     def leave(self, keep: Mapping[str, Value] | None = None, keep_for: float = 600.0) -> None:
         """End the session and delete its entries, but for `keep`, which stays for `keep_for` seconds.
 
-        A registry that is away is tried once; then the leases see to it.
+        A registry that is away is not waited for: the leases see to it.
         """
         if self._left:
             return
         self._left = True
         self._scope.stop()
         self._scope.join()
-        try:
-            with self._asking:
-                self._standing.farewell(keep or {}, keep_for)
-        except MeshError as error:
-            log.warning("left without a word to the registry: %s", error)
+        if self.connected:
+            self._say_farewell(keep or {}, keep_for)
+        else:
+            log.warning("left without a word to the registry: it is away")
         self._scope.__exit__(None, None, None)
 
     def __enter__(self) -> Self:
@@ -130,6 +135,13 @@ class Session:
 
     def __exit__(self, *exc: object) -> None:
         self.leave()
+
+    def _say_farewell(self, keep: Mapping[str, Value], keep_for: float) -> None:
+        try:
+            with self._asking:
+                self._standing.farewell(keep, keep_for)
+        except MeshError as error:
+            log.warning("left without a word to the registry: %s", error)
 
     def _take(self, key: str, value: Value) -> Entry | None:
         """Take the key if it is free; the entry of its holder if it is not."""
@@ -178,6 +190,7 @@ class Session:
                 self._note_failure(error)
             else:
                 self._note_success()
+                self._standing.measure()
 
     def _say(self) -> None:
         try:

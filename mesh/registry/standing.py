@@ -11,10 +11,11 @@ import socket
 from collections.abc import Mapping
 
 from mesh.clock import Clock
-from mesh.errors import Conflict, LeaseExpired, RegistryError
+from mesh.errors import Conflict, LeaseExpired, MeshError, RegistryError
 from mesh.registry.base import Entry, Registry, Value
 from mesh.registry.holder import Here, Verdict, describe, judge, process_lives
 from mesh.registry.holdings import Held, Holdings
+from mesh.registry.offset import OffsetEstimate, sample
 
 TRIES = 10  # against writers that are always first
 
@@ -28,6 +29,8 @@ class Standing:
         self.holdings = Holdings()
         self.lease = 0
         self.renew_at = clock.monotonic()
+        self.offset = OffsetEstimate()
+        self._measure_at = self.renew_at
         self.here = Here(socket.gethostname(), os.getpid(), process_lives)
         self._registry = registry
         self._ttl = ttl
@@ -44,6 +47,21 @@ class Standing:
         else:
             self._registry.keep_alive(self.lease)
         self.renew_at = now + self._ttl / 3
+
+    def measure(self) -> None:
+        """Ask what time the registry has, as often as the lease is renewed."""
+        began, wall_ns = self._clock.monotonic(), self._clock.wall_ns()
+        if began < self._measure_at:
+            return
+        self._measure_at = self.renew_at
+        try:
+            registry_ns = self._registry.now_ns()
+        except (
+            MeshError
+        ) as error:  # one that is too old to say, or has just gone, which the next renewal notices
+            log.debug("the registry's time is not known: %s", error)
+        else:
+            self.offset.add(sample(wall_ns, registry_ns, began, self._clock.monotonic()))
 
     def expired(self) -> None:
         """The lease is gone."""

@@ -11,7 +11,7 @@ import contextlib
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from mesh.transport.sockets import SyncSocket
+from mesh.transport.sockets import SyncSocket, connect
 
 PATIENCE_S = 1.0
 _TRYING = zmq.EVENT_CONNECTED | zmq.EVENT_CONNECT_DELAYED | zmq.EVENT_CONNECT_RETRIED
@@ -47,7 +47,7 @@ class Reconnector:
             if endpoint in wanted:
                 with contextlib.suppress(zmq.ZMQError):  # libzmq has forgotten it, or not quite
                     self._sock.disconnect(endpoint)
-                self._sock.connect(endpoint)
+                connect(self._sock, endpoint)
         return len(due)
 
     def close(self) -> None:

@@ -1,7 +1,18 @@
-"""How a socket of the mesh is made: bounded queues, bounded messages, heartbeats, no waiting at the end.
+"""How a socket of the mesh is made: bounded queues and messages, dead links noticed, no waiting at the end.
 
-Rules kept here: nothing queues without bound; a message over the limit cuts its sender off before memory is
-taken for it; a silent peer is noticed by heartbeats; what zmq raises leaves here as `TransportError`.
+Rules kept here:
+
+- Nothing queues without bound: high-water marks bound what libzmq holds, in messages, and `BUFFER_BYTES`
+  what the kernel holds each way, so that a slow link's frames are young. The kernel's own choice grows to
+  several megabytes: seconds of old frames.
+- A message over the limit cuts its sender off before memory is taken for it.
+- A link that went silently is noticed by TCP: an idle one by keepalive (after 5 s, then every 2 s), one with
+  data that nobody acknowledges after `DEAD_AFTER_MS` (RFC 5482), a connection that is not answered after
+  `CONNECT_MS`. A slow link is never cut: every byte that gets through counts for TCP. ZeroMQ's own
+  heartbeats are not used, because they do cut it: a PONG waits behind the frame that is being sent, and
+  libzmq (`stream_engine_base_t::decode_and_push`) takes only whole messages for a sign of life. They would
+  not see a peer whose buffers are full, either: nothing is sent, so no PING is.
+- What zmq raises leaves here as `TransportError`.
 """
 
 import errno
@@ -15,8 +26,12 @@ from mesh.wire import DEFAULT_LIMITS, MAX_HEADER, Limits
 
 SyncSocket = zmq.Socket[bytes]
 
-HEARTBEAT_MS = 2_000
-HEARTBEAT_TIMEOUT_MS = 10_000
+BUFFER_BYTES = 1 << 20
+KEEPALIVE_IDLE_S = 5
+KEEPALIVE_EVERY_S = 2
+KEEPALIVE_COUNT = 3
+DEAD_AFTER_MS = 15_000
+CONNECT_MS = 5_000
 RECONNECT_MS = 100
 RECONNECT_MAX_MS = 2_000
 
@@ -28,8 +43,14 @@ def open_socket(kind: int, *, hwm: int, limits: Limits = DEFAULT_LIMITS) -> Sync
     sock.setsockopt(zmq.SNDHWM, hwm)
     sock.setsockopt(zmq.RCVHWM, hwm)
     sock.setsockopt(zmq.MAXMSGSIZE, limits.payload + MAX_HEADER)
-    sock.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
-    sock.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
+    sock.setsockopt(zmq.SNDBUF, BUFFER_BYTES)
+    sock.setsockopt(zmq.RCVBUF, BUFFER_BYTES)
+    sock.setsockopt(zmq.TCP_KEEPALIVE, 1)
+    sock.setsockopt(zmq.TCP_KEEPALIVE_IDLE, KEEPALIVE_IDLE_S)
+    sock.setsockopt(zmq.TCP_KEEPALIVE_INTVL, KEEPALIVE_EVERY_S)
+    sock.setsockopt(zmq.TCP_KEEPALIVE_CNT, KEEPALIVE_COUNT)
+    sock.setsockopt(zmq.TCP_MAXRT, DEAD_AFTER_MS)
+    sock.setsockopt(zmq.CONNECT_TIMEOUT, CONNECT_MS)
     sock.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
     sock.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MS)
     return sock
@@ -38,6 +59,7 @@ def open_socket(kind: int, *, hwm: int, limits: Limits = DEFAULT_LIMITS) -> Sync
 def bind(sock: SyncSocket, endpoint: str) -> str:
     """Bind, and say where: `tcp://HOST:*` gives the port that was free. Raises `TransportError`."""
     try:
+        _choose_family(sock, endpoint)
         sock.bind(endpoint)
     except zmq.ZMQError as error:
         sock.close()
@@ -56,9 +78,18 @@ def _reason(error: zmq.ZMQError) -> str:
 def connect(sock: SyncSocket, endpoint: str) -> None:
     """Connect; the connection is made, and made again, in the background. Raises `TransportError`."""
     try:
+        _choose_family(sock, endpoint)
         sock.connect(endpoint)
     except zmq.ZMQError as error:
         raise TransportError(f"cannot connect to {endpoint!r}: {str(error).lower()}") from error
+
+
+def _choose_family(sock: SyncSocket, endpoint: str) -> None:
+    """Use IPv6 where the address is one, for the next bind or connect; names are looked up as IPv4.
+
+    A socket that asks for IPv6 throughout would reach `localhost` at ::1 alone.
+    """
+    sock.setsockopt(zmq.IPV6, int("[" in endpoint))
 
 
 class Waker:

@@ -4,6 +4,7 @@ Rules kept here: the socket is always drained, so that policy lives in the inbox
 what breaks the wire format is counted and refused; only the draining thread touches the socket.
 """
 
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -14,14 +15,16 @@ from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import WireError
 from mesh.scope import Scope
 from mesh.stats import Counters, Rarely
+from mesh.transport.credit import Receipt
 from mesh.transport.reconnect import Reconnector
 from mesh.transport.sockets import SyncSocket, Waker, connect, open_socket, poll
-from mesh.wire import DEFAULT_LIMITS, Limits, Message, decode
+from mesh.wire import DEFAULT_LIMITS, Limits, Message, Topic, decode, encode_credit
 
 log = logging.getLogger(__name__)
 
 HIGH_WATER_MARK = 200
 BATCH = 64
+CREDIT_EVERY_S = 1.0
 
 Command = Callable[[SyncSocket], None]
 
@@ -29,7 +32,8 @@ Command = Callable[[SyncSocket], None]
 class Subscriber:
     """Gives every message of the topics asked for to `sink`, on a thread of `scope`.
 
-    It may connect to any number of publishers; connections are made again by themselves.
+    It may connect to any number of publishers; connections are made again by themselves. `consumer` is the
+    name under which it consumes lossless streams.
     """
 
     def __init__(
@@ -37,6 +41,7 @@ class Subscriber:
         scope: Scope,
         sink: Callable[[Message], None],
         *,
+        consumer: str = "",
         limits: Limits = DEFAULT_LIMITS,
         hwm: int = HIGH_WATER_MARK,
         clock: Clock = SYSTEM_CLOCK,
@@ -49,6 +54,10 @@ class Subscriber:
         self._counters = Counters()
         self._rarely = Rarely()
         self._connected: set[str] = set()
+        self._consumer = consumer
+        self._receipts: dict[bytes, Receipt] = {}
+        self._rooms: dict[bytes, Callable[[], int]] = {}
+        self._credits_due = 0.0
         self._waker = Waker()
         self._scope = scope
         scope.on_stop(self._waker.wake)
@@ -70,33 +79,52 @@ class Subscriber:
     def disconnect(self, endpoint: str) -> None:
         if endpoint in self._connected:
             self._connected.discard(endpoint)
-            self._tell(lambda sock: sock.disconnect(endpoint))
+            self._tell(lambda sock: self._disconnect(sock, endpoint))
 
     def subscribe(self, prefix: bytes) -> None:
-        self._tell(lambda sock: sock.setsockopt(zmq.SUBSCRIBE, prefix))
+        self._tell(lambda sock: sock.send(b"\x01" + prefix))
 
     def unsubscribe(self, prefix: bytes) -> None:
-        self._tell(lambda sock: sock.setsockopt(zmq.UNSUBSCRIBE, prefix))
+        self._tell(lambda sock: sock.send(b"\x00" + prefix))
+
+    def consume(self, topic: Topic, room: Callable[[], int]) -> None:
+        """Be a consumer of a lossless stream: its publisher waits until there is `room()` for its frames,
+        and sends again what did not arrive. Call `made_room` when there is more."""
+
+        def begin(sock: SyncSocket) -> None:
+            if bytes(topic) not in self._receipts:
+                self._receipts[bytes(topic)] = Receipt(self._consumer, bytes(topic))
+                self._rooms[bytes(topic)] = room
+                self._say_credit(sock, bytes(topic))
+
+        self._tell(begin)
+
+    def made_room(self) -> None:
+        """Some of what was received has been taken."""
+        self._tell(self._say_credits)
 
     def _tell(self, command: Command) -> None:
         self._commands.append(command)
         self._waker.wake()
 
     def _run(self) -> None:
-        sock = open_socket(zmq.SUB, hwm=self._hwm, limits=self._limits)
+        # XSUB, because it can also say something to its publishers: credits.
+        sock = open_socket(zmq.XSUB, hwm=self._hwm, limits=self._limits)
         reconnector = Reconnector(sock)
         poller = zmq.Poller()
         for source in (sock, reconnector.monitor, self._waker.fd):
             poller.register(source, zmq.POLLIN)
         try:
             while not self._scope.stopping.is_set():
-                ready = poll(poller, reconnector.wait_s(self._clock.monotonic()))
+                ready = poll(poller, self._wait_s(reconnector))
                 if self._waker.fd in ready:
                     self._obey(sock)
                 if sock in ready:
                     self._drain(sock)
                 if reconnector.monitor in ready:
                     reconnector.hear(self._clock.monotonic())
+                if self._receipts and self._clock.monotonic() >= self._credits_due:
+                    self._say_credits(sock)
                 if again := reconnector.act(self._clock.monotonic(), self._connected):
                     self._counters.add("connected_anew", again)
         finally:
@@ -104,18 +132,45 @@ class Subscriber:
             sock.close(linger=0)
             self._waker.close()
 
+    def _wait_s(self, reconnector: Reconnector) -> float | None:
+        now = self._clock.monotonic()
+        credits = max(0.0, self._credits_due - now) if self._receipts else None
+        return min((wait for wait in (credits, reconnector.wait_s(now)) if wait is not None), default=None)
+
+    def _say_credits(self, sock: SyncSocket) -> None:
+        self._credits_due = self._clock.monotonic() + CREDIT_EVERY_S
+        for topic in self._receipts:
+            self._say_credit(sock, topic)
+
+    def _say_credit(self, sock: SyncSocket, topic: bytes) -> None:
+        """Tell the publishers of a topic what is here and how much room there is; it is said again soon."""
+        credit = self._receipts[topic].credit(max(0, self._rooms[topic]()))
+        with contextlib.suppress(zmq.Again):
+            sock.send(encode_credit(credit), zmq.NOBLOCK)
+
     def _obey(self, sock: SyncSocket) -> None:
         self._waker.clear()
         while self._commands:
             self._commands.popleft()(sock)
 
+    def _disconnect(self, sock: SyncSocket, endpoint: str) -> None:
+        # Polling has libzmq read the first part of a message ahead; ending its connection then would leave
+        # the rest missing, and libzmq aborts the process for that (fq.cpp). Reading that message prevents it.
+        with contextlib.suppress(zmq.Again):
+            self._receive(sock.recv_multipart(zmq.NOBLOCK))
+        sock.disconnect(endpoint)
+
     def _drain(self, sock: SyncSocket) -> None:
+        topics = set()
         for _ in range(BATCH):
             try:
                 parts = sock.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
-                return
+                break
+            topics.add(parts[0])
             self._receive(parts)
+        for topic in topics & self._receipts.keys():
+            self._say_credit(sock, topic)
 
     def _receive(self, parts: list[bytes]) -> None:
         try:
@@ -124,6 +179,10 @@ class Subscriber:
             self._counters.add("wire_errors")
             if (held := self._rarely.ready(self._clock.monotonic())) is not None:
                 log.warning("refused a message: %s (%d more like it)", error, held)
+            return
+        receipt = self._receipts.get(parts[0]) if message.flow is not None else None
+        if receipt is not None and not receipt.takes(message):
+            self._counters.add("out_of_turn")
             return
         self._counters.add("received")
         self._sink(message)

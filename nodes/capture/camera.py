@@ -6,6 +6,7 @@ what a picture's `captured_ns` says is when it was taken here.
 """
 
 import logging
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -49,6 +50,7 @@ class CameraConfig:
     quality:    of the JPEGs that are encoded here (1 to 100); a camera's own JPEGs pass through untouched
     loop:       begin a file again at its end
     frames, seconds:  end after so many frames, or so long
+    lossless:   wait for the consumers, so that no frame is dropped; for sources that can wait
     stall_s:    a live source that is silent for so long is opened again
     give_up_s:  a source that could not be opened for so long is not waited for
     """
@@ -62,6 +64,7 @@ class CameraConfig:
     pace: Pace = Pace.REALTIME
     frames: int | None = None
     seconds: float | None = None
+    lossless: bool = False
     stall_s: float = 10.0
     give_up_s: float = GIVE_UP_S
 
@@ -135,15 +138,21 @@ class Camera:
             self._clock.wait(self._scope.stopping, backoff.next())
         self._end()
 
-    def end(self) -> None:
-        """Say to subscribers that the stream has ended. Saying it again is harmless."""
-        self._publisher.end(EndOfStream(self.record.name, self.record.boot, self._seq, STAGE))
+    def end(self, stop: threading.Event | None = None) -> None:
+        """Say to subscribers that the stream has ended. Saying it again is harmless.
+
+        A lossless stream's consumers are waited for, until `stop`.
+        """
+        end = EndOfStream(self.record.name, self.record.boot, self._seq, STAGE, self.config.lossless)
+        self._publisher.end(end, stop)
 
     def _run_once(self, backoff: Backoff) -> None:
         stop = self._scope.stopping
         options = SourceOptions(self.config.stall_s, self.config.loop, stop, self._clock)
         source = open_source(self.config.url, options)
         try:
+            if source.live and self.config.lossless:
+                raise SourceRefused("a live source cannot wait: leave out --lossless, or record it first")
             for grab in self._paced(source):
                 if not self._wanted():
                     return
@@ -154,7 +163,7 @@ class Camera:
 
     def _paced(self, source: Source) -> Iterator[Grab]:
         """The source's pictures, thinned out to `fps`, each held until it is due if they have no pace."""
-        if not source.live and self.config.pace is Pace.MAX:
+        if not source.live and (self.config.lossless or self.config.pace is Pace.MAX):
             self._await_listener()
         decimator, pacer = Decimator(self.config.fps), Pacer()
         for number, grab in enumerate(source):
@@ -193,9 +202,11 @@ class Camera:
             payload=jpeg,
             stage=STAGE,
             detections=grab.detections,
+            lossless=self.config.lossless,
         )
+        if not self._publisher.publish(self._publisher.stamp(frame), self._scope.stopping):
+            return
         self._seq += 1
-        self._publisher.publish(self._publisher.stamp(frame))
         self._online(source, width, height)
 
     def _online(self, source: Source, width: int, height: int) -> None:
@@ -209,11 +220,16 @@ class Camera:
         shown_fps = fps if fps is not None else seen.fps or source.fps
         self._set(CameraState.ONLINE, codec=source.codec, width=width, height=height, fps=shown_fps)
 
+    def _is_listened_to(self) -> bool:
+        if self.config.lossless:
+            return bool(self._publisher.consumers(STAGE, self.record.name))
+        return self._publisher.listens(View.FRAME, STAGE, self.record.name)
+
     def _await_listener(self) -> None:
-        name = self.record.name
-        if not self._publisher.listens(View.FRAME, STAGE, name):
-            log.info("camera %s waits for a subscriber to %s/%s (--pace max)", name, STAGE, name)
-        while not self._publisher.listens(View.FRAME, STAGE, name):
+        if self._is_listened_to():
+            return
+        log.info("camera %s waits for somebody to take in %s/%s", self.record.name, STAGE, self.record.name)
+        while not self._is_listened_to():
             if self._clock.wait(self._scope.stopping, LISTEN_EVERY_S):
                 return
 
@@ -231,7 +247,7 @@ class Camera:
         self._settled()
 
     def _end(self) -> None:
-        self.end()
+        self.end(self._scope.stopping)
         if self._opened or not self._hopeless:
             self._set(CameraState.ENDED)
         else:  # its name is free again: "connecting" would hold it after the node has gone

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import ConfigError, SourceError
 from mesh.names import check_name
-from mesh.registry.records import CameraState, NodeKind, StatsRecord, StreamRecord
+from mesh.registry.records import CameraState, NodeKind, StatsRecord
 from nodes.capture.camera import STAGE, Camera, CameraConfig
 from nodes.capture.sources.catalog import check_source
 from nodes.node import Node
@@ -58,10 +58,11 @@ class Capture:
             )
             node.presence.claim_camera(camera.record)
             self._cameras.append(camera)
-        endpoint = node.presence.node.endpoints["pub"]
         for camera in self._cameras:
-            name = camera.record.name
-            node.presence.show(StreamRecord(stage=STAGE, camera=name, node=node.id, endpoint=endpoint))
+            name, lossless = camera.record.name, camera.config.lossless
+            if lossless:
+                node.publisher.lossless(STAGE, name, hold=True)
+            node.presence.show(node.presence.node.stream(STAGE, name, lossless=lossless))
         for camera in self._cameras:
             node.scope.spawn(camera.record.name, camera.run)
 
@@ -72,10 +73,14 @@ class Capture:
         self._node.scope.stop()
         self._node.scope.join()
         over = threading.Event()
+        waiting = threading.Timer(timeout, over.set)
+        waiting.start()
         for _ in range(END_REPEATS):
             self._clock.wait(over, END_REPEAT_S)
             for camera in self._cameras:
-                camera.end()
+                camera.end(over)
+        waiting.cancel()
+        waiting.join()
 
     def stats(self) -> StatsRecord:
         node = self._node.id if self._node else "starting"

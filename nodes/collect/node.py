@@ -7,7 +7,7 @@ the disk, and not before; when the disk refuses, results wait at their senders.
 import logging
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mesh.clock import SYSTEM_CLOCK, Clock
@@ -17,12 +17,11 @@ from mesh.follow import follow_streams
 from mesh.frame import EndOfStream, Frame
 from mesh.inbox import Inbox, Policy
 from mesh.names import check_name
-from mesh.registry.records import GroupCount, NodeKind, NodeRecord, NodeState, StatsRecord, StreamRecord
+from mesh.registry.records import GroupCount, NodeKind, NodeRecord, NodeState, StatsRecord
 from mesh.scope import Scope
 from mesh.stats import Counters
 from mesh.transport import Subscriber
 from mesh.wire import Envelope
-from nodes.address import bind_endpoint
 from nodes.collect.commits import CommitPolicy
 from nodes.collect.folder import FolderLock
 from nodes.collect.recorder import Recorder
@@ -76,13 +75,20 @@ class Collect:
         )
         self._lock: FolderLock | None = None
         self._handover: Handover[Delivery] = Handover(HANDOVER_RESULTS, HANDOVER_BYTES, _size)
-        self._inbox = Inbox(Policy.FIFO, depth=INBOX_DEPTH, on_ready=self._handover.wake, clock=clock)
+        self._inbox = Inbox(
+            Policy.LOSSLESS,
+            depth=INBOX_DEPTH,
+            on_ready=self._handover.wake,
+            on_room=self._made_room,
+            clock=clock,
+        )
         self._counters = Counters()
         self._heard_at = clock.monotonic()
         self._relayed: set[tuple[str, str]] = set()
         self._intake, self._recording_scope = Scope("idle"), Scope("idle")
         self._node: Node | None = None
         self._receiver: Receiver | None = None
+        self._subscriber: Subscriber | None = None
         self._recovered: Recovered | None = None
         self._recording: Recording | None = None
 
@@ -97,23 +103,32 @@ class Collect:
             self._intake,
             self._collect,
             node.publisher.send,
-            bind_to=bind_endpoint(node.host),
+            bind_to=node.binds(),
             clock=self._clock,
         )
-        node.serve("pull", self._receiver.endpoint)
+        node.serve("pull", self._receiver.endpoints)
         if self.inputs:
-            subscriber = Subscriber(self._intake, self._inbox.offer, clock=self._clock)
+            self._subscriber = Subscriber(
+                self._intake, self._inbox.offer, consumer=node.id, clock=self._clock
+            )
             for stage in self.inputs:
                 follow_streams(
-                    self._intake, node.registry, subscriber, stage, but_not=node.id, clock=self._clock
+                    self._intake,
+                    node.registry,
+                    self._subscriber,
+                    stage,
+                    inbox=self._inbox,
+                    but_not=node.id,
+                    clock=self._clock,
                 )
 
     def drain(self, timeout: float) -> None:
         """Record what is still coming from process nodes that are draining, too, then what is here."""
-        now = self._clock.monotonic()
-        deadline, never = now + timeout, threading.Event()
-        self._clock.wait(never, min(QUIET_S, timeout))  # whoever stops with this node has said so then
-        while self._clock.monotonic() < deadline and self._is_awaited():
+        begun = self._clock.monotonic()
+        deadline = begun + timeout
+        never = threading.Event()
+        # Nodes that were stopped together with this one need a moment to say that they are draining.
+        while (now := self._clock.monotonic()) < deadline and (now - begun < QUIET_S or self._is_awaited()):
             self._clock.wait(never, LOOK_EVERY_S)
         self._intake.stop()
         self._intake.join()
@@ -166,6 +181,10 @@ class Collect:
         self._recording_scope.join()
         self._inbox.close()
 
+    def _made_room(self) -> None:
+        if self._subscriber is not None:
+            self._subscriber.made_room()
+
     def _groups(self) -> Iterable[GroupCount]:
         for count in self._inbox.counts():
             yield GroupCount(
@@ -198,17 +217,13 @@ class Collect:
         node = self._node
         if node is None:
             return
+        item = replace(item, lossless=False)  # a relay waits for nobody
         if isinstance(item, EndOfStream):
             node.publisher.end(item)
             return
         if (item.stage, item.camera) not in self._relayed:
             self._relayed.add((item.stage, item.camera))
-            endpoint = node.presence.node.endpoints["pub"]
-            node.presence.show(
-                StreamRecord(
-                    stage=item.stage, camera=item.camera, node=node.id, endpoint=endpoint, relay=True
-                )
-            )
+            node.presence.show(node.presence.node.stream(item.stage, item.camera, relay=True))
         node.publisher.publish(item)
 
     def _unwell(self, why: str) -> None:
@@ -226,7 +241,7 @@ class Collect:
             return False
         try:
             nodes = [NodeRecord.of(entry) for entry in self._node.registry.list("nodes/")]
-        except MeshError:
+        except MeshError:  # no registry: nobody can say that they wait, but what they send can be heard
             return self._is_hearing()
         return any(node.kind is NodeKind.PROCESS and node.state is NodeState.DRAINING for node in nodes)
 

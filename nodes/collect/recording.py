@@ -76,6 +76,7 @@ class Recording:
         self._told = ""
         self._writing: dict[Place, Stream] = {}  # what may go quiet
         self._holding: set[Key] = set()  # streams whose reorder buffers hold something
+        self._stuck: dict[Key, Frame] = {}  # frames of the inbox that the disk refuses
         self._more = False  # whether the inbox was left before it was empty
 
     def counts(self) -> tuple[RecordedCount, ...]:
@@ -131,7 +132,11 @@ class Recording:
         self._release(stream, AT_ONCE)
 
     def _take_subscribed(self, most: int) -> None:
-        """Record what was subscribed to: it comes in order, and nobody waits for an acknowledgement."""
+        """Record what was subscribed to: it comes in order, and nobody waits for an acknowledgement. What the
+        disk refuses stays the inbox's: its stream waits, and the others go on."""
+        for key, frame in list(self._stuck.items()):
+            if not self._must_wait(self._streams[key]):
+                self._settle(self._streams[key], frame)
         for _ in range(most):
             item = self._inbox.take(0)
             self._more = item is not None
@@ -139,10 +144,19 @@ class Recording:
                 return
             stream = self._streams[item.stage, item.camera, item.boot]
             if isinstance(item, Frame):
-                self._inbox.settle(item, self._subscribed(stream, item))
+                self._settle(stream, item)
             else:
                 self._end(stream, item)
                 self._inbox.settle(item)
+
+    def _settle(self, stream: Stream, frame: Frame) -> None:
+        """Record a frame from the inbox, or keep it for later."""
+        self._stuck.pop(stream.key, None)
+        cause = self._subscribed(stream, frame)
+        if cause == Cause.STORAGE:
+            self._stuck[stream.key] = frame
+        else:
+            self._inbox.settle(frame, cause)
 
     def _subscribed(self, stream: Stream, frame: Frame) -> str | None:
         if self._is_known(stream, frame, None):
@@ -284,6 +298,8 @@ class Recording:
         self._more = True
         while self._more:
             self._take_subscribed(INBOX_TURN)
+        for frame in self._stuck.values():
+            self._inbox.settle(frame, Cause.STORAGE)
         for key in list(self._holding):
             stream = self._streams[key]
             for released in stream.reorder.release_all():

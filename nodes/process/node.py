@@ -18,6 +18,7 @@ from mesh.follow import follow, follow_streams
 from mesh.frame import EndOfStream, Frame
 from mesh.inbox import DEFAULT_DEPTH, Cause, Inbox, Policy, StreamCount
 from mesh.names import check_name
+from mesh.place import this_place
 from mesh.registry import Entry
 from mesh.registry.records import GroupCount, NodeKind, NodeRecord, NodeState, StatsRecord, StreamRecord
 from mesh.scope import Scope
@@ -80,7 +81,14 @@ class Process:
         self._factories = [factory(text) for text in config.processors]
         self.stage = stage_name(config, self._factories)
         self.inputs = (check_name("stage", config.input),)
-        self._inbox = Inbox(config.policy, depth=config.depth, max_age_s=config.max_age_s, clock=clock)
+        self._inbox = Inbox(
+            config.policy,
+            depth=config.depth,
+            max_age_s=config.max_age_s,
+            consumes=True,
+            on_room=self._made_room,
+            clock=clock,
+        )
         self._intake = self._outlet = Scope("idle")
         self._subscriber: Subscriber | None = None
         self._sender: Sender | None = None
@@ -99,14 +107,15 @@ class Process:
         node.scope.on_stop(self._inbox.close)
         for number in range(self._config.workers):
             node.scope.spawn(f"worker {number}", self._work, node)
-        self._subscriber = Subscriber(self._intake, self._inbox.offer, clock=self._clock)
+        self._subscriber = Subscriber(self._intake, self._inbox.offer, consumer=node.id, clock=self._clock)
         follow_streams(
             self._intake,
             node.registry,
             self._subscriber,
             self._config.input,
+            inbox=self._inbox,
             but_not=node.id,
-            on_camera=self._announce,
+            on_stream=self._announce,
             clock=self._clock,
         )
 
@@ -176,7 +185,8 @@ class Process:
                 and record.state is not NodeState.ENDED
                 and "pull" in record.endpoints
             ):
-                collectors.append(Collector(record.id, record.endpoints["pull"], record.endpoints["pub"]))
+                pull, pub = (record.reach(role, this_place()) for role in ("pull", "pub"))
+                collectors.append(Collector(record.id, pull, pub))
         if self._sender is not None:
             self._sender.set_collectors(collectors)
 
@@ -192,7 +202,8 @@ class Process:
         """Run a frame through the processors; None, or why it was dropped."""
         try:
             for result in self._chain(frame.camera).run(frame):
-                self._emit(node, result)
+                if not self._emit(node, result):
+                    return Cause.ABANDONED
         except MeshError as error:
             self._unwell(node, error)
             return Cause.DECODE if isinstance(error.__cause__, DecodeError) else Cause.PROCESSOR
@@ -200,17 +211,20 @@ class Process:
             node.presence.set_state(NodeState.RUNNING)
         return None
 
-    def _emit(self, node: Node, result: Frame) -> None:
+    def _emit(self, node: Node, result: Frame) -> bool:
+        """Publish a result and offer it to the collectors; False when the node stopped before it could."""
         frame = node.publisher.stamp(replace(result, stage=self.stage).encoded(self._config.quality))
-        node.publisher.publish(frame)
+        if not node.publisher.publish(frame, node.scope.stopping):
+            return False
         if self._sender is not None:
             self._sender.offer(frame)
         self._made.add(f"{frame.camera} {frame.boot}")
+        return True
 
     def _finish(self, node: Node, end: EndOfStream) -> None:
         """A camera has ended upstream: say so downstream, behind its last result."""
         end = replace(end, stage=self.stage)
-        node.publisher.end(end)
+        node.publisher.end(end, node.scope.stopping)
         if self._sender is not None:
             self._sender.offer(end)
 
@@ -223,11 +237,20 @@ class Process:
                 self._chains[camera] = chain
         return chain
 
-    def _announce(self, camera: str) -> None:
-        """List this node's stream of a camera that it found, so that others are there for its first frame."""
-        if (node := self._node) is not None:
-            endpoint = node.presence.node.endpoints["pub"]
-            node.presence.show(StreamRecord(stage=self.stage, camera=camera, node=node.id, endpoint=endpoint))
+    def _announce(self, found: StreamRecord) -> None:
+        """List this node's stream of a camera that it found, so that others are there for its first frame.
+
+        A lossless stream stays so; where its results go nowhere else, it waits for somebody to consume it.
+        """
+        if (node := self._node) is None:
+            return
+        if found.lossless:
+            node.publisher.lossless(self.stage, found.camera, hold=not self._config.push)
+        node.presence.show(node.presence.node.stream(self.stage, found.camera, lossless=found.lossless))
+
+    def _made_room(self) -> None:
+        if self._subscriber is not None:
+            self._subscriber.made_room()
 
     def _unwell(self, node: Node, error: MeshError) -> None:
         held = self._health.unwell(self._clock.monotonic())

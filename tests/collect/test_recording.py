@@ -368,3 +368,19 @@ def test_streams_that_are_still_are_let_go_and_known_again() -> None:
         streams.row(("motion", "front", boot))
     streams.show(("motion", "front", boot) for boot in range(10))
     assert [count.boot for count in streams.counts()] == [6, 7, 8, 9]
+
+
+def test_a_subscribed_stream_that_the_disk_refuses_waits_in_its_inbox(tmp_path: Path) -> None:
+    (tmp_path / "front").write_text("")
+    with recording(tmp_path) as bench:
+        for seq in range(20):
+            for camera in ("front", "back"):
+                frame = make(seq, camera=camera)
+                bench.inbox.offer(Message(Topic(View.FRAME, "raw", camera), 1, seq, frame))
+        wait_for(lambda: bench.count("back")[0] == 20)
+        assert "a file stands where a folder is needed" in bench.why
+        assert [count.in_flight for count in bench.inbox.counts()] == [20, 0]
+        (tmp_path / "front").unlink()
+        wait_for(lambda: bench.count("front")[0] == 20)
+        wait_for(lambda: bench.why == "")
+    assert seqs(tmp_path) == list(range(20))

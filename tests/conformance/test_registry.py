@@ -337,3 +337,9 @@ def test_many_changes_at_once_come_in_order(registry: Registry) -> None:
     puts = [event.entry.key for event in events[:20] if isinstance(event, Put)]
     deletes = [event.key for event in events[20:] if isinstance(event, Delete)]
     assert puts == deletes == [f"nodes/{number:02}" for number in range(20)]
+
+
+def test_the_wall_clock(backend: Backend, registry: Registry) -> None:
+    assert registry.now_ns() == backend.clock.wall_ns()
+    backend.clock.set_wall_ns(1_700_000_000_000_000_000)
+    assert registry.now_ns() == 1_700_000_000_000_000_000

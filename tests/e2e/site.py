@@ -1,9 +1,8 @@
 """A mesh on this machine for end-to-end tests: a registry and nodes as real processes, and a client."""
 
-import contextlib
+import itertools
 import json
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -60,9 +59,7 @@ class Site:
         return self.processes.start("node", kind, *arguments, *common, name=name, **more)
 
     def capture(self, *cameras: str, name: str = "capture", options: tuple[object, ...] = ()) -> Process:
-        return self.node(
-            "capture", *(part for c in cameras for part in ("--camera", c)), *options, name=name
-        )
+        return self.node("capture", *(part for c in cameras for part in ("--camera", c)), *options, name=name)
 
     def collect(self, *options: object, name: str = "collect") -> Process:
         return self.node("collect", "--into", self.recordings, *options, name=name)
@@ -118,16 +115,22 @@ class Site:
             f"{frames} frames of {stage}/{camera} are recorded",
         )
 
-    def wait_settled(self, camera: str, groups: int = 1, within: float = WITHIN_S) -> None:
-        """Wait until a camera's stream has ended and drained through so many groups, results delivered."""
+    def wait_settled(self, camera: str, groups: int = 1) -> None:
+        """Wait until a camera's stream has ended and drained through so many groups, and what they pushed
+        is delivered and recorded."""
 
         def settled() -> bool:
-            found = self.count(camera)["groups"].values()
-            return len(found) >= groups and all(
-                g["ended"] and not g["in_flight"] and not g["results"] - g["delivered"] for g in found
+            count = self.count(camera)
+            found = count["groups"].values()
+            pushed = sum(g["delivered"] for g in found)
+            return (
+                len(found) >= groups
+                and all(g["ended"] and not g["in_flight"] for g in found)
+                and all(g["delivered"] in (0, g["results"]) for g in found)
+                and pushed <= sum(count["recorded"].values())
             )
 
-        self.wait_for(settled, f"the streams of {camera} have drained", within)
+        self.wait_for(settled, f"the streams of {camera} have drained")
 
     def videos(self, camera: str, stage: str) -> list[Path]:
         return sorted((self.recordings / camera).glob(f"*/*-{stage}.mkv"))
@@ -156,14 +159,5 @@ def check_recording(site: Site, camera: str, stage: str) -> list[dict[str, Any]]
         told = [json.loads(line)["pts_ms"] for line in video.with_suffix(".jsonl").read_text().splitlines()]
         times = decoded_times(video)
         assert times == told, video
-        assert all(a < b for a, b in zip(times, times[1:], strict=False)), video
+        assert all(a < b for a, b in itertools.pairwise(times)), video
     return site.lines(camera, stage)
-
-
-@contextlib.contextmanager
-def stopped_at_end(*processes: Process) -> Iterator[None]:
-    """SIGTERM at the end, first one first; each must exit 0."""
-    yield
-    for process in processes:
-        process.send(signal.SIGTERM)
-    assert {process.name: process.wait() for process in processes} == {p.name: 0 for p in processes}

@@ -1,4 +1,4 @@
-"""Bad input through the real command line: one line that says what and what to do, an exit code, nothing left.
+"""Bad input through the real command line: one line that says what and what to do, and an exit code.
 
 2 is for what the command line itself has wrong, 1 for what the world has.
 """
@@ -15,6 +15,7 @@ from tests.support import rtsp_server
 from tests.support.mjpeg_server import MjpegServer
 from tests.support.processes import Done
 
+BATCH = 4  # commands that run at the same time
 JPEG = b"\xff\xd8\xff\xd9"
 
 
@@ -91,7 +92,10 @@ WRONG = {
         (*COLLECT, "--into", "rec", "--input", "raw", "--input", "raw"),
         ("given twice",),
     ),
-    "a registry URL that is none": ((*COLLECT, "--into", "rec", "--registry", "udp://x"), ("tcp://HOST:PORT",)),
+    "a registry URL that is none": (
+        (*COLLECT, "--into", "rec", "--registry", "udp://x"),
+        ("tcp://HOST:PORT",),
+    ),
     "a registry URL without a port": (("ls", "--registry", "tcp://127.0.0.1"), ("tcp://HOST:PORT", "port")),
     "a picture of no kind": (("snapshot", "door", "door.gif"), (".jpg", ".png")),
     "a stream without a slash": (("view", "door"), ("STAGE/CAMERA", "raw/door")),
@@ -101,11 +105,29 @@ WRONG = {
 }
 
 
+@pytest.fixture(scope="module")
+def answers(site: Site, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Done, Path]]:
+    """What each wrong command line was answered, and the folder that it ran in; a few at a time."""
+    found = {}
+    names = list(WRONG)
+    for batch in (names[at : at + BATCH] for at in range(0, len(names), BATCH)):
+        folders = {name: tmp_path_factory.mktemp("wrong") for name in batch}
+        running = {
+            name: site.processes.start(*WRONG[name][0], cwd=folders[name], MESH_REGISTRY=site.url)
+            for name in batch
+        }
+        for name, process in running.items():
+            found[name] = Done(process.wait(), process.out, process.log), folders[name]
+    return found
+
+
 @pytest.mark.parametrize("what", WRONG)
-def test_a_wrong_command_line_is_refused_in_one_line(site: Site, tmp_path: Path, what: str) -> None:
-    arguments, words = WRONG[what]
-    check_refusal(site.processes.run(*arguments, cwd=tmp_path, MESH_REGISTRY=site.url), 2, *words)
-    assert not files_in(tmp_path)
+def test_a_wrong_command_line_is_refused_in_one_line(
+    answers: dict[str, tuple[Done, Path]], what: str
+) -> None:
+    done, folder = answers[what]
+    check_refusal(done, 2, *WRONG[what][1])
+    assert not files_in(folder)
 
 
 @pytest.mark.parametrize(
@@ -120,9 +142,7 @@ def test_a_usage_error_ends_with_2(site: Site, arguments: tuple[str, ...]) -> No
     assert "Traceback" not in done.out + done.err
 
 
-def test_without_a_registry_it_is_said_how_to_start_one(
-    site: Site, tmp_path: Path, closed_port: int
-) -> None:
+def test_without_a_registry_it_is_said_how_to_start_one(site: Site, tmp_path: Path, closed_port: int) -> None:
     url = f"tcp://127.0.0.1:{closed_port}"
     commands: tuple[tuple[str, ...], ...] = (
         (*CAPTURE, "--camera", "a=synthetic:", "--registry-wait", "0.3"),
@@ -196,7 +216,9 @@ def test_folders_that_cannot_be_written(site: Site, tmp_path: Path) -> None:
         check_refusal(site.processes.run("demo", "--seconds", 1, "--into", into), 1, str(into), "--into")
     for picture in (file / "x.jpg", Path("/proc/x.jpg"), tmp_path / "nowhere" / "x.png"):
         check_refusal(site.run("snapshot", "taken", picture), 1, str(picture), "another place")
-    check_refusal(site.processes.run("registry", "--bind", "tcp://127.0.0.1:*", "--state", file), 1, str(file))
+    check_refusal(
+        site.processes.run("registry", "--bind", "tcp://127.0.0.1:*", "--state", file), 1, str(file)
+    )
     assert file.read_text() == "here first"
     assert list(tmp_path.iterdir()) == [file]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.site import SMALL, Site
-from tests.support.processes import ROOT, wait_for
+from tests.support.processes import MARK, ROOT, wait_for
 
 EXAMPLES = ROOT / "examples"
 
@@ -93,6 +93,8 @@ def test_two_devices(site: Site, tmp_path: Path) -> None:
     """Both roles on this machine's loopback: what they say to each other is the same."""
     env = {**os.environ, "PORT": site.url.rpartition(":")[2], "INTO": str(tmp_path / "recordings")}
     env |= {"MESH": f"{sys.executable} -m mesh", "PYTHONPATH": str(ROOT)}
+    env |= {MARK: site.processes.mark}
+    before = site.processes.left_behind()
     script = EXAMPLES / "two_devices.sh"
     log = tmp_path / "b.log"
     with log.open("wb") as stream:
@@ -105,12 +107,13 @@ def test_two_devices(site: Site, tmp_path: Path) -> None:
             process.send_signal(signal.SIGTERM)
             process.wait(60)
     assert list((tmp_path / "recordings" / "door").glob("*/*-motion.mkv"))
+    assert site.processes.left_behind() == before
 
 
 def test_two_devices_role_a(tmp_path: Path) -> None:
     with Site(tmp_path, registry=False) as site:
         env = {**os.environ, "PORT": site.url.rpartition(":")[2], "MESH": f"{sys.executable} -m mesh"}
-        env |= {"PYTHONPATH": str(ROOT)}
+        env |= {"PYTHONPATH": str(ROOT), MARK: site.processes.mark}  # what is left behind fails the test
         with (tmp_path / "a.log").open("wb") as stream:
             process = subprocess.Popen(
                 [str(EXAMPLES / "two_devices.sh"), "a", "127.0.0.1", SMALL],

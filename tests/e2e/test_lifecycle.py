@@ -1,4 +1,4 @@
-"""How nodes stop: they drain, they answer signals with their exit codes, and one that dies takes nobody along."""
+"""How nodes stop: they drain, they answer signals by their exit codes, and one that dies dies alone."""
 
 import signal
 from pathlib import Path
@@ -63,7 +63,7 @@ def test_a_process_node_that_is_stopped_finishes_what_it_took(slow: Path) -> Non
             "process", "slow:Slow", "--stage", "slow", "--policy", "fifo", "--drain", 60, cwd=slow
         )
         site.wait_nodes("collect", "process")
-        site.capture(f"door={SMALL}&frames=200", options=("--pace", "max"))
+        site.capture(f"door={SMALL}&frames=100", options=("--pace", "max"))
         site.wait_for(lambda: site.count("door")["groups"]["slow"]["processed"] > 5, "some are processed")
         assert process.stop() == 0
         group = site.stats()["door"]["groups"]["slow"]
@@ -89,19 +89,23 @@ def test_results_wait_for_a_collector_that_is_restarted(tmp_path: Path) -> None:
         )
         second = site.collect(name="second")
         site.wait_settled("door")
-        site.wait_recorded("door", "passthrough", frames)
         assert second.stop() == 0
         door = site.stats()["door"]
-        assert door["groups"]["passthrough"]["delivered"] == frames
-        assert door["recorded"]["passthrough"] == frames
-        assert door["unaccounted"] == 0
+        group = door["groups"]["passthrough"]
+        missed = group["dropped"].get("before_join", 0)  # the camera does not wait for its first subscriber
+        assert group["results"] == group["delivered"] == door["recorded"]["passthrough"] == frames - missed
+        assert (group["lost"], door["unaccounted"]) == (0, 0)
         lines = check_recording(site, "door", "passthrough")
-        assert [line["seq"] for line in lines] == list(range(frames))
+    assert [line["seq"] for line in lines] == list(range(missed, frames))
 
 
 def test_a_process_node_that_is_killed_takes_nobody_along(tmp_path: Path) -> None:
     with Site(tmp_path) as site:
-        others = [site.capture(f"door={SMALL}"), site.node("process", "passthrough", name="kept"), site.collect()]
+        others = [
+            site.capture(f"door={SMALL}"),
+            site.node("process", "passthrough", name="kept"),
+            site.collect(),
+        ]
         victim = site.node("process", "passthrough", "--stage", "gone", name="victim")
         site.wait_recorded("door", "gone")
         site.wait_recorded("door", "passthrough")

@@ -9,14 +9,14 @@ import pytest
 
 from mesh.registry import open_registry
 from tests.e2e.site import Site, check_recording
-from tests.faults.figures import Figures, long, show
+from tests.faults.figures import LONG, row
 from tests.support.processes import Process, wait_for
 
 CAMERAS = ("door", "gate")
 STAGE = "passthrough"
 KILLS = 5
 # Between two kills each camera is recorded for so many frames; the long version fills a minute.
-FRAMES_BETWEEN = 120 if long() else 20
+FRAMES_BETWEEN = 120 if LONG else 20
 
 
 def recorded_lines(site: Site, camera: str) -> int:
@@ -45,7 +45,7 @@ def kill_and_restart(site: Site, collector: Process) -> tuple[Process, float]:
     """The next collector, and the seconds until it recorded."""
     collector.kill()
     at = time.monotonic()
-    if not long():
+    if not LONG:
         release_name(site)
     again = site.collect()
     wait_lines(site, 1)
@@ -96,15 +96,13 @@ def test_a_collector_that_is_killed_again_and_again_loses_and_doubles_nothing(tm
         counts = [check_camera(site, camera) for camera in CAMERAS]
         assert (process.stop(), collector.stop()) == (0, 0)
         groups = [count["groups"][STAGE] for count in counts]
-        show(
-            Figures(
-                fault=f"kill -9 the collector {KILLS} times",
-                offered=sum(group["results"] for group in groups),
-                delivered=sum(group["delivered"] for group in groups),
-                lost=sum(group["results"] for group in groups)
-                - sum(count["recorded"][STAGE] for count in counts),
-                duplicates=sum(count["duplicates"] for count in counts),
-                recovery_s=max(took),
-            )
+        row(
+            f"kill -9 the collector {KILLS} times",
+            offered=sum(group["results"] for group in groups),
+            delivered=sum(group["delivered"] for group in groups),
+            lost=sum(group["results"] for group in groups)
+            - sum(count["recorded"][STAGE] for count in counts),
+            duplicates=sum(count["duplicates"] for count in counts),
+            recovery_s=round(max(took), 1),
         )
         assert not any(count["late"] for count in counts), "order is kept"

@@ -9,10 +9,10 @@ import pytest
 
 from mesh.registry.records import NodeState
 from tests.e2e.site import SMALL, Site, check_recording
-from tests.faults.figures import Figures, long, show
+from tests.faults.figures import LONG, row
 
 STAGE = "passthrough"
-FRAMES_WHILE_FULL = 1800 if long() else 45
+FRAMES_WHILE_FULL = 1800 if LONG else 45
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own, of some megabytes."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={64 if long() else 16}m", "tmpfs", str(disk)]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={64 if LONG else 16}m", "tmpfs", str(disk)]
     try:
         mounted = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
@@ -85,13 +85,11 @@ def test_a_disk_that_fills_up_and_is_freed_loses_and_doubles_nothing(
         in_time = [line["seq"] for line in lines if not line.get("late")]
         assert in_time == sorted(in_time)
         assert door["late"] == len(lines) - len(in_time)
-        show(
-            Figures(
-                fault="the collector's disk is full for a while",
-                offered=group["results"],
-                delivered=group["delivered"],
-                dropped=group["undelivered"],
-                lost=group["results"] - len(lines),
-                duplicates=door["duplicates"],
-            )
+        row(
+            "the collector's disk is full for a while",
+            offered=group["results"],
+            delivered=group["delivered"],
+            dropped=dict(group["undelivered"]),
+            lost=group["results"] - len(lines),
+            duplicates=door["duplicates"],
         )

@@ -86,6 +86,15 @@ class Process:
         except subprocess.TimeoutExpired as error:
             raise AssertionError(f"{self.name} did not end within {within:g} s") from error
 
+    def rss_kb(self) -> int:
+        """Resident memory, in KiB."""
+        status = Path(f"/proc/{self.popen.pid}/status").read_text()
+        return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")))
+
+    def open_files(self) -> int:
+        """How many file descriptors it has open."""
+        return sum(1 for _ in Path(f"/proc/{self.popen.pid}/fd").iterdir())
+
     def send(self, number: signal.Signals) -> None:
         self.popen.send_signal(number)
 
@@ -112,14 +121,16 @@ class Processes:
         self._all: list[Process] = []
         self._files: list[IO[bytes]] = []
 
-    def start(self, *arguments: object, name: str = "", cwd: Path | None = None, **env: str) -> Process:
-        """Start `mesh ARGUMENTS…`. `env` adds to its environment."""
+    def start(
+        self, *arguments: object, name: str = "", cwd: Path | None = None, module: str = "mesh", **env: str
+    ) -> Process:
+        """Start `mesh ARGUMENTS…`, or another module. `env` adds to its environment."""
         name = name or "-".join(str(a).replace("/", "-") for a in arguments[:2])
         base = self.folder / f"{len(self._all):02d}-{name}"
         out, err = base.with_suffix(".out"), base.with_suffix(".err")
         with out.open("wb") as out_file, err.open("wb") as err_file:
             popen = subprocess.Popen(
-                [sys.executable, "-m", "mesh", *map(str, arguments)],
+                [sys.executable, "-m", module, *map(str, arguments)],
                 stdin=subprocess.DEVNULL,
                 stdout=out_file,
                 stderr=err_file,
@@ -131,9 +142,7 @@ class Processes:
         self._all.append(process)
         return process
 
-    def run(
-        self, *arguments: object, within: float = WITHIN_S, cwd: Path | None = None, **env: str
-    ) -> Done:
+    def run(self, *arguments: object, within: float = WITHIN_S, cwd: Path | None = None, **env: str) -> Done:
         """Run `mesh ARGUMENTS…` to its end."""
         process = self.start(*arguments, cwd=cwd, **env)
         code = process.wait(within)

@@ -1,0 +1,223 @@
+"""Both ends of a lossless topic over a link that loses what it likes: nothing is lost, order is kept."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mesh import wire
+from mesh.errors import WireError
+from mesh.frame import Frame
+from mesh.transport.credit import CUT_OFF_S, RESEND_S, WINDOW, Flow, Receipt
+from mesh.wire import Credit, Message, Topic, View
+from tests.support.frames import jpeg_frame
+
+TOPIC = Topic(View.FRAME, "raw", "door")
+RUN = 5
+FRAME = replace(jpeg_frame(size=16), lossless=True)
+
+
+def send(flow: Flow, now: float, boot: int = 7) -> wire.Parts:
+    frame = replace(FRAME, seq=flow.next, boot=boot)
+    message = Message(TOPIC, RUN, flow.next, frame, flow.base)
+    flow.sent(message, 100, now)
+    return wire.encode(message)
+
+
+def opened(*consumers: str, room: int = 100) -> Flow:
+    flow = Flow(RUN, hold=True)
+    flow.begin(7)
+    for name in consumers:
+        flow.credit(Credit(name, bytes(TOPIC), 0, 0, 0, room), 0.0)
+    return flow
+
+
+def credit(name: str, following: int, room: int = 100, boot: int = 7, run: int = RUN) -> Credit:
+    return Credit(name, bytes(TOPIC), run, boot, following, room)
+
+
+def test_a_stream_that_is_held_waits_for_a_first_consumer_and_another_does_not() -> None:
+    assert not Flow(RUN, hold=True).is_open()
+    assert Flow(RUN, hold=False).is_open()
+    assert opened("a").is_open()
+
+
+def test_the_slowest_consumer_sets_the_pace() -> None:
+    flow = opened("a", "b", room=3)
+    for _ in range(3):
+        send(flow, 0.0)
+    assert not flow.is_open()
+    flow.credit(credit("a", 3, 3), 0.1)
+    assert not flow.is_open(), "b has said nothing yet"
+    flow.credit(credit("b", 1, 3), 0.1)
+    assert flow.is_open()
+    send(flow, 0.1)
+    assert not flow.is_open()
+
+
+def test_the_window_is_bounded_whatever_consumers_say() -> None:
+    flow = opened("a", room=10_000)
+    sent = 0
+    while flow.is_open():
+        send(flow, 0.0)
+        sent += 1
+    assert sent == WINDOW
+
+
+def test_what_everybody_has_is_forgotten_and_settles() -> None:
+    flow = opened("a", "b")
+    for _ in range(4):
+        send(flow, 0.0)
+    flow.credit(credit("a", 4), 0.1)
+    assert (flow.base, flow.is_settled) == (0, False)
+    flow.credit(credit("b", 2), 0.1)
+    assert flow.base == 2
+    flow.credit(credit("b", 4), 0.2)
+    assert flow.is_settled
+
+
+def test_what_is_not_confirmed_in_time_is_sent_again_from_there() -> None:
+    flow = opened("a")
+    parts = [send(flow, 0.0) for _ in range(3)]
+    assert len(parts) == 3
+    assert flow.resend(RESEND_S - 0.01) == []
+    flow.credit(credit("a", 1), 0.5)
+    assert [(m.n, m.flow) for m in flow.resend(0.5 + RESEND_S)] == [(1, 1), (2, 1)]
+    assert flow.resend(0.6 + RESEND_S) == [], "not again at once"
+
+
+def test_a_silent_consumer_is_cut_off_and_the_rest_goes_on() -> None:
+    flow = opened("a", "b", room=1)
+    send(flow, 0.0)
+    flow.credit(credit("a", 1, 1), CUT_OFF_S - 1)
+    assert not flow.is_open()
+    assert flow.cut_off(CUT_OFF_S) == ["b"]
+    assert flow.consumers == {"a"}
+    assert flow.is_open()
+
+
+def test_a_consumer_that_comes_back_goes_on_where_it_left_off_while_that_can_be_had() -> None:
+    flow = opened("a", "b")
+    for _ in range(4):
+        send(flow, 0.0)
+    flow.credit(credit("a", 2), CUT_OFF_S - 1)
+    flow.cut_off(CUT_OFF_S)
+    flow.credit(credit("b", 3), CUT_OFF_S)
+    assert flow.base == 2
+    assert [message.n for message in flow.resend(CUT_OFF_S + 0.1)] == [2, 3]
+
+
+def test_a_new_boot_is_numbered_from_nought_and_old_credits_do_not_count_for_it() -> None:
+    flow = opened("a")
+    send(flow, 0.0)
+    flow.credit(credit("a", 1), 0.1)
+    flow.begin(8)
+    flow.credit(credit("a", 1, boot=7), 0.2)
+    send(flow, 0.3, boot=8)
+    assert not flow.is_settled
+    flow.credit(credit("a", 1, boot=8), 0.4)
+    assert flow.is_settled
+
+
+def receive(receipt: Receipt, parts: wire.Parts) -> bool:
+    return receipt.takes(wire.decode(parts))
+
+
+def test_a_receipt_takes_each_message_once_and_in_order() -> None:
+    flow, receipt = opened("a"), Receipt("a", bytes(TOPIC))
+    parts = [send(flow, 0.0) for _ in range(3)]
+    assert [receive(receipt, parts[n]) for n in (0, 2, 1, 1, 2, 0)] == [True, False, True, False, True, False]
+    assert receipt.credit(9) == Credit("a", bytes(TOPIC), RUN, 7, 3, 9)
+
+
+def test_a_receipt_goes_on_behind_what_is_gone_for_good() -> None:
+    flow, receipt = opened("a", "b"), Receipt("b", bytes(TOPIC))
+    receive(receipt, send(flow, 0.0))
+    for _ in range(4):
+        send(flow, 0.0)
+    flow.credit(credit("a", 5), 1.0)
+    del flow._consumers["b"]
+    flow.credit(credit("a", 5), 1.1)
+    assert flow.base == 5
+    assert receive(receipt, send(flow, 1.2)), "1 to 4 cannot be had any more"
+    assert receipt.next == 6
+
+
+def test_the_first_message_of_another_publisher_is_waited_for() -> None:
+    receipt = Receipt("a", bytes(TOPIC))
+    receive(receipt, send(opened("a"), 0.0))
+    other = Message(TOPIC, RUN + 1, 2, replace(FRAME, seq=2), flow=0)
+    assert not receipt.takes(other)
+    assert receipt.takes(replace(other, n=0))
+
+
+class Link:
+    """A publisher and its consumers, joined by a link that drops and repeats at random."""
+
+    def __init__(self, rng: random.Random, consumers: int, loss: float) -> None:
+        self.rng, self.loss, self.now = rng, loss, 0.0
+        self.flow = opened()
+        self.receipts = [Receipt(f"c{n}", bytes(TOPIC)) for n in range(consumers)]
+        self.taken: list[list[int]] = [[] for _ in self.receipts]
+        self.queued = [0] * consumers
+
+    def carried(self) -> Iterator[None]:
+        copies = 0 if self.rng.random() < self.loss else 1 + (self.rng.random() < 0.1)
+        yield from (None for _ in range(copies))
+
+    def down(self, parts: wire.Parts) -> None:
+        for index, receipt in enumerate(self.receipts):
+            for _ in self.carried():
+                message = wire.decode(parts)
+                if receipt.takes(message) and isinstance(message.body, Frame):
+                    self.taken[index].append(message.body.seq)
+                    self.queued[index] += 1
+
+    def up(self) -> None:
+        for index, receipt in enumerate(self.receipts):
+            self.queued[index] = max(0, self.queued[index] - self.rng.randint(0, 4))
+            for _ in self.carried():
+                said = wire.decode_credit(wire.encode_credit(receipt.credit(8 - self.queued[index])))
+                self.flow.credit(said, self.now)
+
+    def step(self, count: int) -> None:
+        self.now += 0.3
+        self.up()
+        while self.flow.next < count and self.flow.is_open() and self.rng.random() < 0.8:
+            self.down(send(self.flow, self.now))
+            assert max(self.queued) <= 8, "nobody is sent more than it has room for"
+        for message in self.flow.resend(self.now):
+            self.down(wire.encode(message))
+        assert self.flow.cut_off(self.now) == []
+
+
+@given(st.integers(0, 2**32), st.integers(1, 3), st.floats(0, 0.4))
+@settings(max_examples=60, deadline=None)
+def test_over_a_link_that_loses_everybody_gets_everything_once_and_in_order(
+    seed: int, consumers: int, loss: float
+) -> None:
+    link = Link(random.Random(seed), consumers, loss)
+    while len(link.flow.consumers) < consumers:
+        link.up()
+    for _ in range(5000):
+        link.step(count=60)
+        if link.flow.next == 60 and link.flow.is_settled:
+            break
+    assert link.taken == [list(range(60))] * consumers
+
+
+@pytest.mark.parametrize(
+    "part", [b"", b"\x02", b"\x02\xc1", b"\x03\x97", b"\x02\x97\x01\xa1a\xc4\x01x\x00\x00\x00\x00"]
+)
+def test_a_credit_that_is_none_is_refused(part: bytes) -> None:
+    with pytest.raises(WireError):
+        wire.decode_credit(part)
+
+
+@given(st.binary(max_size=40))
+def test_garbage_for_a_credit_is_one_wire_error(part: bytes) -> None:
+    with pytest.raises(WireError):
+        wire.decode_credit(b"\x02" + part)
