@@ -44,6 +44,7 @@ class CameraSummary(TypedDict):
     groups: dict[str, GroupSummary]
     recorded: dict[str, int]
     duplicates: int
+    late: int
     unaccounted: int
 
 
@@ -99,7 +100,9 @@ def _camera(
     camera: str, boot: int, reports: Sequence[StatsRecord], nodes: Sequence[NodeRecord] | None
 ) -> CameraSummary:
     sources = [c for r in reports for c in r.cameras if (c.camera, c.boot) == (camera, boot)]
-    recorded = [c for r in reports for c in r.recorded if (c.camera, c.boot) == (camera, boot)]
+    recorded = _recorded(
+        (r.node, c) for r in reports for c in r.recorded if (c.camera, c.boot) == (camera, boot)
+    )
     members = [
         Member(r.node, r.run, r.at_ns, life(r, nodes), c)
         for r in reports
@@ -128,8 +131,19 @@ def _camera(
         "groups": groups,
         "recorded": dict(by_stage),
         "duplicates": sum(item.duplicates for item in recorded),
+        "late": sum(item.late for item in recorded),
         "unaccounted": sum(_unaccounted(group) for group in groups.values()),
     }
+
+
+def _recorded(counts: Iterable[tuple[str, RecordedCount]]) -> Sequence[RecordedCount]:
+    """The counts of each folder once: one collector may have gone on where another one ended."""
+    newest: dict[tuple[str, str], RecordedCount] = {}
+    for node, count in counts:
+        place = (f"index {count.index}" if count.index else node, count.stage)
+        if place not in newest or count.recorded >= newest[place].recorded:
+            newest[place] = count
+    return list(newest.values())
 
 
 def _named(members: Iterable[Member]) -> Iterable[tuple[str, list[Member]]]:

@@ -2,7 +2,7 @@ from collections.abc import Iterable
 
 import zmq
 
-from mesh.delivery import Collector, Delivery, Receiver, Seen, Sender
+from mesh.delivery import Collector, Delivery, Receiver, Sender
 from mesh.frame import EndOfStream, Frame
 from mesh.scope import Scope
 from mesh.transport import Publisher
@@ -30,7 +30,7 @@ class Bench:
     def _take(self, batch: list[Delivery]) -> None:
         self.deliveries += batch
         if self.acknowledges:
-            self.receiver.acknowledge(batch)
+            self.receiver.acknowledge(delivery.envelope for delivery in batch)
 
     def _publish(self, parts: Iterable[bytes]) -> None:
         self.publisher.send(parts)
@@ -168,12 +168,3 @@ def test_garbage_acknowledgements_are_counted_and_those_of_another_run_do_nothin
         bench.acknowledges = True
         assert sender.drain(30)
         bench.publisher.close(flush=False)
-
-
-def test_seen_remembers_the_newest_of_each_stream() -> None:
-    seen = Seen(depth=3)
-    for seq in range(5):
-        seen.add(result(seq))
-    seen.add(result(0, camera="gate"))
-    assert [result(seq) in seen for seq in range(6)] == [False, False, True, True, True, False]
-    assert result(0, camera="gate") in seen

@@ -60,7 +60,7 @@ SEAMS: dict[str, set[str]] = {
     "msgpack": {"mesh.wire", "mesh.registry"},
     "simplejpeg": {"mesh.codec"},
     "av": {"nodes.capture.sources", "nodes.collect.matroska"},
-    "sqlite3": {"mesh.registry", "mesh.delivery.spool"},
+    "sqlite3": {"mesh.registry", "mesh.delivery.spool", "nodes.collect.index"},
     "tomlkit": {"mesh.registry"},
     "typer": {"mesh.cli"},
     "rich": {"mesh.cli"},

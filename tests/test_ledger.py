@@ -28,13 +28,15 @@ def test_a_stream_that_has_ended_adds_up() -> None:
             StatsRecord(
                 node="collect-1",
                 at_ns=0,
-                recorded=(RecordedCount(camera="door", boot=7, stage="motion", recorded=90, duplicates=2),),
+                recorded=(
+                    RecordedCount(camera="door", boot=7, stage="motion", recorded=90, duplicates=2, late=1),
+                ),
             ),
         ]
     )
     door = summary["cameras"]["door"]
     assert (door["boot"], door["captured"], door["unaccounted"]) == (7, 100, 0)
-    assert (door["recorded"], door["duplicates"]) == ({"motion": 90}, 2)
+    assert (door["recorded"], door["duplicates"], door["late"]) == ({"motion": 90}, 2, 1)
     assert door["groups"]["motion"]["in_flight"] == 0
 
 
@@ -102,3 +104,13 @@ def test_each_nodes_clock_is_told_where_it_is_known() -> None:
         "a": {"clock_offset_ns": -5, "clock_error_ns": 2},
         "b": {"clock_offset_ns": None, "clock_error_ns": None},
     }
+
+
+def recorded(node: str, count: int, index: int) -> StatsRecord:
+    item = RecordedCount(camera="door", boot=7, stage="motion", recorded=count, index=index)
+    return StatsRecord(node=node, at_ns=0, recorded=(item,))
+
+
+def test_a_folder_counts_once_though_two_collectors_used_it_one_after_the_other() -> None:
+    reports = [recorded("first", 30, 5), recorded("second", 100, 5), recorded("elsewhere", 7, 6)]
+    assert summarise(reports)["cameras"]["door"]["recorded"] == {"motion": 107}

@@ -186,6 +186,18 @@ def collect(
     segment_mb: Annotated[
         float | None, typer.Option(metavar="MB", min=0.1, help="How large one recorded file grows.")
     ] = None,
+    commit_ms: Annotated[
+        float,
+        typer.Option(
+            metavar="MS",
+            min=0,
+            help="How long results wait at most until they are safe on the disk and acknowledged; "
+            "more spares a slow disk.",
+        ),
+    ] = 200.0,
+    commit_frames: Annotated[
+        int, typer.Option(min=1, help="How many results wait for that at most, all cameras together.")
+    ] = 64,
     registry: RegistryUrl = None,
     name: Name = None,
     bind: Bind = "127.0.0.1",
@@ -205,7 +217,9 @@ def collect(
     from nodes.node import Node, NodeConfig
 
     limit = int(segment_mb * 1e6) if segment_mb else None
-    work = Collect(CollectConfig(into, tuple(input_stage or ()), segment, limit))
+    work = Collect(
+        CollectConfig(into, tuple(input_stage or ()), segment, limit, commit_ms / 1000, commit_frames)
+    )
     config = NodeConfig(registry_url(registry), name, bind, advertise, insecure, registry_wait, drain)
     raise typer.Exit(Node(work, config).run())
 

@@ -37,6 +37,7 @@ def _tables(summary: Summary) -> list[tuple[str, tuple[str, ...], list[tuple[obj
                 _causes(camera["dropped"]),
                 recorded or "-",
                 camera["duplicates"],
+                camera["late"],
                 camera["unaccounted"],
             )
         )
@@ -56,7 +57,7 @@ def _tables(summary: Summary) -> list[tuple[str, tuple[str, ...], list[tuple[obj
                     _causes(group["undelivered"]),
                 )
             )
-    camera_columns = ("camera", "captured", "dropped", "recorded", "duplicates", "unaccounted")
+    camera_columns = ("camera", "captured", "dropped", "recorded", "duplicates", "late", "unaccounted")
     fate = ("offered", "processed", "dropped", "lost", "in flight")
     group_columns = ("camera", "group", *fate, "results", "delivered", "waiting", "undelivered")
     return [("cameras", camera_columns, cameras), ("groups", group_columns, groups)]

@@ -1,12 +1,11 @@
 """The receiving end of a delivery: a PULL socket whose results are acknowledged once they are recorded.
 
-Rules kept here: nothing is acknowledged by itself; what breaks the wire format is counted and refused; what
-was received before is told apart by `Seen`, so that a resent result is acknowledged again but not recorded
-again.
+Rules kept here: nothing is acknowledged by itself; what breaks the wire format is counted and refused; a
+sink that blocks holds the socket back, and with it the senders, in whose windows results then wait.
 """
 
 import logging
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +13,6 @@ import zmq
 
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import WireError
-from mesh.frame import Frame
 from mesh.scope import Scope
 from mesh.stats import Counters, Rarely
 from mesh.transport.sockets import Waker, bind, open_socket, poll
@@ -24,7 +22,6 @@ log = logging.getLogger(__name__)
 
 HIGH_WATER_MARK = 64
 BATCH = 64
-SEEN_PER_STREAM = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,29 +32,10 @@ class Delivery:
     message: Message
 
 
-class Seen:
-    """Which frames of each (stage, camera) were seen, over the newest `depth` of each."""
-
-    def __init__(self, depth: int = SEEN_PER_STREAM) -> None:
-        self._depth = depth
-        self._streams: defaultdict[tuple[str, str], OrderedDict[tuple[int, int, int], None]] = defaultdict(
-            OrderedDict
-        )
-
-    def __contains__(self, frame: Frame) -> bool:
-        return (frame.boot, frame.seq, frame.part) in self._streams[frame.stage, frame.camera]
-
-    def add(self, frame: Frame) -> None:
-        seen = self._streams[frame.stage, frame.camera]
-        seen[frame.boot, frame.seq, frame.part] = None
-        if len(seen) > self._depth:
-            seen.popitem(last=False)
-
-
 class Receiver:
     """Pulls results on a thread of `scope` and gives them to `sink` in batches, as they come in.
 
-    sink:         takes a batch; whoever records it calls `acknowledge` afterwards
+    sink:         takes a batch, and may block for some seconds; whoever records it calls `acknowledge` later
     publish_ack:  sends the parts of an acknowledgement on the collector's own publisher
     """
 
@@ -96,11 +74,11 @@ class Receiver:
         """Results received, and `wire_errors`: messages that were refused."""
         return dict(self._counters.snapshot())
 
-    def acknowledge(self, deliveries: Iterable[Delivery]) -> None:
-        """Tell the senders that these are recorded."""
+    def acknowledge(self, envelopes: Iterable[Envelope]) -> None:
+        """Tell the senders that these are recorded. Call it from any thread."""
         numbers: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
-        for delivery in deliveries:
-            numbers[delivery.envelope.sender, delivery.envelope.run].append(delivery.envelope.number)
+        for envelope in envelopes:
+            numbers[envelope.sender, envelope.run].append(envelope.number)
         for (sender, run), acked in numbers.items():
             self._publish_ack(encode_ack(Ack(sender, run, tuple(acked))))
 

@@ -203,14 +203,19 @@ class GroupCount(Record):
 
 
 class RecordedCount(Record):
-    """What a collector did with one camera's frames of one stage since `boot`."""
+    """What a collector did with one camera's frames of one stage since `boot`.
+
+    `index` is the number of the folder's index: the counts stay with the folder, whoever records there.
+    """
 
     camera: Name
     boot: Count
     stage: Name
     recorded: Count = 0
     duplicates: Count = 0
+    late: Count = 0  # of those recorded: later ones went before them
     lost: Count = 0
+    index: Count = 0
 
 
 class StatsRecord(Record):

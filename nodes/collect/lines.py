@@ -1,22 +1,56 @@
 """A frame's line in a segment's `.jsonl`.
 
 Rules kept here: one JSON object a line, in UTF-8, that any JSON reader takes: bytes become base64 text, and
-numbers that JSON has no word for (NaN, infinities) become null.
+numbers that JSON has no word for (NaN, infinities) become null; what this module wrote it reads again.
 """
 
 import base64
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from mesh.errors import WireError
+from mesh.delivery import Identity
+from mesh.errors import ConfigError, WireError
 from mesh.frame import Frame
+from mesh.names import check_name
 from mesh.wire import detection_map
 
 
-def line(frame: Frame, pts_ms: int) -> bytes:
-    """`frame` as a line, with its newline. `pts_ms` is its time in the Matroska file beside it.
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a line says of its frame that recovery needs; `end` is the byte behind it in its file."""
+
+    identity: Identity
+    pts_ms: int
+    late: bool
+    end: int
+
+
+def entries(text: bytes) -> Iterator[Entry]:
+    """The lines of a `.jsonl`, up to the first that is not whole or is none of ours."""
+    start = 0
+    while (newline := text.find(b"\n", start)) >= 0:
+        try:
+            yield _entry(json.loads(text[start:newline]), newline + 1)
+        except (ValueError, KeyError, TypeError, RecursionError, ConfigError):
+            return
+        start = newline + 1
+
+
+def _entry(said: dict[str, Any], end: int) -> Entry:
+    numbers = [said[name] for name in ("boot", "seq", "pts_ms")] + [said.get("part", 0)]
+    if not all(type(number) is int and number >= 0 for number in numbers):
+        raise ValueError("a number is missing")
+    boot, seq, pts_ms, part = numbers
+    stage, camera = check_name("stage", said["stage"]), check_name("camera", said["camera"])
+    return Entry((stage, camera, boot, seq, part), pts_ms, said.get("late") is True, end)
+
+
+def line(frame: Frame, pts_ms: int, *, late: bool = False) -> bytes:
+    """`frame` as a line, with its newline. `pts_ms` is its time in the Matroska file beside it; `late` that
+    a later frame was recorded before it.
 
     Raises `WireError` for annotations that are not plain values.
     """
@@ -34,6 +68,8 @@ def line(frame: Frame, pts_ms: int) -> bytes:
         entry["source_pts_ms"] = frame.pts_ns / 1_000_000
     if frame.part:
         entry["part"] = frame.part
+    if late:
+        entry["late"] = True
     if frame.attributes:
         entry["attributes"] = _plain(frame.attributes)
     try:

@@ -1,45 +1,43 @@
 """The collect node: results pulled, whole stages subscribed to, both recorded and published again.
 
-Rules kept here: a result is acknowledged once it is recorded, and not before; one that comes again is
-acknowledged again and not recorded twice; when the disk refuses, results wait at their senders.
+Rules kept here: the folder is made whole before anything is taken in; a result is acknowledged once it is on
+the disk, and not before; when the disk refuses, results wait at their senders.
 """
 
 import logging
 import threading
-from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mesh.clock import SYSTEM_CLOCK, Clock
-from mesh.delivery import Delivery, Receiver, Seen
-from mesh.errors import ConfigError, DecodeError, MeshError, StorageError, WireError
+from mesh.delivery import Delivery, Handover, Receiver
+from mesh.errors import ConfigError, MeshError
 from mesh.follow import follow_streams
 from mesh.frame import EndOfStream, Frame
-from mesh.inbox import Cause, Inbox, Policy
+from mesh.inbox import Inbox, Policy
 from mesh.names import check_name
-from mesh.registry.records import (
-    GroupCount,
-    NodeKind,
-    NodeRecord,
-    NodeState,
-    RecordedCount,
-    StatsRecord,
-)
+from mesh.registry.records import GroupCount, NodeKind, NodeRecord, NodeState, StatsRecord
 from mesh.scope import Scope
-from mesh.stats import Counters, Rarely
+from mesh.stats import Counters
 from mesh.transport import Subscriber
+from mesh.wire import Envelope
+from nodes.collect.commits import CommitPolicy
+from nodes.collect.folder import FolderLock
 from nodes.collect.recorder import Recorder
+from nodes.collect.recording import Outlets, Recording
+from nodes.collect.recovery import Recovered, recover
 from nodes.node import Node
 
 log = logging.getLogger(__name__)
 
 INBOX_DEPTH = 1024
+HANDOVER_RESULTS = 256
+HANDOVER_BYTES = 32 * 1024 * 1024
+HANDOVER_S = 5.0  # well below the heartbeats' timeout: a socket that is not read answers none
 QUIET_S = 0.5
 LOOK_EVERY_S = 0.1
 GROUP = "collect"
-
-Stream = tuple[str, str, int]  # stage, camera, boot
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +47,20 @@ class CollectConfig:
     into:             the folder that it records to
     inputs:           stages that it subscribes to, besides what is pushed to it
     segment_seconds, segment_bytes:  when a recording's file ends and the next begins
+    commit_seconds, commit_frames:   how long results wait until they are written to the disk for good, at
+                      most, and how many; they are acknowledged then
     """
 
     into: Path
     inputs: tuple[str, ...] = ()
     segment_seconds: float = 60.0
     segment_bytes: int | None = None
-
-
-@dataclass(slots=True)
-class _Tally:
-    recorded: Counter[Stream] = field(default_factory=Counter)
-    duplicates: Counter[Stream] = field(default_factory=Counter)
+    commit_seconds: float = 0.2
+    commit_frames: int = 64
 
 
 class Collect:
-    """The work of a collect node."""
+    """The work of a collect node. Raises `StorageError` when its folder cannot be used."""
 
     kind = NodeKind.COLLECT
 
@@ -72,27 +68,37 @@ class Collect:
         self.inputs = tuple(check_name("stage", stage) for stage in config.inputs)
         if len(set(self.inputs)) < len(self.inputs):
             raise ConfigError("a stage is given twice with --input")
+        self._config = config
         self._clock = clock
         self._recorder = Recorder(
             config.into, segment_seconds=config.segment_seconds, segment_bytes=config.segment_bytes
         )
-        self._inbox = Inbox(Policy.LOSSLESS, depth=INBOX_DEPTH, on_room=self._made_room, clock=clock)
-        self._lock = threading.Lock()  # of the recorder and the tally
-        self._seen = Seen()
-        self._tally = _Tally()
-        self._relayed: set[tuple[str, str]] = set()
+        self._lock: FolderLock | None = None
+        self._handover: Handover[Delivery] = Handover(HANDOVER_RESULTS, HANDOVER_BYTES, _size)
+        self._inbox = Inbox(
+            Policy.LOSSLESS,
+            depth=INBOX_DEPTH,
+            on_ready=self._handover.wake,
+            on_room=self._made_room,
+            clock=clock,
+        )
         self._counters = Counters()
-        self._rarely = Rarely()
         self._heard_at = clock.monotonic()
-        self._intake = Scope("idle")
+        self._relayed: set[tuple[str, str]] = set()
+        self._intake, self._recording_scope = Scope("idle"), Scope("idle")
         self._node: Node | None = None
         self._receiver: Receiver | None = None
         self._subscriber: Subscriber | None = None
+        self._recovered: Recovered | None = None
+        self._recording: Recording | None = None
 
     def start(self, node: Node) -> None:
         self._node = node
-        self._intake = Scope("intake", node.scope)
-        node.scope.on_stop(self._inbox.close)
+        self._intake, self._recording_scope = Scope("intake", node.scope), Scope("recording", node.scope)
+        self._lock = FolderLock(self._config.into)
+        self._recovered = recover(self._config.into)
+        self._start_recording(node, self._recovered)
+        self._intake.on_stop(self._handover.close)
         self._receiver = Receiver(
             self._intake,
             self._collect,
@@ -102,7 +108,6 @@ class Collect:
         )
         node.serve("pull", self._receiver.endpoints)
         if self.inputs:
-            node.scope.spawn("record", self._record_stages)
             self._subscriber = Subscriber(
                 self._intake, self._inbox.offer, consumer=node.id, clock=self._clock
             )
@@ -129,21 +134,12 @@ class Collect:
         self._intake.join()
         while not self._inbox.idle() and self._clock.monotonic() < deadline:
             self._clock.wait(never, LOOK_EVERY_S)
+        self._stop_recording()
 
     def stats(self) -> StatsRecord:
-        with self._lock:
-            streams = sorted({*self._tally.recorded, *self._tally.duplicates})
-            recorded = tuple(
-                RecordedCount(
-                    stage=stage,
-                    camera=camera,
-                    boot=boot,
-                    recorded=self._tally.recorded[stage, camera, boot],
-                    duplicates=self._tally.duplicates[stage, camera, boot],
-                )
-                for stage, camera, boot in streams
-            )
         counters = dict(self._counters.snapshot())
+        if self._recording is not None:
+            counters |= self._recording.counters.snapshot()
         if self._node is not None:
             counters |= self._node.publisher.stats()
         counters |= self._receiver.stats() if self._receiver is not None else {}
@@ -151,15 +147,39 @@ class Collect:
             node=self._node.id if self._node else "starting",
             at_ns=self._clock.wall_ns(),
             groups=tuple(self._groups()),
-            recorded=recorded,
+            recorded=self._recording.counts() if self._recording is not None else (),
             counters=counters,
         )
 
     def close(self) -> None:
-        """End every segment. Raises `StorageError`."""
+        """End every file, and let go of the folder."""
         self._intake.stop()
         self._intake.join()
-        self._recorder.close()
+        self._stop_recording()
+        if self._recovered is not None:
+            self._recovered.index.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    def _start_recording(self, node: Node, recovered: Recovered) -> None:
+        outlets = Outlets(self._forward, node.publisher.stamp, self._acknowledge, self._unwell)
+        policy = CommitPolicy(self._config.commit_seconds, self._config.commit_frames)
+        self._recording = Recording(
+            self._recorder,
+            recovered,
+            self._handover,
+            self._inbox,
+            outlets,
+            policy=policy,
+            clock=self._clock,
+        )
+        self._recording_scope.on_stop(self._handover.wake)
+        self._recording_scope.spawn("record", self._recording.run, self._recording_scope.stopping)
+
+    def _stop_recording(self) -> None:
+        self._recording_scope.stop()
+        self._recording_scope.join()
+        self._inbox.close()
 
     def _made_room(self) -> None:
         if self._subscriber is not None:
@@ -182,82 +202,41 @@ class Collect:
             )
 
     def _collect(self, batch: list[Delivery]) -> None:
-        """Record results that were pushed, and acknowledge those that are safe."""
+        """Hand results over to be recorded. While there is no room the socket is not read; what still finds
+        none is let go, and its sender sends it again."""
         self._heard_at = self._clock.monotonic()
-        done = [delivery for delivery in batch if self._take(delivery.message.body)]
+        if not self._handover.put(batch, HANDOVER_S):
+            self._counters.add("pushed_refused", len(batch))
+
+    def _acknowledge(self, envelopes: Iterable[Envelope]) -> None:
         if self._receiver is not None:
-            self._receiver.acknowledge(done)
+            self._receiver.acknowledge(envelopes)
 
-    def _take(self, body: Frame | EndOfStream) -> bool:
-        """Record a result; whether its sender may forget it."""
-        if isinstance(body, EndOfStream):
-            self._end(body)
-            return True
-        cause = self._record(body)
-        if cause is not None:
-            self._counters.add(f"pushed_{cause}")
-        return cause != Cause.STORAGE
+    def _forward(self, item: Frame | EndOfStream) -> None:
+        """Publish again what was recorded."""
+        node = self._node
+        if node is None:
+            return
+        item = replace(item, lossless=False)  # a relay waits for nobody
+        if isinstance(item, EndOfStream):
+            node.publisher.end(item)
+            return
+        if (item.stage, item.camera) not in self._relayed:
+            self._relayed.add((item.stage, item.camera))
+            node.presence.show(node.presence.node.stream(item.stage, item.camera, relay=True))
+        node.publisher.publish(item)
 
-    def _record_stages(self) -> None:
-        while (item := self._inbox.take()) is not None:
-            if isinstance(item, Frame):
-                self._inbox.settle(item, self._record(item))
-            else:
-                self._end(item)
-                self._inbox.settle(item)
-
-    def _record(self, frame: Frame) -> str | None:
-        """Record a frame once and publish it again; None, or why it was not recorded."""
-        if self._node is None:
-            return Cause.ABANDONED
-        stream = (frame.stage, frame.camera, frame.boot)
-        frame = replace(self._node.publisher.stamp(frame), lossless=False)  # a relay waits for nobody
-        with self._lock:
-            if frame in self._seen:
-                self._tally.duplicates[stream] += 1
-                return None
-            try:
-                self._recorder.write(frame)
-            except StorageError as error:
-                self._unwell(self._node, error)
-                return Cause.STORAGE
-            except (DecodeError, WireError) as error:
-                self._complain(error)
-                return Cause.DECODE
-            self._seen.add(frame)
-            self._tally.recorded[stream] += 1
-        self._node.presence.set_state(NodeState.RUNNING)
-        self._forward(self._node, frame)
-        return None
-
-    def _forward(self, node: Node, frame: Frame) -> None:
-        if (frame.stage, frame.camera) not in self._relayed:
-            self._relayed.add((frame.stage, frame.camera))
-            node.presence.show(node.presence.node.stream(frame.stage, frame.camera, relay=True))
-        node.publisher.publish(frame)
-
-    def _end(self, end: EndOfStream) -> None:
-        if self._node is not None:
-            self._node.publisher.end(replace(end, lossless=False))
-        with self._lock:
-            try:
-                self._recorder.end(end.camera, end.stage)
-            except StorageError as error:
-                self._complain(error)
-
-    def _unwell(self, node: Node, error: StorageError) -> None:
-        self._complain(error)
-        node.presence.set_state(NodeState.DEGRADED, str(error))
-
-    def _complain(self, error: Exception) -> None:
-        if (held := self._rarely.ready(self._clock.monotonic())) is not None:
-            log.error("%s (%d more since the last such line)", error, held)
+    def _unwell(self, why: str) -> None:
+        """Show what is wrong with the disk, or that nothing is any more."""
+        if self._node is not None and self._node.presence.node.state is not NodeState.DRAINING:
+            self._node.presence.set_state(NodeState.DEGRADED if why else NodeState.RUNNING, why)
 
     def _is_hearing(self) -> bool:
         return self._clock.monotonic() - self._heard_at < QUIET_S
 
     def _is_awaited(self) -> bool:
-        """Whether a process node says that it is draining: it waits for this node's acknowledgements."""
+        """Whether a process node says that it is draining: it waits for this node's acknowledgements. While
+        the registry is away nobody can say so, and what still comes in must tell."""
         if self._node is None:
             return False
         try:
@@ -265,3 +244,8 @@ class Collect:
         except MeshError:  # no registry: nobody can say that they wait, but what they send can be heard
             return self._is_hearing()
         return any(node.kind is NodeKind.PROCESS and node.state is NodeState.DRAINING for node in nodes)
+
+
+def _size(delivery: Delivery) -> int:
+    body = delivery.message.body
+    return len(body.payload) if isinstance(body, Frame) else 0

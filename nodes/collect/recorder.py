@@ -6,7 +6,8 @@
 Rules kept here: what cannot be recorded is refused before anything is written; whatever the disk refuses is
 one `StorageError` that says what to do; a segment that failed is cut back to its whole frames and let go, and
 what was cut off waits and is written first to the next one: a frame that `write` took is in a file after
-`close`, or `close` raises. Not for two threads at a time; `stats` may be called from any.
+`close`, or `close` raises; a frame is told to be safe once, by `commit`. Frames that are not safe are kept in
+memory: commit often. Not for two threads at a time; `stats` may be called from any.
 """
 
 import errno
@@ -22,7 +23,8 @@ from mesh.codec import jpeg_size
 from mesh.errors import DecodeError, StorageError
 from mesh.frame import Frame
 from mesh.names import check_name
-from nodes.collect.segment import Segment, SegmentLimits, needs_new_segment
+from nodes.collect.index import SegmentRow
+from nodes.collect.segment import Item, Segment, SegmentLimits, needs_new_segment
 
 Stream = tuple[str, str]  # camera, stage
 
@@ -42,6 +44,16 @@ class RecorderStats:
     waiting: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What a commit did: frames that the disk holds for good since the last one, the files that changed, and
+    the streams whose files could not be synced."""
+
+    safe: tuple[Frame, ...]
+    segments: tuple[SegmentRow, ...]
+    failed: dict[Stream, StorageError]
+
+
 class Recorder:
     """Records frames into a folder. A context manager: leaving it closes every segment.
 
@@ -58,34 +70,59 @@ class Recorder:
         self.into = into
         self._limits = SegmentLimits(segment_seconds, segment_bytes)
         self._open: dict[Stream, Segment] = {}
-        self._waiting: dict[Stream, list[Frame]] = {}
+        self._waiting: dict[Stream, list[Item]] = {}
+        self._safe: list[Frame] = []
+        self._rows: dict[Path, SegmentRow] = {}
         self._segments = self._frames = self._bytes = 0
 
     def __repr__(self) -> str:
         return f"<Recorder {self.into} {self.stats()}>"
 
-    def write(self, frame: Frame) -> None:
+    def write(self, frame: Frame, *, late: bool = False) -> None:
         """Append a frame to its stream's segment. Raw pixels are encoded; a JPEG is stored as it is.
 
+        late:  a later frame of its stream was written before it; its line says so
+
         Raises `DecodeError` for a frame without a readable image, `WireError` for annotations that JSON
-        cannot hold, `ConfigError` for a camera or stage whose name is none, and `StorageError`.
+        cannot hold, `ConfigError` for a camera or stage whose name is none, and `StorageError`: in each case
+        this frame is not taken.
         """
         stream = check_name("camera", frame.camera), check_name("stage", frame.stage)
-        frame = _recordable(frame)
-        self._write_waiting(stream)
-        self._append(stream, frame)
+        item = Item(_recordable(frame), late)
+        self.retry(stream)
+        self._append(stream, item)
 
-    def flush(self) -> None:
-        """Have the disk hold what the open segments hold so far. Raises `StorageError`.
+    def retry(self, stream: Stream) -> None:
+        """Write what waits of a stream since the disk refused it. Raises `StorageError`."""
+        while waiting := self._waiting.get(stream):
+            self._append(stream, waiting[0])
+            del waiting[0]
+        self._waiting.pop(stream, None)
 
-        Of each open segment the last frame is still in memory: it follows with the next one, or at its end.
+    def commit(self) -> Commit:
+        """Have the disk hold what the open segments hold so far, and say what is safe since the last commit.
+
+        Of each open segment the last frames may still be in memory: they follow with the next one, or at its
+        end. A segment that fails costs its own stream alone.
         """
-        for stream in list(self._open):
-            self._finish(stream, Segment.sync, keep=True)
+        failed: dict[Stream, StorageError] = {}
+        for stream in [stream for stream, segment in self._open.items() if segment.unsafe]:
+            try:
+                self._finish(stream, Segment.sync, keep=True)
+            except StorageError as error:
+                failed[stream] = error
+        done = Commit(tuple(self._safe), tuple(self._rows.values()), failed)
+        self._safe, self._rows = [], {}
+        return done
+
+    def unsafe(self, stream: Stream) -> int:
+        """How many frames of a stream were taken and are not in a file for good."""
+        segment = self._open.get(stream)
+        return (segment.unsafe if segment else 0) + len(self._waiting.get(stream, ()))
 
     def end(self, camera: str, stage: str) -> None:
         """End a stream's open segment, if there is one: no more frames are to come. Raises `StorageError`."""
-        self._write_waiting((camera, stage))
+        self.retry((camera, stage))
         if (camera, stage) in self._open:
             self._finish((camera, stage), Segment.close)
 
@@ -108,17 +145,11 @@ class Recorder:
         waiting = sum(map(len, list(self._waiting.values())))
         return RecorderStats(self._segments, self._frames, self._bytes, len(self._open), waiting)
 
-    def _write_waiting(self, stream: Stream) -> None:
-        while waiting := self._waiting.get(stream):
-            self._append(stream, waiting[0])
-            del waiting[0]
-        self._waiting.pop(stream, None)
-
-    def _append(self, stream: Stream, frame: Frame) -> None:
-        segment = self._segment_for(stream, frame)
+    def _append(self, stream: Stream, item: Item) -> None:
+        segment = self._segment_for(stream, item)
         before = segment.bytes
         try:
-            segment.write(frame)
+            segment.write(item)
         except OSError as error:
             self._give_up(stream, segment)
             raise storage_error(segment.path, error) from error
@@ -130,38 +161,48 @@ class Recorder:
         self._frames += 1
         self._bytes += segment.bytes - before
 
-    def _segment_for(self, stream: Stream, frame: Frame) -> Segment:
+    def _segment_for(self, stream: Stream, item: Item) -> Segment:
         segment = self._open.get(stream)
-        if segment is not None and needs_new_segment(segment.state, frame, self._limits):
+        if segment is not None and needs_new_segment(segment.state, item, self._limits):
             self._finish(stream, Segment.close)
             segment = None
         if segment is None:
             try:
-                segment = self._open[stream] = Segment(self.into, frame)
+                segment = self._open[stream] = Segment(self.into, item)
             except OSError as error:
-                raise storage_error(self.into / frame.camera, error) from error
+                raise storage_error(self.into / item.frame.camera, error) from error
         return segment
 
-    def _finish(self, stream: Stream, act: Callable[[Segment], None], *, keep: bool = False) -> None:
+    def _finish(self, stream: Stream, act: Callable[[Segment], list[Item]], *, keep: bool = False) -> None:
         segment = self._open[stream]
         before = segment.bytes
         try:
-            act(segment)
+            self._safe += (item.frame for item in act(segment))
         except OSError as error:
             self._give_up(stream, segment)
             raise storage_error(segment.path, error) from error
         self._bytes += segment.bytes - before
+        self._note(stream, segment, is_open=keep)
         if not keep:
             del self._open[stream]
 
     def _give_up(self, stream: Stream, segment: Segment) -> None:
         """Let go of a segment that failed. What it could not keep waits, before what came later."""
         del self._open[stream]
-        had, cut = segment.frames, segment.abandon()
-        if cut:
-            self._waiting[stream] = cut + self._waiting.get(stream, [])
-        self._frames -= len(cut)
-        self._segments -= had > 0 and len(cut) == had
+        had, remains = segment.frames, segment.abandon()
+        self._safe += (item.frame for item in remains.safe)
+        if remains.cut:
+            self._waiting[stream] = remains.cut + self._waiting.get(stream, [])
+        self._frames -= len(remains.cut)
+        self._segments -= had > 0 and not segment.safe
+        self._note(stream, segment, is_open=False)
+
+    def _note(self, stream: Stream, segment: Segment, *, is_open: bool) -> None:
+        path = str(segment.path.relative_to(self.into))
+        boot = segment.state.boot
+        self._rows[segment.path] = SegmentRow(
+            path, stream[1], stream[0], boot, is_open, segment.safe, segment.late
+        )
 
     def __enter__(self) -> Self:
         return self

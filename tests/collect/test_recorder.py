@@ -69,11 +69,11 @@ def test_a_name_that_is_taken_is_never_written_over(tmp_path: Path) -> None:
             recorder.write(make(boot=boot))
     day = tmp_path / "front" / "2026-10-14"
     assert [each.name for each in segments(tmp_path)] == [
-        "17-46-40-raw-1.mkv",
-        "17-46-40-raw-2.mkv",
         "17-46-40-raw.mkv",
+        "17-46-40.123-raw.mkv",
+        "17-46-40.123.1-raw.mkv",
     ]
-    stems = ("17-46-40-raw", "17-46-40-raw-1", "17-46-40-raw-2")
+    stems = ("17-46-40-raw", "17-46-40.123-raw", "17-46-40.123.1-raw")
     assert [read(day / f"{stem}.mkv").tags["BOOT"] for stem in stems] == ["1", "2", "3"]
 
 
@@ -84,7 +84,7 @@ def test_a_line_file_that_stands_alone_is_not_written_over(tmp_path: Path) -> No
     with Recorder(tmp_path) as recorder:
         recorder.write(make())
     assert alone.read_text() == "somebody's own\n"
-    assert [each.name for each in segments(tmp_path)] == ["17-46-40-raw-1.mkv"]
+    assert [each.name for each in segments(tmp_path)] == ["17-46-40.123-raw.mkv"]
 
 
 def test_segments_end_by_time(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_what_is_flushed_can_be_read_while_recording(tmp_path: Path) -> None:
     with Recorder(tmp_path) as recorder:
         for seq in range(10):
             recorder.write(make(seq))
-        recorder.flush()
+        assert [frame.seq for frame in recorder.commit().safe] == list(range(9))
         recorded = the_one(tmp_path)
         assert len(recorded.lines) == 10
         assert len(recorded.packets) >= 9

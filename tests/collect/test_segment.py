@@ -9,7 +9,7 @@ import pytest
 from mesh.errors import WireError
 from mesh.frame import Detection, Hop
 from nodes.collect.lines import line
-from nodes.collect.segment import SegmentLimits, SegmentState, needs_new_segment, next_pts_ms
+from nodes.collect.segment import Item, SegmentLimits, SegmentState, needs_new_segment, next_pts_ms
 from tests.collect.support import START_NS, make
 
 STATE = SegmentState(boot=7, width=96, height=64, first_ns=START_NS, bytes=50_000)
@@ -35,7 +35,17 @@ STATE = SegmentState(boot=7, width=96, height=64, first_ns=START_NS, bytes=50_00
 )
 def test_when_a_new_segment_begins(changes: dict[str, object], limits: SegmentLimits, new: bool) -> None:
     frame = make(captured_ns=START_NS)
-    assert needs_new_segment(STATE, replace(frame, **changes), limits) is new  # type: ignore[arg-type]
+    item = Item(replace(frame, **changes))  # type: ignore[arg-type]
+    assert needs_new_segment(STATE, item, limits) is new
+
+
+@pytest.mark.parametrize(
+    ("begun_late", "late", "after_s", "new"),
+    [(False, True, -90, False), (True, True, 10, False), (True, True, 90, True), (True, False, 10, True)],
+)
+def test_late_frames_and_segments(begun_late: bool, late: bool, after_s: int, new: bool) -> None:
+    frame = make(captured_ns=START_NS + after_s * 1_000_000_000)
+    assert needs_new_segment(replace(STATE, late=begun_late), Item(frame, late), SegmentLimits()) is new
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,105 @@
+"""Group commit: what was written since the last one becomes safe, and is acknowledged.
+
+Rules kept here: files first, then their rows in the index, then the acknowledgements; what could not be
+committed is kept for the next time; a result is counted, and remembered as seen, once it is safe.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from mesh.delivery import Identity, Seen, identity
+from mesh.errors import StorageError
+from mesh.wire import Envelope
+from nodes.collect.index import Index, SegmentRow
+from nodes.collect.recorder import Recorder
+from nodes.collect.streams import Key, Place, Stream, Streams
+
+INDEX: Place = ("", "")  # where trouble with the index is kept
+
+
+@dataclass(frozen=True, slots=True)
+class CommitPolicy:
+    """How long results wait for the disk at most, in seconds, and how many of them."""
+
+    seconds: float = 0.2
+    frames: int = 64
+
+
+DEFAULT_POLICY = CommitPolicy()
+
+
+class Commits:
+    """What is to be committed, and when. Not for two threads at a time."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        index: Index,
+        seen: Seen,
+        streams: Streams,
+        acknowledge: Callable[[Iterable[Envelope]], None],
+        policy: CommitPolicy,
+    ) -> None:
+        self._recorder, self._index, self._seen, self._streams = recorder, index, seen, streams
+        self._acknowledge = acknowledge
+        self._policy = policy
+        self._rows: dict[str, SegmentRow] = {}
+        self._touched: set[Key] = set()
+        self._owed: dict[Envelope, None] = {}
+        self._frames = 0
+        self._since: float | None = None  # when the first of what is to be committed came
+
+    def __repr__(self) -> str:
+        return f"<Commits frames={self._frames} owed={len(self._owed)} streams={len(self._touched)}>"
+
+    @property
+    def due_at(self) -> float | None:
+        """When the next commit is due; None while there is nothing to commit."""
+        return None if self._since is None else self._since + self._policy.seconds
+
+    def is_due(self, now: float) -> bool:
+        due_at = self.due_at
+        return due_at is not None and (now >= due_at or self._frames >= self._policy.frames)
+
+    def is_safe(self, result: Identity) -> bool:
+        """Whether a result was recorded before."""
+        return result in self._seen
+
+    def wrote(self, stream: Stream, now: float) -> None:
+        """A frame of `stream` was written."""
+        self._frames += 1
+        self.touch(stream, now)
+
+    def owe(self, stream: Stream, envelopes: Iterable[Envelope], now: float) -> None:
+        """Acknowledge these with the next commit: nothing of theirs has to become safe any more."""
+        self._owed |= dict.fromkeys(envelopes)
+        self.touch(stream, now)
+
+    def touch(self, stream: Stream, now: float) -> None:
+        """The counts of `stream`, or its files, have changed."""
+        self._touched.add(stream.key)
+        self.look_again(now)
+
+    def look_again(self, now: float) -> None:
+        """There may be something to commit."""
+        if self._since is None:
+            self._since = now
+
+    def commit(self) -> dict[Place, StorageError]:
+        """Commit; where the disk refused, and why: `INDEX` when nothing could be acknowledged."""
+        done = self._recorder.commit()
+        self._rows |= {row.path: row for row in done.segments}
+        for frame in done.safe:
+            stream = self._streams[frame.stage, frame.camera, frame.boot]
+            self._owed |= dict.fromkeys(stream.settle(identity(frame)))
+            self._seen.add(identity(frame))
+            self._touched.add(stream.key)
+        try:
+            self._index.write(self._rows.values(), map(self._streams.row, self._touched))
+        except StorageError as error:
+            return {**done.failed, INDEX: error}
+        self._streams.show(self._touched)
+        self._acknowledge(self._owed)
+        self._rows, self._touched, self._owed = {}, set(), {}
+        self._frames, self._since = 0, None
+        return done.failed

@@ -1,0 +1,192 @@
+"""`DIR/index.db`: what is recorded in a folder. SQLite, and the collector's only module that knows it.
+
+Rules kept here: a row is written once the files that it tells of are on the disk, and is on the disk itself
+when `write` returns; every row can be made again from those files, but for the counts of duplicates; what
+sqlite3 raises ends here: `Damaged` when the database has to be made again, `StorageError` for the rest.
+
+    segments  one row a recorded file: where it is, whose frames it holds, and how many of them are safe
+    streams   one row a (stage, camera, boot): its counts, and the number (`next`) that the sender's run which
+              was heard of last is to continue with
+    folder    one row: a number drawn when the index is made, which tells that two collectors, one after the
+              other, report of the same recordings
+"""
+
+import random
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+from mesh.errors import StorageError
+
+NAME = "index.db"
+VERSION = 1
+BUSY_S = 5.0
+ID_BITS = 50
+
+_SCHEMA = f"""
+CREATE TABLE segments (
+    path TEXT PRIMARY KEY,      -- of the .mkv, below the folder
+    stage TEXT NOT NULL,
+    camera TEXT NOT NULL,
+    boot INTEGER NOT NULL,
+    open INTEGER NOT NULL,      -- 1 while it may still grow
+    frames INTEGER NOT NULL,
+    late INTEGER NOT NULL       -- of those frames
+) STRICT;
+CREATE INDEX segments_by_stream ON segments (stage, camera, boot);
+CREATE TABLE streams (
+    stage TEXT NOT NULL,
+    camera TEXT NOT NULL,
+    boot INTEGER NOT NULL,
+    recorded INTEGER NOT NULL,
+    duplicates INTEGER NOT NULL,
+    late INTEGER NOT NULL,
+    run INTEGER NOT NULL,
+    next INTEGER NOT NULL,
+    PRIMARY KEY (stage, camera, boot)
+) STRICT;
+CREATE TABLE folder (id INTEGER NOT NULL) STRICT;
+PRAGMA user_version = {VERSION};
+"""
+
+
+class Damaged(StorageError):
+    """The index cannot be read: put it aside and make it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRow:
+    """A recorded file. One that is closed and holds no frame is none: writing it removes the row."""
+
+    path: str
+    stage: str
+    camera: str
+    boot: int
+    open: bool
+    frames: int
+    late: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRow:
+    """What is known of one (stage, camera, boot)."""
+
+    stage: str
+    camera: str
+    boot: int
+    recorded: int = 0
+    duplicates: int = 0
+    late: int = 0
+    run: int = 0
+    next: int = 0
+
+
+_COLUMNS = {
+    "segments": [field.name for field in fields(SegmentRow)],
+    "streams": [field.name for field in fields(StreamRow)],
+    "folder": ["id"],
+}
+
+
+class Index:
+    """The database of one folder, made where there is none. Not for two threads at a time.
+
+    Raises `Damaged`, or `StorageError`.
+    """
+
+    def __init__(self, into: Path) -> None:
+        self.path = into / NAME
+        self.id = 0
+        with self._translated():
+            self._db = sqlite3.connect(
+                self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+            )
+        try:
+            with self._translated():
+                self._open()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def __repr__(self) -> str:
+        return f"<Index {self.path}>"
+
+    def segments(self) -> list[SegmentRow]:
+        """Every recorded file, by path."""
+        with self._translated():
+            rows = self._db.execute("SELECT * FROM segments ORDER BY path").fetchall()
+        return [
+            SegmentRow(p, stage, camera, boot, bool(o), *counts)
+            for p, stage, camera, boot, o, *counts in rows
+        ]
+
+    def streams(self) -> list[StreamRow]:
+        with self._translated():
+            rows = self._db.execute("SELECT * FROM streams ORDER BY stage, camera, boot").fetchall()
+        return [StreamRow(*row) for row in rows]
+
+    def write(self, segments: Iterable[SegmentRow] = (), streams: Iterable[StreamRow] = ()) -> None:
+        """Write rows, or write them anew: all of them or, when this raises, none."""
+        segments = list(segments)
+        with self._translated(), self._transaction():
+            self._db.executemany(
+                "INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?, ?, ?)", map(astuple, segments)
+            )
+            self._db.executemany(
+                "DELETE FROM segments WHERE path = ?",
+                [(row.path,) for row in segments if not (row.open or row.frames)],
+            )
+            self._db.executemany(
+                "INSERT OR REPLACE INTO streams VALUES (?, ?, ?, ?, ?, ?, ?, ?)", map(astuple, streams)
+            )
+
+    def close(self) -> None:
+        with self._translated():
+            self._db.close()
+
+    def _open(self) -> None:
+        # WAL with synchronous=FULL: a commit is one fsync, and survives a power cut.
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            raise StorageError(
+                f"{self.path} was written by a newer version: update this one, or record elsewhere"
+            )
+        if version == 0:
+            with self._transaction():
+                for statement in _SCHEMA.split(";\n"):
+                    self._db.execute(statement)
+                self._db.execute("INSERT INTO folder VALUES (?)", (random.getrandbits(ID_BITS),))
+        self._check()
+        (self.id,) = self._db.execute("SELECT id FROM folder").fetchone()
+
+    def _check(self) -> None:
+        (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise Damaged(f"{self.path}: {found}")
+        for table, wanted in _COLUMNS.items():
+            if [name for _, name, *_ in self._db.execute(f"PRAGMA table_info({table})")] != wanted:
+                raise Damaged(f"{self.path}: the table {table} is none of this version")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise StorageError(f"cannot write {self.path}: {error}; check the disk") from error
+        except sqlite3.Error as error:
+            raise Damaged(f"{self.path} cannot be read: {error}") from error

@@ -1,0 +1,329 @@
+"""The thread that records: results in, in order into files, committed in groups.
+
+Rules kept here: a result that comes again is acknowledged again, once it is safe, and not recorded twice; a
+disk that refuses costs nothing but time: what was not taken is forgotten here and waits at its sender, what
+was taken is kept and tried again; one stream that cannot be recorded does not hold up another.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from mesh.clock import SYSTEM_CLOCK, Clock
+from mesh.delivery import Delivery, Handover, identity
+from mesh.errors import DecodeError, StorageError, WireError
+from mesh.frame import EndOfStream, Frame
+from mesh.inbox import Cause, Inbox
+from mesh.registry.records import RecordedCount
+from mesh.stats import Counters, Rarely
+from mesh.wire import Envelope
+from nodes.collect.commits import DEFAULT_POLICY, INDEX, CommitPolicy, Commits
+from nodes.collect.recorder import Recorder
+from nodes.collect.recovery import Recovered
+from nodes.collect.reorder import DEFAULT_BOUNDS, END, Bounds, Released
+from nodes.collect.streams import Arrival, Key, Pending, Place, Stream, Streams
+from nodes.collect.trouble import Trouble
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.1
+AT_ONCE = float("-inf")  # before any deadline: what is missing may be the next that came
+INBOX_TURN = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Outlets:
+    """Where things go: frames that were recorded and ends of streams to subscribers, acknowledgements to
+    senders, and what is wrong (empty: nothing any more) to whoever looks after the node."""
+
+    forward: Callable[[Frame | EndOfStream], None]
+    stamp: Callable[[Frame], Frame]
+    acknowledge: Callable[[Iterable[Envelope]], None]
+    unwell: Callable[[str], None]
+
+
+class Recording:
+    """Records until `stopping` is set, then finishes. `run` is for one thread; `counts` for any.
+
+    recovered:  the folder as it was found; its index stays the caller's to close
+    handover, inbox:  results that were pushed, and frames that were subscribed to; wake `handover` for both
+    policy, bounds:   how long results wait for the disk, and for one that is missing
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        recovered: Recovered,
+        handover: Handover[Delivery],
+        inbox: Inbox,
+        outlets: Outlets,
+        *,
+        policy: CommitPolicy = DEFAULT_POLICY,
+        bounds: Bounds = DEFAULT_BOUNDS,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self.counters = Counters()
+        self._recorder = recorder
+        self._handover, self._inbox, self._outlets = handover, inbox, outlets
+        self._clock = clock
+        self._streams = Streams(recovered.streams, recovered.index.id, bounds)
+        self._commits = Commits(
+            recorder, recovered.index, recovered.seen, self._streams, outlets.acknowledge, policy
+        )
+        self._rarely = Rarely()
+        self._trouble: Trouble[Place] = Trouble()
+        self._told = ""
+        self._writing: dict[Place, Stream] = {}  # what may go quiet
+        self._holding: set[Key] = set()  # streams whose reorder buffers hold something
+        self._stuck: dict[Key, Frame] = {}  # frames of the inbox that the disk refuses
+        self._more = False  # whether the inbox was left before it was empty
+
+    def counts(self) -> tuple[RecordedCount, ...]:
+        """What the disk holds, by stream: the newest boots of each."""
+        return self._streams.counts()
+
+    def run(self, stopping: threading.Event) -> None:
+        """Raises `StorageError` when the disk refuses at the end."""
+        while not stopping.is_set():
+            self._once(self._wait_s())
+        self._finish()
+
+    def _once(self, timeout: float | None) -> None:
+        for delivery in self._handover.take(timeout):
+            self._take(delivery)
+        self._take_subscribed(INBOX_TURN)
+        now = self._clock.monotonic()
+        for key in list(self._holding):
+            self._release(self._streams[key], now)
+        self._close_quiet()
+        self._retry()
+        self._commit_if_due()
+        self._tell()
+
+    def _wait_s(self) -> float | None:
+        """How long nothing is to be done unless something comes."""
+        if self._more:
+            return 0.0
+        due_at = self._commits.due_at
+        if due_at is None and not (self._holding or self._writing or self._trouble):
+            return None
+        if due_at is None or self._trouble:
+            return TICK_S
+        return min(max(0.0, due_at - self._clock.monotonic()), TICK_S)
+
+    def _take(self, delivery: Delivery) -> None:
+        """Take in a result that was pushed, unless it is here already or the disk refuses."""
+        message, body = delivery.message, delivery.message.body
+        stream = self._streams[body.stage, body.camera, body.boot]
+        now = self._clock.monotonic()
+        place, size = END, 0
+        if isinstance(body, Frame):
+            if self._is_known(stream, body, delivery.envelope):
+                stream.reorder.skip(message.run, message.n)
+                self._release(stream, AT_ONCE)
+                return
+            if self._must_wait(stream):
+                self.counters.add(f"pushed_{Cause.STORAGE}")
+                return
+            stream.pending[identity(body)] = Pending(message.run, message.n, owed={delivery.envelope: None})
+            place, size = (body.seq, body.part), len(body.payload)
+        stream.reorder.offer(Arrival(body, delivery.envelope), place, message.run, message.n, size, now)
+        self._release(stream, AT_ONCE)
+
+    def _take_subscribed(self, most: int) -> None:
+        """Record what was subscribed to: it comes in order, and nobody waits for an acknowledgement. What the
+        disk refuses stays the inbox's: its stream waits, and the others go on."""
+        for key, frame in list(self._stuck.items()):
+            if not self._must_wait(self._streams[key]):
+                self._settle(self._streams[key], frame)
+        for _ in range(most):
+            item = self._inbox.take(0)
+            self._more = item is not None
+            if item is None:
+                return
+            stream = self._streams[item.stage, item.camera, item.boot]
+            if isinstance(item, Frame):
+                self._settle(stream, item)
+            else:
+                self._end(stream, item)
+                self._inbox.settle(item)
+
+    def _settle(self, stream: Stream, frame: Frame) -> None:
+        """Record a frame from the inbox, or keep it for later."""
+        self._stuck.pop(stream.key, None)
+        cause = self._subscribed(stream, frame)
+        if cause == Cause.STORAGE:
+            self._stuck[stream.key] = frame
+        else:
+            self._inbox.settle(frame, cause)
+
+    def _subscribed(self, stream: Stream, frame: Frame) -> str | None:
+        if self._is_known(stream, frame, None):
+            return None
+        stream.pending[identity(frame)] = Pending(run=-1, n=0)
+        return self._write(stream, frame, late=False)
+
+    def _is_known(self, stream: Stream, frame: Frame, envelope: Envelope | None) -> bool:
+        """Whether a result is here already; its sender is acknowledged once it is safe."""
+        pending = stream.pending.get(identity(frame))
+        if pending is None and not self._commits.is_safe(identity(frame)):
+            return False
+        owed = () if envelope is None else (envelope,)
+        stream.duplicates += 1
+        if pending is None:
+            self._commits.owe(stream, owed, self._clock.monotonic())
+        else:
+            pending.owed |= dict.fromkeys(owed)
+            self._commits.touch(stream, self._clock.monotonic())
+        return True
+
+    def _release(self, stream: Stream, now: float) -> None:
+        """Record what is next in a stream, and what has been held back until `now`."""
+        for released in stream.reorder.release(now):
+            self._record(stream, released)
+        if stream.reorder.items:
+            self._holding.add(stream.key)
+        else:
+            self._holding.discard(stream.key)
+        self._commit_if_due()
+
+    def _record(self, stream: Stream, released: Released[Arrival]) -> None:
+        body = released.item.body
+        if isinstance(body, EndOfStream):
+            if self._end(stream, body):
+                self._commits.owe(stream, (released.item.envelope,), self._clock.monotonic())
+            return
+        pending = stream.pending[identity(body)]
+        cause = self._write(stream, body, late=released.late)
+        if cause is not None:
+            self.counters.add(f"pushed_{cause}")
+        if cause == Cause.STORAGE:
+            stream.reorder.refused(released)
+        elif cause is not None:
+            # It would not get better: its sender may forget it.
+            self._commits.owe(stream, pending.owed, self._clock.monotonic())
+
+    def _write(self, stream: Stream, frame: Frame, *, late: bool) -> str | None:
+        """Record a pending frame and publish it again; None, or why it was not recorded."""
+        cause = self._written_or_why(stream, self._outlets.stamp(frame), late)
+        if cause is None:
+            stream.pending[identity(frame)].late = late
+            self._commits.wrote(stream, self._clock.monotonic())
+        else:
+            del stream.pending[identity(frame)]
+        return cause
+
+    def _written_or_why(self, stream: Stream, frame: Frame, late: bool) -> str | None:
+        if self._must_wait(stream):
+            return Cause.STORAGE
+        try:
+            self._recorder.write(frame, late=late)
+        except StorageError as error:
+            self._failed(stream.place, error)
+            return Cause.STORAGE
+        except (DecodeError, WireError) as error:
+            self._complain(error)
+            return Cause.DECODE
+        self._trouble.worked(stream.place)
+        stream.wrote(self._clock.monotonic())
+        self._writing[stream.place] = stream
+        self._outlets.forward(frame)
+        return None
+
+    def _end(self, stream: Stream, end: EndOfStream) -> bool:
+        """A stream has ended: so does its file. Whether that worked."""
+        self._outlets.forward(end)
+        return self._close_segment(stream.place)
+
+    def _close_quiet(self) -> None:
+        """End the files of streams that have gone quiet: their last frames are safe only then."""
+        now = self._clock.monotonic()
+        for place, stream in list(self._writing.items()):
+            if not self._trouble.must_wait(place, now) and stream.is_quiet(now):
+                self._close_segment(place)
+
+    def _close_segment(self, place: Place) -> bool:
+        if (stream := self._writing.get(place)) is not None:
+            self._commits.touch(stream, self._clock.monotonic())
+        had = self._recorder.unsafe(place)
+        try:
+            self._recorder.end(*place)
+        except StorageError as error:
+            self._failed(place, error)
+            return False
+        if had:
+            self._trouble.worked(place)
+        if stream is not None:
+            stream.rest()
+            del self._writing[place]
+        return True
+
+    def _retry(self) -> None:
+        """Try again to write what the disk refused."""
+        now = self._clock.monotonic()
+        for place in self._trouble.due(now):
+            if place == INDEX:
+                self._commit()
+            elif self._recorder.unsafe(place):
+                self._retry_writing(place)
+            elif self._trouble.is_stale(place, now):
+                self._trouble.worked(place)
+
+    def _retry_writing(self, place: Place) -> None:
+        try:
+            self._recorder.retry(place)
+        except StorageError as error:
+            self._failed(place, error)
+            return
+        self._trouble.worked(place)
+        self._commits.look_again(self._clock.monotonic())
+
+    def _commit_if_due(self) -> None:
+        now = self._clock.monotonic()
+        if self._commits.is_due(now) and not self._trouble.must_wait(INDEX, now):
+            self._commit()
+
+    def _commit(self) -> None:
+        failed = self._commits.commit()
+        for place, error in failed.items():
+            self._failed(place, error)
+        if INDEX not in failed:
+            self._trouble.worked(INDEX)
+
+    def _finish(self) -> None:
+        """Record all that is here, whatever is missing, and end every file."""
+        for delivery in self._handover.take(0):
+            self._take(delivery)
+        self._more = True
+        while self._more:
+            self._take_subscribed(INBOX_TURN)
+        for frame in self._stuck.values():
+            self._inbox.settle(frame, Cause.STORAGE)
+        for key in list(self._holding):
+            stream = self._streams[key]
+            for released in stream.reorder.release_all():
+                self._record(stream, released)
+        try:
+            self._recorder.close()
+        finally:
+            self._commit()
+        if self._trouble.has(INDEX):
+            raise StorageError(self._trouble.why)
+
+    def _must_wait(self, stream: Stream) -> bool:
+        now = self._clock.monotonic()
+        return self._trouble.has(INDEX) or self._trouble.must_wait(stream.place, now)
+
+    def _failed(self, place: Place, error: StorageError) -> None:
+        self._trouble.failed(place, str(error), self._clock.monotonic())
+        self._complain(error)
+
+    def _complain(self, error: Exception) -> None:
+        if (held := self._rarely.ready(self._clock.monotonic())) is not None:
+            log.error("%s (%d more since the last such line)", error, held)
+
+    def _tell(self) -> None:
+        if self._trouble.why != self._told:
+            self._told = self._trouble.why
+            self._outlets.unwell(self._told)

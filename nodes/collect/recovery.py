@@ -1,0 +1,217 @@
+"""What happens to a folder when a collector starts: its files and its index are made to agree.
+
+Rules kept here: what was acknowledged is kept; both files of a segment that was open are cut back to the
+frames that both hold whole, at the end of a cluster; what cannot be read, or holds less than the index knows
+to be safe, is put aside with its reason and never deleted; an index that is missing or damaged is made again
+from the files. Recovering twice does what recovering once does.
+"""
+
+import logging
+import mmap
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mesh.delivery import Seen
+from mesh.delivery.seen import SEEN_PER_STREAM
+from mesh.errors import StorageError
+from nodes.collect.ebml import Whole, size_field, whole
+from nodes.collect.folder import put_aside, recordings
+from nodes.collect.index import NAME, Damaged, Index, SegmentRow, StreamRow
+from nodes.collect.lines import Entry, entries
+from nodes.collect.recorder import storage_error
+from nodes.collect.segment import sync_folder
+
+log = logging.getLogger(__name__)
+
+Stream = tuple[str, str, int]  # stage, camera, boot
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """The folder as it is now: its index, the counts of every stream, and what was recorded before."""
+
+    index: Index
+    streams: dict[Stream, StreamRow]
+    seen: Seen
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How much of a segment to keep: frames, and the bytes of each file; `size_at` is where the video's own
+    size stands. `done`: both files are exactly that already."""
+
+    frames: int
+    video_bytes: int
+    line_bytes: int
+    size_at: int
+    done: bool
+
+
+def recover(into: Path) -> Recovered:
+    """Make the folder and its index agree. Raises `StorageError` when the disk refuses."""
+    try:
+        index = _open_index(into)
+        try:
+            return _recover(into, index)
+        except BaseException:
+            index.close()
+            raise
+    except OSError as error:
+        raise storage_error(into, error) from error
+
+
+def decide(video: Whole, lines: Sequence[Entry], video_bytes: int, line_bytes: int) -> Cut:
+    """How much of a segment's two files belongs together and is whole. Pure.
+
+    Frames and lines are the same as far as their times are; a cluster is kept with all of its frames or not.
+    Raises `StorageError` when there are frames and not one of them can be kept.
+    """
+    times = (time for cluster in video.clusters for time in cluster.times_ms)
+    same = 0
+    for time, entry in zip(times, lines, strict=False):
+        if time != entry.pts_ms:
+            break
+        same += 1
+    frames = end = 0
+    for cluster in video.clusters:
+        if frames + len(cluster.times_ms) > same:
+            break
+        frames, end = frames + len(cluster.times_ms), cluster.end
+    if video.clusters and not frames:
+        raise StorageError("its video and its lines are not of the same frames")
+    line_end = lines[frames - 1].end if frames else 0
+    all_frames = sum(len(cluster.times_ms) for cluster in video.clusters)
+    if video.finished and frames == all_frames == len(lines) and line_end == line_bytes:
+        return Cut(frames, video_bytes, line_bytes, video.size_at or 0, done=True)
+    return Cut(frames, end, line_end, video.size_at or 0, done=False)
+
+
+def _open_index(into: Path) -> Index:
+    try:
+        return Index(into)
+    except Damaged as error:
+        files = [into / f"{NAME}{end}" for end in ("", "-wal", "-shm")]
+        aside = put_aside(into, [file for file in files if file.exists()], str(error))
+        log.error("%s; it is made again from the recordings, and was moved to %s", error, aside.parent)
+        return Index(into)
+
+
+def _recover(into: Path, index: Index) -> Recovered:
+    known = {row.path: row for row in index.segments()}
+    there = [str(path.relative_to(into)) for path in recordings(into)]
+    changed: list[SegmentRow] = [
+        replace(known[path], open=False, frames=0) for path in known.keys() - set(there)
+    ]
+    for path in there:
+        row = known.get(path)
+        if row is None or row.open or not _is_pair(into / path):
+            changed.append(_mend(into, path, row))
+    now = known | {row.path: row for row in changed}
+    segments = [row for _, row in sorted(now.items()) if row.frames]
+    streams = _counted(index.streams(), segments)
+    index.write(changed, streams.values())
+    return Recovered(index, streams, _seen(into, segments))
+
+
+def _is_pair(video: Path) -> bool:
+    return video.exists() and video.with_suffix(".jsonl").exists()
+
+
+def _counted(known: Iterable[StreamRow], segments: Iterable[SegmentRow]) -> dict[Stream, StreamRow]:
+    """The streams, with the counts that the segments give."""
+    recorded: Counter[Stream] = Counter()
+    late: Counter[Stream] = Counter()
+    for row in segments:
+        recorded[row.stage, row.camera, row.boot] += row.frames
+        late[row.stage, row.camera, row.boot] += row.late
+    rows = {(row.stage, row.camera, row.boot): row for row in known}
+    return {
+        stream: replace(rows.get(stream, StreamRow(*stream)), recorded=recorded[stream], late=late[stream])
+        for stream in sorted({*rows, *recorded})
+    }
+
+
+def _mend(into: Path, path: str, known: SegmentRow | None) -> SegmentRow:
+    """Make a segment whole, and say what it holds: nothing, where it is gone."""
+    video, lines = into / path, (into / path).with_suffix(".jsonl")
+    safe = known.frames if known else 0
+    nothing = SegmentRow(path, "", "", 0, open=False, frames=0, late=0)
+    try:
+        cut, kept = _examine(video, lines)
+        if cut.frames < safe:
+            raise StorageError(f"{safe} frames of it were safe, and {cut.frames} can be read")
+    except StorageError as error:
+        files = [file for file in (video, lines) if file.exists()]
+        log.error("%s: %s; moved to %s", video, error, put_aside(into, files, str(error)).parent)
+        return nothing
+    if not cut.frames:
+        _remove(video, lines)
+        return nothing
+    if not cut.done:
+        log.warning("%s was cut short when its collector ended: %d frames are whole", video, cut.frames)
+        _cut(video, lines, cut)
+    kept = kept[: cut.frames]
+    stage, camera, boot, _, _ = kept[0].identity
+    late = sum(entry.late for entry in kept)
+    return SegmentRow(path, stage, camera, boot, open=False, frames=cut.frames, late=late)
+
+
+def _examine(video: Path, lines: Path) -> tuple[Cut, list[Entry]]:
+    """What of a segment to keep, and its lines. Raises `StorageError` for what cannot be read."""
+    try:
+        text = lines.read_bytes() if lines.exists() else b""
+        found = list(entries(text))
+        if b"\n" in text and not found:
+            raise StorageError("its lines cannot be read")
+        if not video.exists() or not (size := video.stat().st_size):
+            return decide(Whole(), found, 0, len(text)), found
+        with video.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return decide(whole(data), found, size, len(text)), found
+    except OSError as error:
+        raise StorageError(f"it cannot be read: {error.strerror}") from error
+
+
+def _cut(video: Path, lines: Path, cut: Cut) -> None:
+    """Cut both files, and have the video say its own length: so it is finished, and players can trust it."""
+    segment_bytes = cut.video_bytes - cut.size_at - 8
+    with lines.open("r+b") as text:
+        text.truncate(cut.line_bytes)
+        os.fsync(text.fileno())
+    with video.open("r+b") as file:
+        file.truncate(cut.video_bytes)
+        file.seek(cut.size_at)
+        file.write(size_field(segment_bytes))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _remove(video: Path, lines: Path) -> None:
+    for file in (video, lines):
+        file.unlink(missing_ok=True)
+    sync_folder(video.parent)
+
+
+def _seen(into: Path, segments: Sequence[SegmentRow]) -> Seen:
+    """The identities in the newest lines of every stream."""
+    by_stream: defaultdict[tuple[str, str], list[SegmentRow]] = defaultdict(list)
+    for row in segments:
+        by_stream[row.stage, row.camera].append(row)
+    seen = Seen()
+    for rows in by_stream.values():
+        for row in reversed(list(_newest(rows))):
+            for entry in entries((into / row.path).with_suffix(".jsonl").read_bytes()):
+                seen.add(entry.identity)
+    return seen
+
+
+def _newest(rows: Sequence[SegmentRow]) -> Iterator[SegmentRow]:
+    """As many segments of a stream, the newest first, as hold what is to be remembered."""
+    frames = 0
+    for row in reversed(rows):
+        if frames >= SEEN_PER_STREAM:
+            return
+        yield row
+        frames += row.frames

@@ -1,0 +1,173 @@
+"""What a collector knows of its streams while it runs: its counts, and what is on its way to the disk. Pure.
+
+Rules kept here: a result is pending from when it is taken in until it is safe; whoever sent it, and however
+often, is owed an acknowledgement then, and not before; a count is what the disk holds.
+"""
+
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from mesh.delivery import Identity
+from mesh.frame import EndOfStream, Frame
+from mesh.registry.records import RecordedCount
+from mesh.wire import Envelope
+from nodes.collect.index import StreamRow
+from nodes.collect.reorder import Bounds, Reorder
+
+Key = tuple[str, str, int]  # stage, camera, boot
+Place = tuple[str, str]  # camera, stage: what the recorder keeps a file open for
+
+BOOTS_SHOWN = 4
+LIVE_STREAMS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A result that was pushed, and what to acknowledge it by."""
+
+    body: Frame | EndOfStream
+    envelope: Envelope
+
+
+@dataclass(slots=True)
+class Pending:
+    """A result that is not safe yet: its place in its sender's run, and who waits for it."""
+
+    run: int
+    n: int
+    late: bool = False
+    owed: dict[Envelope, None] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Stream:
+    """One (stage, camera, boot). `written_at` and `interval_s` tell when it has gone quiet (monotonic)."""
+
+    key: Key
+    reorder: Reorder[Arrival]
+    recorded: int = 0
+    duplicates: int = 0
+    late: int = 0
+    run: int = 0
+    next: int = 0
+    pending: dict[Identity, Pending] = field(default_factory=dict)
+    written_at: float | None = None
+    interval_s: float = 0.0
+
+    @classmethod
+    def of(cls, row: StreamRow, bounds: Bounds) -> "Stream":
+        """A stream as the index remembers it."""
+        expected = {row.run: row.next} if row.next else {}
+        counts = (row.recorded, row.duplicates, row.late, row.run, row.next)
+        return cls((row.stage, row.camera, row.boot), Reorder(bounds, expected), *counts)
+
+    def row(self) -> StreamRow:
+        """What the index is to remember: no result that is not safe is passed over."""
+        if expected := self.reorder.expected():
+            self.run, self.next = list(expected.items())[-1]
+        unsafe = [pending.n for pending in self.pending.values() if pending.run == self.run]
+        return StreamRow(
+            *self.key, self.recorded, self.duplicates, self.late, self.run, min([self.next, *unsafe])
+        )
+
+    @property
+    def place(self) -> Place:
+        """Where its frames are recorded."""
+        return self.key[1], self.key[0]
+
+    @property
+    def is_still(self) -> bool:
+        """Whether nothing of it is on its way to the disk."""
+        return not self.pending and not self.reorder.items and self.written_at is None
+
+    def is_quiet(self, now: float) -> bool:
+        """Whether no frame has been written for so long that its file should end."""
+        return self.written_at is not None and is_quiet(now - self.written_at, self.interval_s)
+
+    def rest(self) -> None:
+        """Its file has ended."""
+        self.written_at, self.interval_s = None, 0.0
+
+    def wrote(self, now: float) -> None:
+        if self.written_at is not None:
+            self.interval_s = now - self.written_at
+        self.written_at = now
+
+    def settle(self, identity: Identity) -> Iterable[Envelope]:
+        """A frame is safe: count it; the acknowledgements that are owed for it."""
+        pending = self.pending.pop(identity)
+        self.recorded += 1
+        self.late += pending.late
+        return pending.owed
+
+
+class Streams:
+    """Every stream that the folder holds, by key; made on demand. Its counts may be read by any thread."""
+
+    def __init__(self, rows: Mapping[Key, StreamRow], index: int, bounds: Bounds) -> None:
+        self._index = index
+        self._bounds = bounds
+        self._rows = dict(rows)
+        self._live: OrderedDict[Key, Stream] = OrderedDict()
+        self._lock = threading.Lock()
+        self._shown = {key: self._count(row) for key, row in rows.items()}
+
+    def __getitem__(self, key: Key) -> Stream:
+        if (stream := self._live.get(key)) is None:
+            self._let_go()
+            row = self._rows.get(key, StreamRow(*key))
+            stream = self._live[key] = Stream.of(row, self._bounds)
+        self._live.move_to_end(key)
+        return stream
+
+    def row(self, key: Key) -> StreamRow:
+        """What the index is to remember of a stream."""
+        row = self._rows[key] = self[key].row()
+        return row
+
+    def show(self, keys: Iterable[Key]) -> None:
+        """Rows that `row` gave are in the index: they count."""
+        with self._lock:
+            self._shown |= {key: self._count(self._rows[key]) for key in keys}
+
+    def counts(self) -> tuple[RecordedCount, ...]:
+        """The newest boots of each stage and camera, in order."""
+        with self._lock:
+            shown = dict(self._shown)
+        return tuple(shown[key] for key in sorted(newest(shown)))
+
+    def _let_go(self) -> None:
+        """Forget streams that have long been still; their rows are kept."""
+        if len(self._live) < LIVE_STREAMS:
+            return
+        still = [key for key, stream in self._live.items() if stream.is_still]
+        for key in still[: max(0, len(self._live) + 1 - LIVE_STREAMS)]:
+            self._rows[key] = self._live.pop(key).row()
+
+    def _count(self, row: StreamRow) -> RecordedCount:
+        return RecordedCount(
+            stage=row.stage,
+            camera=row.camera,
+            boot=row.boot,
+            recorded=row.recorded,
+            duplicates=row.duplicates,
+            late=row.late,
+            index=self._index,
+        )
+
+
+def newest(streams: Iterable[Key]) -> Iterator[Key]:
+    """The newest boots of each stage and camera, in order."""
+    shown: Counter[tuple[str, str]] = Counter()
+    for stage, camera, boot in sorted(streams, reverse=True):
+        if shown[stage, camera] < BOOTS_SHOWN:
+            shown[stage, camera] += 1
+            yield stage, camera, boot
+
+
+def is_quiet(idle_s: float, interval_s: float) -> bool:
+    """Whether a stream has gone quiet: a second without a frame, or longer for one that is slow anyway, but
+    not so long that its sender takes its last result for lost. Pure."""
+    return idle_s >= min(max(1.0, 3 * interval_s), 2.5)

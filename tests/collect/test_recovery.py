@@ -1,0 +1,267 @@
+"""Folders as a collector may find them when it starts: their files and their index are made to agree."""
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from mesh.delivery import identity
+from mesh.errors import StorageError
+from nodes.collect.folder import FolderLock
+from nodes.collect.index import Index, SegmentRow
+from nodes.collect.recorder import Recorder
+from nodes.collect.recovery import Recovered, recover
+from tests.collect.support import make, read, segments
+
+BLANK = (16, 16)
+
+
+def interrupted(into: Path, frames: int, *, acknowledged: int = 0, **changes: object) -> Path:
+    """A folder as a process leaves it that died after so many frames; the segment's path.
+
+    The frames that were `acknowledged` had been committed, and stand in the index.
+    """
+    work = into.parent / "work"
+    recorder = Recorder(work)
+    for seq in range(frames):
+        recorder.write(make(seq, **changes))
+        if acknowledged and seq == acknowledged:
+            done = recorder.commit()
+            assert len(done.safe) == acknowledged
+            index = Index(work)
+            index.write(done.segments)
+            index.close()
+    shutil.copytree(work, into)
+    recorder.close()
+    (path,) = segments(into)
+    return path
+
+
+def recovered(into: Path) -> Recovered:
+    """What is recovered; its index is closed."""
+    found = recover(into)
+    found.index.close()
+    return found
+
+
+def counts(found: Recovered) -> dict[tuple[str, str, int], tuple[int, int]]:
+    return {key: (row.recorded, row.late) for key, row in found.streams.items()}
+
+
+def rows(into: Path) -> list[SegmentRow]:
+    index = Index(into)
+    try:
+        return index.segments()
+    finally:
+        index.close()
+
+
+def check(into: Path, path: Path, frames: int) -> None:
+    """The segment holds so many frames, in both files, and the index says so."""
+    held = read(path)
+    assert [entry["seq"] for entry in held.lines] == list(range(frames))
+    assert held.packets == [bytes(make(seq).payload) for seq in range(frames)]
+    assert [entry["pts_ms"] for entry in held.lines] == held.pts_ms
+    name = str(path.relative_to(into))
+    assert rows(into) == [SegmentRow(name, "raw", "front", 7, open=False, frames=frames, late=0)]
+
+
+def test_an_empty_folder(tmp_path: Path) -> None:
+    found = recovered(tmp_path)
+    assert (found.streams, rows(tmp_path)) == ({}, [])
+
+
+def test_a_segment_that_was_open_is_cut_to_the_frames_that_both_files_hold(tmp_path: Path) -> None:
+    into = tmp_path / "rec"
+    path = interrupted(into, 30, acknowledged=20)
+    found = recovered(into)
+    check(into, path, 29)
+    assert counts(found) == {("raw", "front", 7): (29, 0)}
+    assert all(identity(make(seq)) in found.seen for seq in range(29))
+    assert identity(make(29)) not in found.seen
+
+
+def test_recovering_again_changes_nothing(tmp_path: Path) -> None:
+    into = tmp_path / "rec"
+    path = interrupted(into, 10)
+    recovered(into)
+    before = {each.name: each.read_bytes() for each in path.parent.iterdir()}
+    (into / "index.db").unlink()
+    assert counts(recovered(into)) == {("raw", "front", 7): (9, 0)}
+    assert {each.name: each.read_bytes() for each in path.parent.iterdir()} == before
+    check(into, path, 9)
+
+
+def test_a_video_that_is_cut_at_any_byte_keeps_its_whole_frames(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    path = interrupted(source, 5)
+    size = path.stat().st_size
+    kept = []
+    for end in sorted({*range(0, 700, 7), *range(700, size, 997), size - 1, size}):
+        into = tmp_path / f"cut-{end}"
+        shutil.copytree(source, into)
+        video = into / path.relative_to(source)
+        with video.open("r+b") as file:
+            file.truncate(end)
+        found = recovered(into)
+        frames = sum(row.recorded for row in found.streams.values())
+        kept.append(frames)
+        if frames:
+            check(into, video, frames)
+        else:
+            assert segments(into) == []
+        assert not (into / "quarantine").exists()
+        shutil.rmtree(into)
+    assert kept == sorted(kept)
+    assert set(kept) == {0, 1, 2, 3, 4}
+
+
+@pytest.mark.parametrize("lost", [1, 30, 400])
+def test_lines_that_are_cut_take_their_frames_along(tmp_path: Path, lost: int) -> None:
+    into = tmp_path / "rec"
+    path = interrupted(into, 10)
+    lines = path.with_suffix(".jsonl")
+    whole = lines.read_bytes()[:-lost]
+    lines.write_bytes(whole)
+    recovered(into)
+    check(into, path, min(9, whole.count(b"\n")))
+
+
+def test_small_pictures_share_a_cluster_which_is_kept_or_not(tmp_path: Path) -> None:
+    into = tmp_path / "rec"
+    path = interrupted(into, 40, size=BLANK)
+    recovered(into)
+    held = read(path)
+    assert 25 <= len(held.packets) == len(held.lines) < 40
+    cut = held.lines[-2]["pts_ms"]
+    lines = path.with_suffix(".jsonl")
+    lines.write_bytes(b"".join(lines.read_bytes().splitlines(keepends=True)[:-1]))
+    (into / "index.db").unlink()
+    recovered(into)
+    held = read(path)
+    assert [entry["pts_ms"] for entry in held.lines] == held.pts_ms
+    assert held.pts_ms[-1] < cut
+
+
+def test_a_tail_of_zeros_as_a_power_cut_leaves_it_is_cut_off(tmp_path: Path) -> None:
+    into = tmp_path / "rec"
+    path = interrupted(into, 10, acknowledged=5)
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.truncate(size - 3000)
+        file.truncate(size + 5000)
+    with path.with_suffix(".jsonl").open("ab") as lines:
+        lines.write(bytes(100))
+    recovered(into)
+    check(into, path, 8)
+
+
+def test_a_frame_whose_bytes_are_damaged_is_not_kept(tmp_path: Path) -> None:
+    into = tmp_path / "rec"
+    path = interrupted(into, 10)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    recovered(into)
+    check(into, path, len(read(path).lines))
+    assert 3 <= len(read(path).lines) <= 5
+
+
+def test_a_finished_segment_is_left_as_it_is(tmp_path: Path) -> None:
+    with Recorder(tmp_path) as recorder:
+        for seq in range(10):
+            recorder.write(make(seq), late=seq == 9)
+    (path,) = segments(tmp_path)
+    before = path.read_bytes()
+    found = recovered(tmp_path)
+    assert path.read_bytes() == before
+    assert counts(found) == {("raw", "front", 7): (10, 1)}
+
+
+@pytest.mark.parametrize("spoil", ["no video at all", "zeros", "fewer frames than were safe", "no lines"])
+def test_what_cannot_be_read_is_put_aside_with_its_reason(tmp_path: Path, spoil: str) -> None:
+    into = tmp_path / "rec"
+    path = interrupted(into, 10, acknowledged=8)
+    data, lines = path.read_bytes(), path.with_suffix(".jsonl")
+    if spoil == "no lines":
+        lines.write_bytes(b"")
+    else:
+        fewer = data[: len(data) // 2]
+        path.write_bytes({"zeros": bytes(len(data)), "no video at all": b"a text"}.get(spoil, fewer))
+    found = recovered(into)
+    assert (path.exists(), rows(into)) == (False, [])
+    assert identity(make(0)) not in found.seen
+    aside = {each.suffix: each for each in (into / "quarantine").iterdir()}
+    assert set(aside) == {".mkv", ".jsonl", ".txt"}
+    assert "17-46-40-raw" in aside[".txt"].read_text()
+    assert aside[".txt"].read_text().endswith("\n")
+
+
+def test_a_second_file_of_that_name_is_put_beside_the_first(tmp_path: Path) -> None:
+    into = tmp_path / "rec"
+    path = interrupted(into, 3)
+    for _ in range(2):
+        path.write_bytes(b"a text")
+        recovered(into)
+        path.parent.mkdir(exist_ok=True)
+    assert len(list((into / "quarantine").glob("*.mkv"))) == 2
+
+
+@pytest.mark.parametrize("damage", [None, b"", b"this is no database" * 100])
+def test_an_index_that_is_missing_or_damaged_is_made_again(tmp_path: Path, damage: bytes | None) -> None:
+    into = tmp_path / "rec"
+    path = interrupted(into, 10, acknowledged=5)
+    recovered(into)
+    (into / "index.db").unlink()
+    if damage is not None:
+        (into / "index.db").write_bytes(damage)
+    assert counts(recovered(into)) == {("raw", "front", 7): (9, 0)}
+    check(into, path, 9)
+    assert (into / "quarantine").exists() is bool(damage)
+
+
+def test_an_index_of_other_tables_is_made_again_and_a_newer_one_is_refused(tmp_path: Path) -> None:
+    for statement in ("CREATE TABLE streams (a)", "PRAGMA user_version = 1"):
+        with sqlite3.connect(tmp_path / "index.db") as db:
+            db.execute(statement)
+        db.close()
+    recovered(tmp_path)
+    with sqlite3.connect(tmp_path / "index.db") as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(StorageError, match="written by a newer version: update"):
+        recover(tmp_path)
+
+
+def test_files_that_somebody_removed_are_forgotten(tmp_path: Path) -> None:
+    into = tmp_path / "rec"
+    path = interrupted(into, 10, acknowledged=5)
+    recovered(into)
+    path.unlink()
+    path.with_suffix(".jsonl").unlink()
+    assert counts(recovered(into)) == {("raw", "front", 7): (0, 0)}
+    assert rows(into) == []
+
+
+def test_what_is_not_ours_is_left_alone(tmp_path: Path) -> None:
+    for name in (
+        "notes.txt",
+        "front/notes.jsonl",
+        "front/2026-10-14/notes.jsonl",
+        "front/x/17-46-40-raw.mkv",
+    ):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("somebody's own\n")
+    before = sorted(tmp_path.rglob("*"))
+    recovered(tmp_path)
+    assert [each for each in sorted(tmp_path.rglob("*")) if each.name != "index.db"] == before
+
+
+def test_two_collectors_on_one_folder_are_refused(tmp_path: Path) -> None:
+    first = FolderLock(tmp_path)
+    with pytest.raises(StorageError, match=r"another collector \(process \d+\) records to .* already"):
+        FolderLock(tmp_path)
+    first.release()
+    FolderLock(tmp_path).release()
