@@ -124,8 +124,10 @@ class Presence:
         self._session.update(record.key, record.value())
 
     def set_state(self, state: NodeState, why: str = "") -> None:
-        if (state, why) != (self.node.state, self.node.why):
-            self.show(self.node.model_copy(update={"state": state, "why": why}))
+        """Show a new state. A node that drains says so until it ends."""
+        now = self.node
+        if now.state is not NodeState.DRAINING and (state, why) != (now.state, now.why):
+            self.show(now.model_copy(update={"state": state, "why": why}))
 
     def leave(self) -> None:
         """Retire: the lease goes, and the last counters and ended cameras stay for ten minutes."""

@@ -117,6 +117,24 @@ def test_a_collector_that_died_hands_its_results_to_the_next() -> None:
         alive.publisher.close(flush=False)
 
 
+def test_a_collector_that_comes_back_elsewhere_is_sent_what_it_did_not_acknowledge_at_once() -> None:
+    never_s = 1000.0
+    with Scope("sending") as sending, Scope("second") as second:
+        sender = Sender(sending, "process-1", resend_after_s=never_s)
+        with Scope("first") as first:
+            before = Bench(first, "collect-1", acknowledges=False)
+            sender.set_collectors([before.collector])
+            for seq in range(20):
+                sender.offer(result(seq))
+            wait_for(lambda: len(before.seqs()) >= 20)
+        before.publisher.close(flush=False)
+        after = Bench(second, "collect-1")
+        sender.set_collectors([after.collector])
+        wait_for(lambda: len(after.seqs()) == 20)
+        assert after.seqs() == list(range(20))
+        after.publisher.close(flush=False)
+
+
 def test_each_camera_goes_to_one_collector() -> None:
     with Scope("receiving") as receiving, Scope("sending") as sending:
         benches = [Bench(receiving, f"collect-{n}") for n in range(3)]

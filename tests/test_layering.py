@@ -20,7 +20,7 @@ FABRIC = VALUES | {
     "mesh.registry",
     "mesh.placement",
 }
-NODE = {"mesh", "nodes.node", "nodes.address"}
+NODE = {"mesh", "nodes.node", "nodes.address", "nodes.counting"}
 LAYERS: dict[str, set[str]] = {
     "mesh.cli": {"mesh", "nodes"},
     "mesh.__main__": {"mesh.cli"},

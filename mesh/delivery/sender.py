@@ -209,8 +209,12 @@ class Sender:
         """Open lines to new collectors, close those to collectors that left or moved."""
         with self._changed:
             targets = dict(self._targets)
-        for node in [n for n, line in lines.items() if targets.get(n) != line.collector]:
+        gone = [node for node, line in lines.items() if targets.get(node) != line.collector]
+        for node in gone:
             lines.pop(node).close()
+        if gone:  # what was on its way to them goes again at once, also where one came back elsewhere
+            with self._changed:
+                self._window.set_collectors(lines)
         for node in targets.keys() - lines.keys():
             lines[node] = self._open(targets[node])
             log.info("delivering to collector %s at %s", node, targets[node].pull)

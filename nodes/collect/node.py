@@ -17,7 +17,7 @@ from mesh.follow import follow_streams
 from mesh.frame import EndOfStream, Frame
 from mesh.inbox import Inbox, Policy
 from mesh.names import check_name
-from mesh.registry.records import GroupCount, NodeKind, NodeRecord, NodeState, StatsRecord
+from mesh.registry.records import NodeKind, NodeRecord, NodeState, StatsRecord
 from mesh.scope import Scope
 from mesh.stats import Counters
 from mesh.transport import Subscriber
@@ -27,6 +27,7 @@ from nodes.collect.folder import FolderLock
 from nodes.collect.recorder import Recorder
 from nodes.collect.recording import Outlets, Recording
 from nodes.collect.recovery import Recovered, recover
+from nodes.counting import group_count
 from nodes.node import Node
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 INBOX_DEPTH = 1024
 HANDOVER_RESULTS = 256
 HANDOVER_BYTES = 32 * 1024 * 1024
-HANDOVER_S = 5.0  # well below the heartbeats' timeout: a socket that is not read answers none
+HANDOVER_S = 5.0  # well below the time after which TCP gives up on a peer that does not read
 QUIET_S = 0.5
 LOOK_EVERY_S = 0.1
 GROUP = "collect"
@@ -146,7 +147,7 @@ class Collect:
         return StatsRecord(
             node=self._node.id if self._node else "starting",
             at_ns=self._clock.wall_ns(),
-            groups=tuple(self._groups()),
+            groups=tuple(group_count(c, group=GROUP, output=c.stage) for c in self._inbox.counts()),
             recorded=self._recording.counts() if self._recording is not None else (),
             counters=counters,
         )
@@ -184,22 +185,6 @@ class Collect:
     def _made_room(self) -> None:
         if self._subscriber is not None:
             self._subscriber.made_room()
-
-    def _groups(self) -> Iterable[GroupCount]:
-        for count in self._inbox.counts():
-            yield GroupCount(
-                camera=count.camera,
-                boot=count.boot,
-                stage=count.stage,
-                group=GROUP,
-                output=count.stage,
-                offered=count.offered,
-                processed=count.processed,
-                dropped=dict(count.dropped),
-                lost=count.lost,
-                in_flight=count.in_flight,
-                ended=count.ended,
-            )
 
     def _collect(self, batch: list[Delivery]) -> None:
         """Hand results over to be recorded. While there is no room the socket is not read; what still finds

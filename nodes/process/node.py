@@ -34,6 +34,7 @@ from mesh.registry.records import (
 from mesh.scope import Scope
 from mesh.stats import Counters, Rarely
 from mesh.transport import Subscriber
+from nodes.counting import group_count
 from nodes.node import Node
 from nodes.process.chain import Chain
 from nodes.process.processors.catalog import ProcessorFactory, factory
@@ -181,20 +182,8 @@ class Process:
 
     def _count(self, count: StreamCount, sent: Mapping[tuple[str, str, int], SentCount]) -> GroupCount:
         results = sent.get((self.stage, count.camera, count.boot), SentCount())
-        return GroupCount(
-            camera=count.camera,
-            boot=count.boot,
-            stage=count.stage,
-            group=self.stage,
-            output=self.stage,
-            offered=count.offered,
-            processed=count.processed,
-            dropped=dict(count.dropped),
-            lost=count.lost,
-            in_flight=count.in_flight,
-            ended=count.ended,
-            **self._results(count.camera, count.boot, results),
-        )
+        made = self._results(count.camera, count.boot, results)
+        return group_count(count, group=self.stage, output=self.stage, **made)
 
     def _adopted(
         self, known: set[tuple[str, int]], sent: Mapping[tuple[str, str, int], SentCount]

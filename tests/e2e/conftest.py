@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import wait_for
+from tests.support.waiting import wait_for
 
 JOIN_WITHIN_S = 10.0
 

@@ -13,7 +13,8 @@ import mesh
 from mesh.demo.run import free_port
 from mesh.errors import RegistryUnavailable
 from mesh.registry.records import CameraRecord, CameraState, NodeState
-from tests.support.processes import WITHIN_S, Done, Process, Processes, wait_for
+from tests.support.processes import Done, Process, Processes
+from tests.support.waiting import WITHIN_S, wait_for
 
 T = TypeVar("T")
 

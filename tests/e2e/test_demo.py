@@ -11,7 +11,8 @@ import cv2
 import pytest
 
 from tests.e2e.site import decoded_times
-from tests.support.processes import Process, Processes, wait_for
+from tests.support.processes import Process, Processes
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture

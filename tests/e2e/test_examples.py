@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.site import SMALL, Site
-from tests.support.processes import MARK, ROOT, wait_for
+from tests.support.processes import MARK, ROOT
+from tests.support.waiting import wait_for
 
 EXAMPLES = ROOT / "examples"
 

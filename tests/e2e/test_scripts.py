@@ -11,7 +11,7 @@ from mesh import Detection, Frame
 from mesh.client import Subscription
 from tests.capture.sources.support import picture
 from tests.e2e.site import SMALL, Site
-from tests.support.processes import wait_for
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.site import Site
 from tests.faults.figures import LONG, row
 from tests.faults.settled import wait_accounted
-from tests.support.processes import wait_for
+from tests.support.waiting import wait_for
 
 STAGE = "passthrough"
 CAMERAS = ("door", "gate")

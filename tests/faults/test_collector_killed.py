@@ -10,7 +10,8 @@ import pytest
 from mesh.registry import open_registry
 from tests.e2e.site import Site, check_recording
 from tests.faults.figures import LONG, row
-from tests.support.processes import Process, wait_for
+from tests.support.processes import Process
+from tests.support.waiting import wait_for
 
 CAMERAS = ("door", "gate")
 STAGE = "passthrough"

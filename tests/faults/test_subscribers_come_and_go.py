@@ -8,7 +8,7 @@ from zmq.utils.monitor import recv_monitor_message
 
 from tests.e2e.site import Site
 from tests.faults.figures import row
-from tests.support.processes import wait_for
+from tests.support.waiting import wait_for
 
 VISITS = 1000
 WARM_UP = 300

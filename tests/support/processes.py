@@ -15,30 +15,17 @@ import secrets
 import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self, TypeVar
+from typing import IO, Self
 
-T = TypeVar("T")
+from tests.support.waiting import WITHIN_S
 
 ROOT = Path(__file__).resolve().parents[2]
-WITHIN_S = 60.0
-LOOK_EVERY_S = 0.05
 LOG_LINES_SHOWN = 15
 MARK = "MESH_TEST_MARK"
-
-
-def wait_for(condition: Callable[[], T], what: str = "", within: float = WITHIN_S) -> T:
-    """What `condition` gives as soon as that is true; an AssertionError after `within` seconds."""
-    deadline, pause = time.monotonic() + within, threading.Event()
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"not within {within:g} s: {what or 'the condition'}"
-        pause.wait(LOOK_EVERY_S)
-    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,16 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+WITHIN_S = 60.0
+LOOK_EVERY_S = 0.02
+
 _never = threading.Event()
 
 
-def wait_for(condition: Callable[[], T], within: float = 30.0, what: str = "") -> T:
+def wait_for(condition: Callable[[], T], what: str = "", within: float = WITHIN_S) -> T:
     """The first truthy value of `condition`; fails when `within` seconds pass without one."""
     deadline = time.monotonic() + within
     while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {within:g} s: {what or condition}"
-        _never.wait(0.01)
+        assert time.monotonic() < deadline, f"not within {within:g} s: {what or 'the condition'}"
+        _never.wait(LOOK_EVERY_S)
     return value
