@@ -1,21 +1,18 @@
 """What scripts use: connect to a mesh, read its frames, publish frames of one's own.
 
-Rules kept here: a subscription connects to publishers that appear later by itself; iterating never hides a
-drop (`Subscription.counts` names every one); everything is closed by the context manager.
+Rules kept here: everything is closed by the context manager, also when closing a part of it fails; what was
+closed before is not kept.
 """
 
-import asyncio
+import contextlib
 import os
-import secrets
-import threading
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterable
 from typing import Self, TypeVar
 
-from mesh.clock import SYSTEM_CLOCK, Clock
+from mesh.clock import SYSTEM_CLOCK
 from mesh.errors import MeshError, RegistryError
-from mesh.follow import follow_streams
-from mesh.frame import EndOfStream, Frame
-from mesh.inbox import DEFAULT_DEPTH, Inbox, Item, Policy, StreamCount
+from mesh.frame import Frame
+from mesh.inbox import DEFAULT_DEPTH, Policy
 from mesh.ledger import Summary, summarise
 from mesh.names import check_name
 from mesh.place import machine, this_place
@@ -23,9 +20,12 @@ from mesh.publication import Publication
 from mesh.registry import Registry, open_registry
 from mesh.registry.records import CameraRecord, NodeRecord, Record, StatsRecord, StreamRecord
 from mesh.scope import Scope
+from mesh.subscription import Subscription, subscribe
 from mesh.trace import NodeClock, Trace, Traced
 from mesh.transport import Subscriber
 from mesh.wire import Message, View, topic_prefix
+
+__all__ = ["DEFAULT_REGISTRY", "Mesh", "NoFrame", "Subscription", "connect", "registry_url", "subscribe"]
 
 R = TypeVar("R", bound=Record)
 
@@ -49,168 +49,6 @@ def connect(registry: str | None = None, *, timeout: float = 3.0) -> "Mesh":
     Raises `ConfigError` for a URL that is none and, when first used, `RegistryUnavailable`.
     """
     return Mesh(open_registry(registry_url(registry), timeout=timeout))
-
-
-class Subscription:
-    """Frames as they come. Iterate it with `for` or `async for`, or call `get`; close it when done.
-
-    It is made by `Mesh.subscribe`, or by `mesh.subscribe` for a publisher whose address is known.
-    """
-
-    def __init__(
-        self,
-        stage: str,
-        camera: str | None,
-        *,
-        registry: Registry | None = None,
-        endpoint: str | None = None,
-        policy: str = Policy.LATEST,
-        depth: int = DEFAULT_DEPTH,
-        max_age: float | None = None,
-        view: str = View.FRAME,
-        until_end: bool = False,
-        clock: Clock = SYSTEM_CLOCK,
-    ) -> None:
-        check_name("stage", stage)
-        if camera is not None:
-            check_name("camera", camera)
-        self._until_end = until_end
-        self._waiters: dict[asyncio.Future[None], asyncio.AbstractEventLoop] = {}
-        self._waiters_lock = threading.Lock()
-        self._clock = clock
-        self._held: Item | None = None
-        self._inbox = Inbox(
-            Policy(policy),
-            depth=depth,
-            max_age_s=max_age,
-            on_ready=self._wake,
-            on_room=lambda: self._subscriber.made_room(),
-            clock=clock,
-        )
-        self._scope = Scope(f"subscribe {stage}/{camera or '*'}")
-        self._subscriber = subscriber = Subscriber(
-            self._scope, self._inbox.offer, consumer=f"script-{secrets.token_hex(6)}", clock=clock
-        )
-        if endpoint is not None:
-            subscriber.subscribe(topic_prefix(View(view), stage, camera))
-            subscriber.connect(endpoint)
-        elif registry is not None:
-            follow_streams(
-                self._scope,
-                registry,
-                subscriber,
-                stage,
-                camera,
-                view=View(view),
-                inbox=self._inbox,
-                clock=clock,
-            )
-
-    def __repr__(self) -> str:
-        return f"<Subscription {self._scope.name} {self._inbox!r}>"
-
-    def get(self, timeout: float | None = None) -> Frame | None:
-        """The next frame; None when `timeout` seconds pass first, or when the subscription has ended."""
-        deadline = None if timeout is None else self._clock.monotonic() + timeout
-        while True:
-            left = None if deadline is None else max(0.0, deadline - self._clock.monotonic())
-            self._settle()
-            item = self._inbox.take(left)
-            if item is None or isinstance(item, Frame):
-                self._held = item
-                return item
-            self._pass_end(item)
-
-    def counts(self) -> tuple[StreamCount, ...]:
-        """What became of every frame, for each stream."""
-        return self._inbox.counts()
-
-    @property
-    def closed(self) -> bool:
-        return self._inbox.closed
-
-    def close(self) -> None:
-        self._settle()
-        self._inbox.close()
-        self._scope.stop()
-        self._scope.join()
-        if self._scope.error is not None:
-            raise self._scope.error
-
-    def __iter__(self) -> Iterator[Frame]:
-        while (frame := self.get()) is not None:
-            yield frame
-
-    async def __aiter__(self) -> AsyncIterator[Frame]:
-        while not self.closed:
-            ready = self._waiter()
-            frame = self.get(0)
-            if frame is not None:
-                yield frame
-            elif not self.closed:
-                await ready
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def _settle(self) -> None:
-        if self._held is not None:
-            self._inbox.settle(self._held)
-            self._held = None
-
-    def _pass_end(self, end: EndOfStream) -> None:
-        self._inbox.settle(end)
-        if self._until_end:
-            self._inbox.close()
-
-    def _waiter(self) -> asyncio.Future[None]:
-        loop = asyncio.get_running_loop()
-        future = loop.create_future()
-        with self._waiters_lock:
-            self._waiters = {f: at for f, at in self._waiters.items() if not f.done()}
-            self._waiters[future] = loop
-        return future
-
-    def _wake(self) -> None:
-        with self._waiters_lock:
-            waiters, self._waiters = self._waiters, {}
-        for future, loop in waiters.items():
-            loop.call_soon_threadsafe(_release, future)
-
-
-def _release(future: "asyncio.Future[None]") -> None:
-    if not future.done():
-        future.set_result(None)
-
-
-def subscribe(
-    endpoint: str,
-    stage: str = "raw",
-    camera: str | None = None,
-    *,
-    policy: str = Policy.LATEST,
-    depth: int = DEFAULT_DEPTH,
-    max_age: float | None = None,
-    view: str = View.FRAME,
-    until_end: bool = False,
-) -> Subscription:
-    """Frames straight from a publisher at `endpoint` (`tcp://HOST:PORT`), without a registry.
-
-    The options are those of `Mesh.subscribe`.
-    """
-    return Subscription(
-        stage,
-        camera,
-        endpoint=endpoint,
-        policy=policy,
-        depth=depth,
-        max_age=max_age,
-        view=view,
-        until_end=until_end,
-    )
 
 
 class Mesh:
@@ -253,7 +91,7 @@ class Mesh:
             view=view,
             until_end=until_end,
         )
-        self._open.append(subscription)
+        self._keep(subscription)
         return subscription
 
     def publish(
@@ -265,7 +103,7 @@ class Mesh:
         the JPEG that arrays are encoded to. Raises `ConfigError` when the name is taken.
         """
         publication = Publication(stage, camera, registry=self._registry, quality=quality, bind=bind)
-        self._open.append(publication)
+        self._keep(publication)
         return publication
 
     def snapshot(self, camera: str, stage: str = "raw", *, timeout: float = 10.0) -> Frame:
@@ -336,17 +174,21 @@ class Mesh:
 
     def close(self) -> None:
         """Close every subscription and publication that is still open, and the registry."""
-        for opened in self._open:
-            if not opened.closed:
-                opened.close()
-        self._open.clear()
-        self._registry.close()
+        opened, self._open = self._open, []
+        with contextlib.ExitStack() as stack:  # it goes on when one of them raises
+            stack.callback(self._registry.close)
+            for one in opened:
+                stack.callback(one.close)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def _keep(self, opened: Subscription | Publication) -> None:
+        self._open = [one for one in self._open if not one.closed]
+        self._open.append(opened)
 
 
 def _listen(scope: Scope, streams: Iterable[StreamRecord], trace: Trace) -> None:

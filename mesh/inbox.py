@@ -2,8 +2,9 @@
 
 Rules kept here: offering never blocks; each stream has its own slot or bounded queue, so that no camera
 crowds out another; a stream is worked on by one taker at a time, in order; a lossless stream's frames are
-never dropped, because its publisher is told how much `room` there is; every frame that was offered to
-the stream is in exactly one place: processed, dropped by a named cause, lost on the link, or in flight.
+not dropped, because its publisher is told how much `room` there is; one that does not heed it fills
+`LOSSLESS_LIMIT` places and no more; every frame that was offered to the stream is in exactly one place:
+processed, dropped by a named cause, lost on the link, or in flight.
 """
 
 import threading
@@ -18,6 +19,7 @@ from mesh.wire import Message
 
 DEFAULT_DEPTH = 256
 LOSSLESS_DEPTH = 64
+LOSSLESS_LIMIT = 4 * LOSSLESS_DEPTH
 BOOTS_KEPT = 2
 
 StreamKey = tuple[str, str]  # stage, camera
@@ -38,6 +40,7 @@ class Cause(StrEnum):
     BEFORE_JOIN = "before_join"  # published before this subscription began
     OVERWRITTEN = "overwritten"
     OVERFLOW = "overflow"
+    LATE = "late"  # it came after a later one of its publisher's
     EXPIRED = "expired"  # older than `max_age_s` when its turn came
     DECODE = "decode"  # its image did not decode
     PROCESSOR = "processor"  # a processor raised
@@ -69,6 +72,7 @@ class _Ledger:
     boot: int
     expected: dict[int, int] = field(default_factory=dict)  # the next `n`, by publisher's run
     last: tuple[int, int] = (-1, 0)  # (seq, part) of the newest frame
+    last_run: int | None = None  # whose that was
     dropped: Counter[str] = field(default_factory=Counter)
     processed: int = 0
     lost: int = 0
@@ -77,14 +81,16 @@ class _Ledger:
     ended: bool = False
 
     def arrive(self, message: Message, frame: Frame, joining: bool) -> bool:
-        """Account for a frame and the gap before it; False when it was seen before."""
+        """Account for a frame and the gap before it; False when it is not to be given out."""
+        new = message.n >= self.expected.get(message.run, 0)
         place = (frame.seq, frame.part)
-        if place <= self.last or message.n < self.expected.get(message.run, 0):
-            self.duplicates += 1
+        if new:
+            self._gap(message, joining, frame.seq - self.last[0] - 1)
+            self.expected[message.run] = message.n + 1
+        if not new or place <= self.last:
+            self._refuse(new and message.run == self.last_run)
             return False
-        self._gap(message, joining, frame.seq - self.last[0] - 1)
-        self.expected[message.run] = message.n + 1
-        self.last = place
+        self.last, self.last_run = place, message.run
         self.in_flight += 1
         return True
 
@@ -93,16 +99,25 @@ class _Ledger:
         if self.ended:
             return False
         self._gap(message, joining, message.n)
+        self.expected[message.run] = max(message.n, self.expected.get(message.run, 0))
         self.ended = True
         return True
 
+    def _refuse(self, late: bool) -> None:
+        # What another publisher of the stream sends at or before `last` may have come from the former one.
+        if late:
+            self.dropped[Cause.LATE] += 1
+        else:
+            self.duplicates += 1
+
     def _gap(self, message: Message, joining: bool, most: int) -> None:
+        missed = max(0, message.n - self.expected.get(message.run, 0))
         if joining:
-            self.dropped[Cause.BEFORE_JOIN] += message.n
-        elif message.run in self.expected:
-            self.lost += message.n - self.expected[message.run]
+            self.dropped[Cause.BEFORE_JOIN] += missed
+        elif self.last_run in (None, message.run):
+            self.lost += missed
         else:  # another publisher of the stream: it may have offered what was received from the former one
-            self.lost += max(0, min(message.n, most))
+            self.lost += max(0, min(missed, most))
 
     def snapshot(self, key: StreamKey) -> StreamCount:
         dropped = {str(cause): count for cause, count in self.dropped.items() if count}
@@ -237,13 +252,15 @@ class Inbox:
         self._on_ready()
 
     def _take(self, timeout: float | None) -> Item | None:
+        # Real time, whatever the clock: a Condition waits in that.
+        deadline = None if timeout is None else SYSTEM_CLOCK.monotonic() + timeout
         with self._ready:
             while not self._closed:
                 item = self._next()
-                if item is not None:
+                left = None if deadline is None else deadline - SYSTEM_CLOCK.monotonic()
+                if item is not None or (left is not None and left <= 0):
                     return item
-                if not self._ready.wait(timeout):
-                    return None
+                self._ready.wait(left)
         return None
 
     def _is_kept(self, item: Item) -> bool:
@@ -263,18 +280,18 @@ class Inbox:
         else:
             if not ledger.arrive(message, body, joining):
                 return False
-            if not self._is_kept(body):
-                self._make_room(stream)
+            self._make_room(stream, self._is_kept(body))
         stream.queue.append(body)
         return True
 
-    def _make_room(self, stream: _Stream) -> None:
+    def _make_room(self, stream: _Stream, kept: bool) -> None:
         """Called with a frame about to join: the oldest one goes when the stream's place is full."""
-        if len(stream.queue) < self._depth:
+        if len(stream.queue) < (LOSSLESS_LIMIT if kept else self._depth):
             return
         oldest = next((item for item in stream.queue if isinstance(item, Frame)), None)
         if oldest is not None:
-            cause = Cause.OVERWRITTEN if self._policy is Policy.LATEST else Cause.OVERFLOW
+            replaced = self._policy is Policy.LATEST and not kept
+            cause = Cause.OVERWRITTEN if replaced else Cause.OVERFLOW
             stream.queue.remove(oldest)
             self._account(stream.ledgers[oldest.boot], cause)
 

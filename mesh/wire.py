@@ -3,10 +3,10 @@ for frames.
 
 Rules kept here: parts in, a `Message` or one `WireError` out, whatever the parts hold; sizes are checked
 before anything is unpacked; nothing is ever unpickled or evaluated; a header field that is unknown is
-ignored, one that is known and off is refused.
+ignored, one that is known and off is refused. What `encode` gives, `decode` takes: a message that every
+receiver refuses would be sent again for ever.
 """
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,17 +17,38 @@ import msgpack
 
 from mesh.codec import Buffer
 from mesh.errors import WireError
-from mesh.frame import Codec, Detection, EndOfStream, Frame, Hop
+from mesh.frame import MAX_INT as MAX_INT
+from mesh.frame import (
+    Codec,
+    Detection,
+    EndOfStream,
+    Frame,
+    Hop,
+    attributes_in,
+    brief,
+    check_detection,
+    check_hop,
+    check_keys,
+    check_plain,
+    int_in,
+    refuse,
+    typed_in,
+)
 from mesh.names import NAME
 
 VERSION = 1
 MAX_HEADER = 64 * 1024
-MAX_INT = 2**63 - 1
 CREDIT = b"\x02"
 
 _TOPIC = re.compile(
     rb"(frame|meta|preview)/([a-z0-9][a-z0-9_-]{0,62})/([a-z0-9][a-z0-9_-]{0,62})/(0|[1-9][0-9]{0,3})/\Z"
 )
+
+# What each field of a header is.
+_INTS = ("v", "run", "n", "boot", "flow", "end", "seq", "captured_ns", "pts_ns", "width", "height")
+_KINDS: dict[str, type] = dict.fromkeys((*_INTS, "channels", "part"), int) | {
+    "codec": Codec, "key": bool, "config": bytes, "detections": list, "hops": list, "attributes": dict
+}  # fmt: skip
 
 _ACK = re.compile(rb"ack/([a-z0-9][a-z0-9_-]{0,62})/\Z")
 
@@ -101,7 +122,7 @@ class Ack:
 @dataclass(frozen=True, slots=True)
 class Credit:
     """What a consumer of a lossless topic says to its publisher: of `run` and `boot` it has everything below
-    `next`, and it has room for `room` messages more."""
+    `next`, it has room for `room` messages more, and it is `missing` one when a later one came."""
 
     consumer: str
     topic: bytes
@@ -109,6 +130,7 @@ class Credit:
     boot: int
     next: int
     room: int
+    missing: bool = False
 
 
 Parts = tuple[bytes, bytes, Buffer]
@@ -119,34 +141,29 @@ def topic_prefix(view: View, stage: str, camera: str | None = None) -> bytes:
     return f"{view}/{stage}/{camera}/".encode() if camera else f"{view}/{stage}/".encode()
 
 
-def encode(message: Message) -> Parts:
-    """The three parts of a message. Raises `WireError` when its header would pass 64 KiB."""
-    body = message.body
-    if isinstance(body, EndOfStream):
-        return bytes(message.topic), msgpack.packb(_common(message) | {"end": body.count}), b""
+def encode(message: Message, limits: Limits = DEFAULT_LIMITS) -> Parts:
+    """The three parts of a message. Raises `WireError` for one that `decode` would refuse."""
     try:
-        packed = msgpack.packb(_header(message, body))
-    except (TypeError, ValueError, OverflowError) as error:
-        raise WireError(f"annotations of {body!r} cannot be packed: {error}") from error
-    if len(packed) > MAX_HEADER:
-        raise WireError(f"header of {body!r} is {len(packed)} bytes, over the limit of {MAX_HEADER}")
-    return bytes(message.topic), packed, body.payload
+        return _encoded(message, limits)
+    except (WireError, TypeError, ValueError, OverflowError, AttributeError, BufferError) as error:
+        body = message.body
+        what = f"{type(body).__name__} {body.stage}/{body.camera} boot={body.boot}"
+        raise WireError(f"{what} cannot be packed: {error}") from error
 
 
 def decode(parts: Sequence[Buffer], limits: Limits = DEFAULT_LIMITS, received_ns: int = 0) -> Message:
     """The message that three parts hold. Raises `WireError` for anything that docs/WIRE.md does not allow."""
     if len(parts) != 3:
-        _refuse(f"{len(parts)} parts, not 3")
+        refuse(f"{len(parts)} parts, not 3")
     topic = _topic(parts[0])
     header = _header_map(parts[1])
-    if len(parts[2]) > limits.payload:
-        _refuse(f"payload of {len(parts[2])} bytes, over the limit of {limits.payload}")
-    run, n, boot = _int(header, "run"), _int(header, "n"), _int(header, "boot")
-    flow = _int(header, "flow") if "flow" in header else None
+    _check_size(parts[2], limits)
+    run, n, boot = int_in(header, "run"), int_in(header, "n"), int_in(header, "boot")
+    flow = int_in(header, "flow") if "flow" in header else None
     if "end" in header:
         if len(parts[2]):
-            _refuse("an end of stream carries a payload")
-        end = EndOfStream(topic.camera, boot, _int(header, "end"), topic.stage, "flow" in header)
+            refuse("an end of stream carries a payload")
+        end = EndOfStream(topic.camera, boot, int_in(header, "end"), topic.stage, "flow" in header)
         return Message(topic, run, n, end, flow)
     return Message(topic, run, n, _frame(topic, boot, header, parts[2], limits, received_ns), flow)
 
@@ -159,12 +176,12 @@ def decode_envelope(part: Buffer) -> Envelope:
     """Raises `WireError`."""
     fields = _unpack(part)
     if not isinstance(fields, list) or len(fields) != 4:
-        _refuse("an envelope is not [version, sender, run, number]")
+        refuse("an envelope is not [version, sender, run, number]")
     if not isinstance(fields[1], str) or not NAME.match(fields[1]):
-        _refuse("an envelope's sender is not a name")
+        refuse("an envelope's sender is not a name")
     _check_version(fields[0])
     numbers = {"run": fields[2], "number": fields[3]}
-    return Envelope(fields[1], _int(numbers, "run"), _int(numbers, "number"))
+    return Envelope(fields[1], int_in(numbers, "run"), int_in(numbers, "number"))
 
 
 def ack_topic(sender: str) -> bytes:
@@ -180,32 +197,48 @@ def decode_ack(parts: Sequence[Buffer]) -> Ack:
     """Raises `WireError`."""
     match = _ACK.match(parts[0]) if len(parts) == 2 and len(parts[0]) <= 256 else None
     if match is None:
-        _refuse("not an acknowledgement: ack/SENDER/ and its numbers")
+        refuse("not an acknowledgement: ack/SENDER/ and its numbers")
     fields = _unpack(parts[1])
     if not isinstance(fields, list) or len(fields) != 3 or not isinstance(fields[2], list):
-        _refuse("an acknowledgement is not [version, run, numbers]")
+        refuse("an acknowledgement is not [version, run, numbers]")
     _check_version(fields[0])
-    numbers = tuple(_int({"number": number}, "number") for number in fields[2])
-    return Ack(str(match[1], "ascii"), _int({"run": fields[1]}, "run"), numbers)
+    numbers = tuple(int_in({"number": number}, "number") for number in fields[2])
+    return Ack(str(match[1], "ascii"), int_in({"run": fields[1]}, "run"), numbers)
 
 
 def encode_credit(credit: Credit) -> bytes:
     """One part, sent upstream over a subscription: its first byte tells it from subscribing (1 and 0)."""
-    fields = [VERSION, credit.consumer, credit.topic, credit.run, credit.boot, credit.next, credit.room]
-    return CREDIT + bytes(msgpack.packb(fields))
+    numbers = [credit.run, credit.boot, credit.next, credit.room]
+    return CREDIT + bytes(msgpack.packb([VERSION, credit.consumer, credit.topic, *numbers, credit.missing]))
 
 
 def decode_credit(part: Buffer) -> Credit:
     """Raises `WireError`."""
     fields = _unpack(part[1:]) if part[:1] == CREDIT else None
-    if not isinstance(fields, list) or len(fields) != 7:
-        _refuse("a credit is not [version, consumer, topic, run, boot, next, room]")
+    if not isinstance(fields, list) or len(fields) != 8 or not isinstance(fields[7], bool):
+        refuse("a credit is not [version, consumer, topic, run, boot, next, room, missing]")
     _check_version(fields[0])
     if not isinstance(fields[1], str) or not NAME.match(fields[1]) or not isinstance(fields[2], bytes):
-        _refuse("a credit's consumer is not a name, or its topic not bytes")
+        refuse("a credit's consumer is not a name, or its topic not bytes")
     _topic(fields[2])
-    run, boot, following, room = (_int({"number": number}, "number") for number in fields[3:])
-    return Credit(fields[1], fields[2], run, boot, following, room)
+    run, boot, following, room = (int_in({"number": number}, "number") for number in fields[3:7])
+    return Credit(fields[1], fields[2], run, boot, following, room, fields[7])
+
+
+def _encoded(message: Message, limits: Limits) -> Parts:
+    topic, body = bytes(message.topic), message.body
+    _check_topic(topic)
+    payload: Buffer = b""
+    if isinstance(body, EndOfStream):
+        header = _common(message) | {"end": body.count}
+        _check_fields(header)
+    else:
+        header, payload = _header(message, body), body.payload
+        _check_sent(header, body, limits)
+    packed = msgpack.packb(header)
+    if len(packed) > MAX_HEADER:
+        refuse(f"header of {len(packed)} bytes, over the limit of {MAX_HEADER}")
+    return topic, packed, payload
 
 
 def _common(message: Message) -> dict[str, Any]:
@@ -217,7 +250,7 @@ def _header(message: Message, frame: Frame) -> dict[str, Any]:
     header = _common(message) | {
         "seq": frame.seq,
         "captured_ns": frame.captured_ns,
-        "codec": frame.codec.value,
+        "codec": frame.codec,
         "width": frame.width,
         "height": frame.height,
         "key": frame.keyframe,
@@ -247,25 +280,67 @@ def detection_map(detection: Detection) -> dict[str, Any]:
     return found
 
 
+def _check_sent(header: dict[str, Any], frame: Frame, limits: Limits) -> None:
+    _check_fields(header)
+    int_in(header, "width", most=limits.side)
+    int_in(header, "height", most=limits.side)
+    for found in header["detections"]:
+        check_detection(found)
+    for hop in header["hops"]:
+        check_hop(hop)
+    if frame.attributes:
+        check_plain(frame.attributes)
+    if type(frame.payload) is not bytes:
+        _check_buffer(memoryview(frame.payload))
+    _check_size(frame.payload, limits)
+    _check_payload(frame)
+
+
+def _check_fields(header: dict[str, Any]) -> None:
+    """Each field of a header to be sent has its type."""
+    for name, value in header.items():
+        kind = _KINDS[name]
+        if kind is int:
+            if type(value) is not int or not 0 <= value <= MAX_INT:
+                int_in(header, name)
+        elif not isinstance(value, kind):
+            typed_in(header, name, kind)
+
+
+def _check_buffer(payload: memoryview) -> None:
+    if payload.ndim != 1 or payload.itemsize != 1 or not payload.c_contiguous:
+        refuse("the payload is not a plain row of bytes")
+
+
+def _check_size(payload: Buffer, limits: Limits) -> None:
+    if len(payload) > limits.payload:
+        refuse(f"payload of {len(payload)} bytes, over the limit of {limits.payload}")
+
+
 def _topic(part: Buffer) -> Topic:
+    view, stage, camera, partition = _check_topic(part).groups()
+    return Topic(View(str(view, "ascii")), str(stage, "ascii"), str(camera, "ascii"), int(partition))
+
+
+def _check_topic(part: Buffer) -> re.Match[bytes]:
     match = _TOPIC.match(part) if len(part) <= 256 else None
     if match is None:
-        _refuse("topic is not VIEW/STAGE/CAMERA/PARTITION/")
-    view, stage, camera, partition = match.groups()
-    return Topic(View(str(view, "ascii")), str(stage, "ascii"), str(camera, "ascii"), int(partition))
+        refuse("topic is not VIEW/STAGE/CAMERA/PARTITION/")
+    return match
 
 
 def _header_map(part: Buffer) -> dict[str, Any]:
     header = _unpack(part)
     if not isinstance(header, dict):
-        _refuse(f"header is a {type(header).__name__}, not a map")
+        refuse(f"header is a {type(header).__name__}, not a map")
     _check_version(header.get("v"))
+    check_keys(header)
     return header
 
 
 def _unpack(part: Buffer) -> Any:
     if len(part) > MAX_HEADER:
-        _refuse(f"header of {len(part)} bytes, over the limit of {MAX_HEADER}")
+        refuse(f"header of {len(part)} bytes, over the limit of {MAX_HEADER}")
     try:
         return msgpack.unpackb(part, raw=False, strict_map_key=True, ext_hook=_no_extension)
     except (ValueError, TypeError, RecursionError, msgpack.exceptions.UnpackException) as error:
@@ -274,31 +349,31 @@ def _unpack(part: Buffer) -> Any:
 
 def _check_version(version: Any) -> None:
     if type(version) is not int or version != VERSION:
-        _refuse(f"wire version {_brief(version)}; this end speaks {VERSION}")
+        refuse(f"wire version {brief(version)}; this end speaks {VERSION}")
 
 
 def _frame(
     topic: Topic, boot: int, header: dict[str, Any], payload: Buffer, limits: Limits, received_ns: int
 ) -> Frame:
     codec = _codec(header)
-    channels = _int(header, "channels", 3)
+    channels = int_in(header, "channels", 3)
     frame = Frame(
         camera=topic.camera,
         stage=topic.stage,
         boot=boot,
-        seq=_int(header, "seq"),
-        captured_ns=_int(header, "captured_ns"),
-        pts_ns=_int(header, "pts_ns") if "pts_ns" in header else None,
-        width=_int(header, "width", most=limits.side),
-        height=_int(header, "height", most=limits.side),
+        seq=int_in(header, "seq"),
+        captured_ns=int_in(header, "captured_ns"),
+        pts_ns=int_in(header, "pts_ns") if "pts_ns" in header else None,
+        width=int_in(header, "width", most=limits.side),
+        height=int_in(header, "height", most=limits.side),
         codec=codec,
         channels=channels,
-        part=_int(header, "part", 0),
-        keyframe=_typed(header, "key", bool, True),
-        config=_typed(header, "config", bytes, b""),
-        detections=tuple(map(_detection, _typed(header, "detections", list, []))),
-        hops=tuple(map(_hop, _typed(header, "hops", list, []))),
-        attributes=_typed(header, "attributes", dict, {}),
+        part=int_in(header, "part", 0),
+        keyframe=typed_in(header, "key", bool, True),
+        config=typed_in(header, "config", bytes, b""),
+        detections=tuple(map(_detection, typed_in(header, "detections", list, []))),
+        hops=tuple(map(_hop, typed_in(header, "hops", list, []))),
+        attributes=attributes_in(header),
         lossless="flow" in header,
         payload=payload,
         received_ns=received_ns,
@@ -311,72 +386,34 @@ def _check_payload(frame: Frame) -> None:
     size = len(frame.payload)
     if frame.codec is Codec.NONE:
         if size:
-            _refuse("codec none carries a payload")
+            refuse("codec none carries a payload")
         return
     if not frame.width or not frame.height or not size:
-        _refuse(f"an empty image: {frame.width}x{frame.height}, {size} bytes")
+        refuse(f"an empty image: {frame.width}x{frame.height}, {size} bytes")
     if frame.codec is Codec.RAW and (
         frame.channels not in (1, 3) or size != frame.width * frame.height * frame.channels
     ):
-        _refuse(f"raw payload of {size} bytes for {frame.width}x{frame.height}x{frame.channels}")
+        refuse(f"raw payload of {size} bytes for {frame.width}x{frame.height}x{frame.channels}")
 
 
 def _codec(header: dict[str, Any]) -> Codec:
     try:
-        return Codec(_typed(header, "codec", str))
+        return Codec(typed_in(header, "codec", str))
     except ValueError as error:
         raise WireError(f"unknown codec {header.get('codec')!r}") from error
 
 
 def _detection(found: Any) -> Detection:
-    if not isinstance(found, dict):
-        _refuse("a detection is not a map")
-    box = found.get("box")
-    if not isinstance(box, list) or len(box) != 4:
-        _refuse("a detection's box is not [x, y, width, height]")
-    return Detection(
-        label=_typed(found, "label", str),
-        score=_number(found.get("score")),
-        box=(_number(box[0]), _number(box[1]), _number(box[2]), _number(box[3])),
-        by=_typed(found, "by", str, ""),
-        attributes=_typed(found, "attributes", dict, {}),
-    )
+    check_detection(found)
+    check_keys(found)
+    label, score, box, by = found["label"], found["score"], found["box"], found.get("by", "")
+    return Detection(label, score, (box[0], box[1], box[2], box[3]), by, found.get("attributes", {}))
 
 
 def _hop(hop: Any) -> Hop:
-    if not isinstance(hop, list) or len(hop) != 3 or not isinstance(hop[0], str):
-        _refuse("a hop is not [node, received_ns, sent_ns]")
-    times = {"received_ns": hop[1], "sent_ns": hop[2]}
-    return Hop(hop[0], _int(times, "received_ns"), _int(times, "sent_ns"))
-
-
-def _int(header: dict[str, Any], name: str, default: int | None = None, most: int = MAX_INT) -> int:
-    value = header.get(name, default)
-    if type(value) is not int or not 0 <= value <= most:
-        _refuse(f"{name} is {_brief(value)}, not an integer from 0 to {most}")
-    return value
-
-
-def _number(value: Any) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value):
-        _refuse(f"{_brief(value)} where a finite number belongs")
-    return value  # type: ignore[no-any-return]  # checked above
-
-
-def _typed(header: dict[str, Any], name: str, kind: type, default: Any = None) -> Any:
-    value = header.get(name, default)
-    if type(value) is not kind:
-        _refuse(f"{name} is a {type(value).__name__}, not a {kind.__name__}")
-    return value
-
-
-def _brief(value: Any) -> str:
-    return repr(value) if isinstance(value, (int, float, bool, type(None))) else type(value).__name__
+    check_hop(hop)
+    return Hop(hop[0], hop[1], hop[2])
 
 
 def _no_extension(code: int, data: bytes) -> NoReturn:
     raise ValueError(f"extension type {code}")
-
-
-def _refuse(why: str) -> NoReturn:
-    raise WireError(why)

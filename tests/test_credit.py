@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mesh import wire
 from mesh.errors import WireError
 from mesh.frame import Frame
-from mesh.transport.credit import CUT_OFF_S, RESEND_S, WINDOW, Flow, Receipt
+from mesh.transport.credit import CUT_OFF_S, MISSING_S, RESEND_S, WINDOW, Flow, Receipt
 from mesh.wire import Credit, Message, Topic, View
 from tests.support.frames import jpeg_frame
 
@@ -79,14 +79,52 @@ def test_what_everybody_has_is_forgotten_and_settles() -> None:
     assert flow.is_settled
 
 
-def test_what_is_not_confirmed_in_time_is_sent_again_from_there() -> None:
+def numbers(flow: Flow, now: float) -> list[int]:
+    return [message.n for message in flow.resend(now)]
+
+
+def test_what_is_not_confirmed_in_time_is_tried_again_with_growing_pauses() -> None:
     flow = opened("a")
-    parts = [send(flow, 0.0) for _ in range(3)]
-    assert len(parts) == 3
-    assert flow.resend(RESEND_S - 0.01) == []
-    flow.credit(credit("a", 1), 0.5)
-    assert [(m.n, m.flow) for m in flow.resend(0.5 + RESEND_S)] == [(1, 1), (2, 1)]
-    assert flow.resend(0.6 + RESEND_S) == [], "not again at once"
+    for _ in range(3):
+        send(flow, 0.0)
+    assert numbers(flow, RESEND_S - 0.01) == []
+    assert numbers(flow, RESEND_S) == [0], "the first may do: the others may be on their way"
+    assert numbers(flow, 2.9 * RESEND_S) == []
+    assert numbers(flow, 3 * RESEND_S) == [0]
+    flow.credit(credit("a", 1), 3.5)
+    assert [(m.n, m.flow) for m in flow.resend(30.0)] == [(1, 1), (2, 1)], "it helped: more of them at once"
+
+
+def test_what_is_known_to_be_missing_is_sent_again_at_once_with_all_that_follows() -> None:
+    flow = opened("a")
+    for _ in range(4):
+        send(flow, 0.0)
+    flow.credit(credit("a", 1), 0.0)
+    flow.credit(replace(credit("a", 1), missing=True), 0.01)
+    assert numbers(flow, 0.01 + MISSING_S) == [1, 2, 3]
+    assert numbers(flow, 0.02 + MISSING_S) == [], "once"
+
+
+@pytest.mark.parametrize("each_s", [0.01, 0.5, 1.2, 5.0])
+def test_a_slow_link_is_not_filled_with_copies(each_s: float) -> None:
+    """A pipe that takes `each_s` for a message and loses nothing: nearly all that it carries is new."""
+    flow, receipt = opened("a"), Receipt("a", bytes(TOPIC))
+    pipe: list[tuple[float, wire.Parts]] = []
+    now, free_at, carried, taken = 0.0, 0.0, 0, 0
+    while taken < 300:
+        now += 0.05
+        again = [wire.encode(message) for message in flow.resend(now)]
+        fresh = []
+        while flow.is_open():
+            fresh.append(send(flow, now))
+        for parts in again + fresh:
+            free_at = max(free_at, now) + each_s
+            pipe.append((free_at, parts))
+        while pipe and pipe[0][0] <= now:
+            carried += 1
+            taken += receive(receipt, pipe.pop(0)[1])
+        flow.credit(receipt.credit(1000), now)
+    assert carried < 1.05 * taken + 8
 
 
 def test_a_silent_consumer_is_cut_off_and_the_rest_goes_on() -> None:
@@ -107,7 +145,7 @@ def test_a_consumer_that_comes_back_goes_on_where_it_left_off_while_that_can_be_
     flow.cut_off(CUT_OFF_S)
     flow.credit(credit("b", 3), CUT_OFF_S)
     assert flow.base == 2
-    assert [message.n for message in flow.resend(CUT_OFF_S + 0.1)] == [2, 3]
+    assert numbers(flow, CUT_OFF_S + 0.1) == [3]
 
 
 def test_a_new_boot_is_numbered_from_nought_and_old_credits_do_not_count_for_it() -> None:

@@ -1,12 +1,14 @@
 from collections.abc import Iterable
 
+import msgpack
 import zmq
 
 from mesh.delivery import Collector, Delivery, Receiver, Sender
 from mesh.frame import EndOfStream, Frame
 from mesh.scope import Scope
 from mesh.transport import Publisher
-from tests.support.frames import jpeg_frame
+from mesh.wire import Envelope, ack_topic, decode_ack, encode, encode_envelope
+from tests.support.frames import jpeg_frame, message
 from tests.support.waiting import wait_for
 
 STREAM = ("motion", "door", 7)
@@ -185,4 +187,29 @@ def test_garbage_acknowledgements_are_counted_and_those_of_another_run_do_nothin
         bench.publisher.send([b"ack/process-1/", b"\x93\x01\x07\x91\x00"])
         bench.acknowledges = True
         assert sender.drain(30)
+        bench.publisher.close(flush=False)
+
+
+def test_a_result_that_will_always_be_refused_is_acknowledged_so_that_its_sender_lets_it_go() -> None:
+    topic, header, payload = encode(message(result(0)))
+    poison = msgpack.packb(msgpack.unpackb(header) | {"attributes": {"score": float("nan")}})
+    with Scope("receiving") as receiving, zmq.Context() as context:
+        bench = Bench(receiving)
+        with context.socket(zmq.PUSH) as foreign, context.socket(zmq.SUB) as acks:
+            foreign.setsockopt(zmq.LINGER, 0)
+            foreign.connect(bench.collector.pull)
+            acks.subscribe(ack_topic("foreign"))
+            acks.connect(bench.collector.pub)
+
+            def acked(number: int, header: bytes) -> bool:
+                foreign.send_multipart(
+                    [encode_envelope(Envelope("foreign", 5, number)), topic, header, payload]
+                )
+                return bool(acks.poll(100)) and number in decode_ack(acks.recv_multipart()).numbers
+
+            wait_for(lambda: acked(0, poison))
+            wait_for(lambda: acked(1, header))
+        assert {delivery.envelope.number for delivery in bench.deliveries} == {1}
+        stats = bench.receiver.stats()
+        assert stats["refused"] == stats["wire_errors"] >= 1
         bench.publisher.close(flush=False)

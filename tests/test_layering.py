@@ -29,7 +29,15 @@ LAYERS: dict[str, set[str]] = {
     "nodes.process": NODE,
     "nodes.collect": NODE,
     "nodes": NODE,
-    "mesh.client": FABRIC | {"mesh.publication", "mesh.follow", "mesh.ledger", "mesh.presence", "mesh.trace"},
+    "mesh.client": FABRIC
+    | {
+        "mesh.publication",
+        "mesh.subscription",
+        "mesh.ledger",
+        "mesh.presence",
+        "mesh.trace",
+    },
+    "mesh.subscription": FABRIC | {"mesh.follow"},
     "mesh.publication": FABRIC | {"mesh.presence"},
     "mesh.follow": FABRIC,
     "mesh.presence": GROUND | {"mesh.registry"},

@@ -1,5 +1,6 @@
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -160,3 +161,121 @@ def test_every_result_is_open_acknowledged_or_given_up(moves: list[tuple[str, An
     sender.resend(now + 1000)
     still_open = set(range(offered)) - acked - gone
     assert set(send_all(sender, "a", now)) == still_open, "what is open reaches a collector in the end"
+
+
+class Link:
+    """A link at so many bytes a second, whose ends hold 84 messages, to a collector that acknowledges what
+    came in since it last did, five times a second; `lost` messages vanish as they are sent."""
+
+    def __init__(self, rate: float, lost: frozenset[int] = frozenset()) -> None:
+        self.sender = window(max_bytes=64 * 1024 * 1024, max_results=8192)
+        self.sender.set_collectors(["a"])
+        self.rate, self.lost = rate, lost
+        self.now = self.credit = 0.0
+        self.pipe: list[Result] = []
+        self.came: list[int] = []
+        self.came_at: dict[int, float] = {}
+        self.owed: list[int] = []
+        self.times_sent = 0
+        self.is_recording = True
+
+    def run(self, seconds: float, offers: int = 0, size: int = 100_000) -> None:
+        for step in range(int(seconds * 20)):
+            self.now += 0.05
+            offer(self.sender, offers, size=size)
+            self._send()
+            self._carry()
+            if step % 4 == 3 and self.owed and self.is_recording:
+                self.sender.acknowledge("a", self.owed, self.now)
+                self.owed = []
+            self.sender.resend(self.now)
+
+    def _send(self) -> None:
+        while len(self.pipe) < 84 and (result := self.sender.waiting("a")) is not None:
+            self.sender.sent(result, "a", self.now)
+            self.times_sent += 1
+            if result.number in self.lost:
+                self.lost -= {result.number}
+            else:
+                self.pipe.append(result)
+
+    def _carry(self) -> None:
+        self.credit = self.credit + self.rate * 0.05 if self.pipe else 0.0
+        while self.pipe and self.credit >= self.pipe[0].size:
+            result = self.pipe.pop(0)
+            self.credit -= result.size
+            self.came.append(result.number)
+            self.came_at.setdefault(result.number, self.now)
+            if self.is_recording:
+                self.owed.append(result.number)
+
+
+@pytest.mark.parametrize("mbit", [100, 10, 4, 1, 0.5])
+def test_a_slow_link_carries_nothing_twice(mbit: float) -> None:
+    link = Link(mbit * 125_000)
+    link.run(300, offers=1)
+    assert len(link.came) >= min(5900, 300 * mbit * 125_000 / 100_000 - 2)
+    assert link.came == sorted(set(link.came))
+
+
+def test_a_link_that_is_slower_than_silence_is_learnt() -> None:
+    link = Link(12_500)  # eight seconds a message
+    offer(link.sender, 300, size=100_000)
+    link.run(2000)
+    assert len(link.came) - len(set(link.came)) <= 84, "once what the link holds, and no more"
+
+
+@pytest.mark.parametrize("mbit", [100, 4])
+def test_one_that_was_lost_in_the_middle_is_sent_again_soon_and_alone(mbit: float) -> None:
+    link = Link(mbit * 125_000, lost=frozenset({50}))
+    link.run(120, offers=1)
+    in_pipe = 84 * 100_000 / (mbit * 125_000) if mbit < 16 else 0.2
+    assert link.came_at[50] - link.came_at[51] <= 3.0 + 1.0 + in_pipe
+    assert len(link.came) == len(set(link.came))
+
+
+def test_the_last_ones_that_were_lost_are_sent_again_after_silence() -> None:
+    link = Link(1e9, lost=frozenset(range(60, 80)))
+    offer(link.sender, 80)
+    link.run(4)
+    assert link.came == list(range(80))
+
+
+def test_a_collector_that_does_not_record_is_not_sent_everything_again_and_again() -> None:
+    link = Link(1e9)
+    link.is_recording = False
+    offer(link.sender, 500)
+    link.run(600)
+    assert link.times_sent <= 2 * 500 + 600 / 30 + 5
+    link.is_recording = True
+    link.run(60)
+    assert len(link.sender) == 0, "it records again, and has forgotten what it did not record"
+
+
+def test_a_stream_that_cannot_be_recorded_is_sent_again_ever_more_rarely() -> None:
+    sender = window()
+    sender.set_collectors(["a"])
+    offer(sender, 1, GATE)
+    stuck, now, times = 0, 0.0, 0
+    for _ in range(600):
+        offer(sender, 1)
+        sent = send_all(sender, "a", now)
+        times += stuck in sent
+        sender.acknowledge("a", [number for number in sent if number != stuck], now)
+        now += 1.0
+        sender.resend(now)
+    assert 20 <= times <= 25
+
+
+def test_what_is_given_up_as_it_is_being_sent_may_arrive_all_the_same() -> None:
+    sender = window(max_results=2)
+    sender.set_collectors(["a"])
+    offer(sender, 2)
+    result = sender.waiting("a")
+    assert result is not None
+    assert offer(sender, 1) == [result]
+    sender.sent(result, "a", now=0.0)
+    assert send_all(sender, "a") == [1, 2], "it is not in flight"
+    delivered, revived = sender.acknowledge("a", [0, 1, 2], now=1.0)
+    assert [r.number for r in delivered] == [1, 2, 0]
+    assert revived == [result]

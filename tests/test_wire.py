@@ -1,9 +1,12 @@
 import json
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 import msgpack
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,8 +19,10 @@ from tests.support.frames import jpeg_frame, message
 
 VECTORS = Path(__file__).parent / "vectors"
 
+T = TypeVar("T")
+
 names = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,62}", fullmatch=True)
-counts = st.integers(0, 2**63 - 1)
+counts = st.integers(0, wire.MAX_INT)
 numbers = st.integers(-(2**31), 2**31) | st.floats(allow_nan=False, allow_infinity=False)
 notes = st.dictionaries(
     st.text(max_size=8),
@@ -25,7 +30,8 @@ notes = st.dictionaries(
         st.none()
         | st.booleans()
         | st.integers(-(2**63), 2**63)
-        | st.floats(allow_nan=False)
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.binary(max_size=8)
         | st.text(max_size=8),
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
         max_leaves=6,
@@ -71,6 +77,85 @@ def frames(draw: st.DrawFn) -> Frame:
         hops=tuple(draw(st.lists(hops, max_size=3))),
         attributes=draw(notes),
     )
+
+
+nasty = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats()
+    | st.text(max_size=8)
+    | st.binary(max_size=8)
+    | st.sampled_from(
+        (
+            1j,
+            object(),
+            np.float64("nan"),
+            np.float32(1),
+            np.zeros(4),
+            np.float64(2),
+            memoryview(b"abcd")[::2],
+            bytearray(b"x"),
+            msgpack.Timestamp(1, 2),
+            msgpack.ExtType(5, b"x"),
+            "\ud800",
+            View.META,
+            MappingProxyType({"a": 1}),
+        )
+    ),
+    lambda inner: (
+        st.lists(inner, max_size=5)
+        | st.lists(inner, max_size=5).map(tuple)
+        | st.dictionaries(st.text(max_size=4) | st.integers() | st.binary(max_size=4), inner, max_size=4)
+        | st.tuples(inner, st.integers(28, 35)).map(lambda pair: nested(pair[1], pair[0]))
+    ),
+    max_leaves=8,
+)
+
+
+def nested(levels: int, value: Any = 1) -> Any:
+    """A value inside of so many lists."""
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@st.composite
+def odd_messages(draw: st.DrawFn) -> Message:
+    """A good message, but for one value in it that may be anything."""
+    frame = draw(frames())
+    value: Any = draw(nasty)
+    found, hop, end = draw(detections), draw(hops), EndOfStream("door", 1, 2)
+    bodies: tuple[Frame | EndOfStream, ...] = (
+        replace(frame, detections=(with_any(found, draw(st.sampled_from(Detection.__slots__)), value),)),
+        replace(frame, hops=(with_any(hop, draw(st.sampled_from(Hop.__slots__)), value),)),
+        replace(frame, attributes={"odd": value}),
+        with_any(frame, draw(st.sampled_from(ODD_FIELDS)), value),
+        with_any(end, draw(st.sampled_from(("boot", "count"))), value),
+    )
+    good = Message(Topic(View.FRAME, frame.stage, frame.camera), 1, 2, draw(st.sampled_from(bodies)))
+    odd = draw(st.sampled_from((None, None, None, "run", "n", "flow")))
+    return good if odd is None else with_any(good, odd, value)
+
+
+def with_any(whole: T, name: str, value: Any) -> T:
+    """A copy in which one field is a value of whatever type."""
+    changed = copy(whole)
+    object.__setattr__(changed, name, value)
+    return changed
+
+
+ODD_FIELDS = sorted(set(Frame.__slots__) - {"_pixels", "received_ns", "camera", "stage", "lossless"})
+
+
+@given(odd_messages())
+@settings(max_examples=1000)
+def test_whatever_is_sent_is_taken(odd: Message) -> None:
+    try:
+        parts = wire.encode(odd)
+    except WireError:
+        return
+    wire.decode(parts)
 
 
 def fields(frame: Frame) -> dict[str, Any]:
@@ -143,8 +228,8 @@ def test_a_flipped_byte_is_taken_or_refused_but_never_a_crash(data: st.DataObjec
         return
 
 
-def header(**changes: Any) -> bytes:
-    return bytes(msgpack.packb({**GOOD, **changes}))
+def header(changes: dict[Any, Any] | None = None) -> bytes:
+    return bytes(msgpack.packb({**GOOD, **(changes or {})}))
 
 
 TOPIC = b"frame/raw/door/0/"
@@ -208,6 +293,8 @@ def test_an_end_that_counts_below_nothing_is_refused() -> None:
         ({"seq": -1}, b"x", "seq is -1"),
         ({"seq": 1.0}, b"x", "seq is 1.0"),
         ({"seq": 2**63}, b"x", "seq is"),
+        ({"n": 2**62}, b"x", "n is 4611686018427387904"),
+        ({b"odd": 1}, b"x", "the key bytes is not a string"),
         ({"boot": None}, b"x", "boot is None"),
         ({"width": 16385}, b"x", "width is 16385"),
         ({"width": 0}, b"x", "an empty image"),
@@ -226,17 +313,26 @@ def test_an_end_that_counts_below_nothing_is_refused() -> None:
         ({"hops": [["a", 1, -1]]}, b"x", "sent_ns"),
         ({"key": 1}, b"x", "key is a int"),
         ({"attributes": []}, b"x", "attributes is a list"),
+        ({"attributes": {b"a": 1}}, b"x", "the key bytes is not a string"),
+        ({"attributes": {"a": [{"b": {b"c": 1}}]}}, b"x", "the key bytes is not a string"),
+        ({"attributes": {"a": {"b": [float("nan")]}}}, b"x", "finite"),
+        ({"attributes": {"a": float("inf")}}, b"x", "finite"),
+        ({"attributes": {"a": [msgpack.Timestamp(1, 2)]}}, b"x", "a Timestamp in attributes"),
+        ({"attributes": {"a": nested(32)}}, b"x", "nested more than 32 deep"),
+        ({"attributes": {"a": nested(900)}}, b"x", "nested more than 32 deep"),
+        ({"detections": [FOUND | {"attributes": {"a": nested(32)}}]}, b"x", "nested more than 32 deep"),
+        ({"detections": [FOUND | {b"by": "x"}]}, b"x", "the key bytes is not a string"),
     ],
 )
 def test_a_field_that_breaks_the_specification_is_refused(
-    changes: dict[str, Any], payload: bytes, why: str
+    changes: dict[Any, Any], payload: bytes, why: str
 ) -> None:
     with pytest.raises(WireError, match=why):
-        wire.decode([TOPIC, header(**changes), payload])
+        wire.decode([TOPIC, header(changes), payload])
 
 
 def test_unknown_fields_are_ignored() -> None:
-    got = wire.decode([b"frame/raw/door/0/", header(colour="blue"), jpeg_frame().payload])
+    got = wire.decode([b"frame/raw/door/0/", header({"colour": "blue"}), jpeg_frame().payload])
     assert isinstance(got.body, Frame)
 
 
@@ -258,6 +354,55 @@ def test_a_header_that_would_be_too_long_is_not_sent() -> None:
 def test_annotations_that_cannot_be_packed_are_not_sent(odd: object) -> None:
     with pytest.raises(WireError, match="cannot be packed"):
         wire.encode(message(jpeg_frame().annotate(odd=odd)))
+
+
+DOOR = jpeg_frame()
+CAT = Detection("cat", 0.5, (1, 2, 3, 4))
+
+
+@pytest.mark.parametrize(
+    ("poison", "why"),
+    [
+        (DOOR.annotate(counts={1: 2}), "the key 1 is not a string"),
+        (DOOR.annotate(counts={b"a": 2}), "the key bytes is not a string"),
+        (DOOR.annotate(score=float("nan")), "nan where a finite"),
+        (DOOR.annotate(at=msgpack.Timestamp(1)), "a Timestamp in attributes"),
+        (DOOR.annotate(code=msgpack.ExtType(5, b"x")), "a ExtType in attributes"),
+        (DOOR.annotate(deep=nested(32)), "nested more than 32 deep"),
+        (DOOR.annotate(replace(CAT, score=float("nan"))), "nan where a finite"),
+        (DOOR.annotate(replace(CAT, score=True)), "True where a finite"),
+        (DOOR.annotate(replace(CAT, box=(1, 2, float("inf"), 4))), "inf where a finite"),
+        (DOOR.annotate(replace(CAT, box=(True, 2, 3, 4))), "True where a finite"),
+        (DOOR.annotate(replace(CAT, box=(1, 2, 3))), "box"),  # type: ignore[arg-type]  # poison
+        (DOOR.annotate(replace(CAT, label=3)), "label is a int"),  # type: ignore[arg-type]  # poison
+        (DOOR.annotate(replace(CAT, by=3)), "by is a int"),  # type: ignore[arg-type]  # poison
+        (DOOR.annotate(replace(CAT, attributes={"a": {1: 2}})), "the key 1"),
+        (DOOR.annotate("cat"), "no attribute"),  # type: ignore[arg-type]  # poison
+        (replace(DOOR, hops=(Hop("a", -1, 0),)), "received_ns is -1"),
+        (replace(DOOR, width=16385), "width is 16385"),
+        (replace(DOOR, boot=2**62), "boot is"),
+        (replace(DOOR, payload=b""), "an empty image"),
+        (replace(DOOR, payload=memoryview(DOOR.payload)[::2]), "a plain row of bytes"),
+        (replace(DOOR, codec=Codec.NONE), "codec none carries"),
+        (replace(DOOR, codec=Codec.RAW), "raw payload"),
+        (replace(DOOR, camera="Door"), "topic"),
+    ],
+)
+def test_what_every_receiver_would_refuse_is_not_sent(poison: Frame, why: str) -> None:
+    with pytest.raises(WireError, match=why):
+        wire.encode(message(poison))
+
+
+def test_a_payload_that_every_receiver_would_refuse_is_not_sent() -> None:
+    with pytest.raises(WireError, match="payload of 33554433 bytes, over the limit of 33554432"):
+        wire.encode(message(replace(DOOR, payload=bytes(32 * 1024 * 1024 + 1))))
+
+
+def test_attributes_may_be_32_deep_and_of_kinds_that_pack_as_plain_values() -> None:
+    frame = DOOR.annotate(deep=nested(31), size=(1, 2), score=np.float64(0.5), view=View.META, code=b"x")
+    got = wire.decode(wire.encode(message(frame)))
+    assert isinstance(got.body, Frame)
+    assert got.body.attributes == {**frame.attributes, "size": [1, 2]}
 
 
 @given(names, counts, counts)

@@ -1,7 +1,8 @@
 """The receiving end of a delivery: a PULL socket whose results are acknowledged once they are recorded.
 
-Rules kept here: nothing is acknowledged by itself; what breaks the wire format is counted and refused; a
-sink that blocks holds the socket back, and with it the senders, in whose windows results then wait.
+Rules kept here: nothing that can be recorded is acknowledged by itself; what breaks the wire format is
+counted and refused, and acknowledged where it says who sent it: else it would be sent, and refused, for ever;
+a sink that blocks holds the socket back, and with it the senders, in whose windows results then wait.
 """
 
 import logging
@@ -71,7 +72,7 @@ class Receiver:
         return self.endpoints[0]
 
     def stats(self) -> dict[str, int]:
-        """Results received, and `wire_errors`: messages that were refused."""
+        """Results received, and `wire_errors`: messages refused, of which `refused` were acknowledged."""
         return dict(self._counters.snapshot())
 
     def acknowledge(self, envelopes: Iterable[Envelope]) -> None:
@@ -107,13 +108,21 @@ class Receiver:
             self._sink(batch)
 
     def _decode(self, parts: list[bytes]) -> Delivery | None:
+        envelope = None
         try:
             envelope = decode_envelope(parts[0])
             message = decode(parts[1:], self._limits, self._clock.wall_ns())
         except WireError as error:
-            self._counters.add("wire_errors")
-            if (held := self._rarely.ready(self._clock.monotonic())) is not None:
-                log.warning("refused a result: %s (%d more like it)", error, held)
+            self._refuse(envelope, error)
             return None
         self._counters.add("received")
         return Delivery(envelope, message)
+
+    def _refuse(self, envelope: Envelope | None, error: WireError) -> None:
+        self._counters.add("wire_errors")
+        sender = "a stranger" if envelope is None else envelope.sender
+        if (held := self._rarely.ready(self._clock.monotonic())) is not None:
+            log.warning("refused a result of %s: %s (%d more like it)", sender, error, held)
+        if envelope is not None:
+            self._counters.add("refused")
+            self.acknowledge([envelope])

@@ -37,6 +37,9 @@ class Result:
     size: int
     sent_to: str | None = None
     sent_at: float = NEVER
+    resent: int = 0  # how often it was sent after the first time
+    order: int = 0  # among what was sent to its collector
+    overtaken_at: float | None = None  # when one that was sent after it was acknowledged
     place: Place = Place.MEMORY
     acknowledged: bool = False  # while it was moving
     cause: GiveUp | None = None

@@ -8,8 +8,9 @@ socket, another one the disk.
 import logging
 import random
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import zmq
 
@@ -236,14 +237,15 @@ class Sender:
             while not line.blocked:
                 with self._changed:
                     result = self._window.waiting(node)
+                    parts = result.parts if result is not None else ()  # they go with what is given up
                 if result is None:
                     break
-                self._send(node, line, result)
+                self._send(node, line, result, parts)
 
-    def _send(self, node: str, line: _Line, result: Result) -> None:
+    def _send(self, node: str, line: _Line, result: Result, parts: Sequence[Any]) -> None:
         envelope = encode_envelope(Envelope(self.node, self.run, result.number))
         try:
-            line.push.send_multipart([envelope, *result.parts], zmq.NOBLOCK, copy=False)
+            line.push.send_multipart([envelope, *parts], zmq.NOBLOCK, copy=False)
         except zmq.Again:
             line.blocked = True
             return

@@ -82,7 +82,9 @@ class Spool:
 
     def adopt(self) -> tuple[dict[Stream, Found], int, list[str]]:
         """Take over what nodes that ended have left in the folder: what it is, the first number that is
-        free, and a line for each file that had to be put aside. Raises `StorageError`."""
+        free, and a line for each file that had to be put aside, or to be left for the next start.
+
+        Raises `StorageError`; every file is left where it is then, for the next start."""
         notes: list[str] = []
         with _translated(self.folder):
             files = unlocked_files(self.folder)
@@ -90,8 +92,14 @@ class Spool:
             self._take_over(file, notes)
         if self._book is None:
             return {}, 0, notes
-        self.bytes = self._book.measure()
-        return self._book.found(), self._book.next_number(), notes
+        try:
+            adopted = self._book.found(), self._book.next_number(), notes
+            self.bytes = self._book.measure()
+        except StorageError:
+            self._book.let_go()
+            self._book = None
+            raise
+        return adopted
 
     def write(
         self,
@@ -144,6 +152,9 @@ class Spool:
         except Damaged as error:
             book.close()
             notes.append(f"{error}; put aside as {_put_aside(file).name}")
+        except StorageError as error:
+            book.let_go()
+            notes.append(f"{error}; what is left in {file.path.name} waits for the next start")
 
     def close(self) -> None:
         """Let go of the file; one that holds no results is removed."""
@@ -280,8 +291,8 @@ class _Book:
         streams = frozenset(self.found())
         first = 0
         while batch := self.read(Want(streams, first, frozenset(), 2**62, COPY_AT_ONCE)):
+            first = batch[-1].number + 1  # before whoever gets them numbers them anew
             yield batch
-            first = batch[-1].number + 1
 
     def leave(self) -> None:
         """Close it, and remove it where it holds nothing."""
@@ -290,11 +301,16 @@ class _Book:
                 empty = self._db.execute("SELECT 1 FROM results LIMIT 1").fetchone() is None
         except StorageError:
             empty = False
-        self.close()
         if empty:
+            self.close()
             self.file.remove()
         else:
-            self.file.release()
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Close it, and leave it to whoever looks for it next."""
+        self.close()
+        self.file.release()
 
     def close(self) -> None:
         self._db.close()
@@ -334,18 +350,23 @@ def _put_aside(file: SpoolFile) -> Path:
 
 
 def _merge(book: "_Book", into: "_Book") -> None:
-    """Move everything to another file. What a `kill -9` in the middle leaves twice is delivered twice, and
-    told apart by its collector."""
+    """Move everything to another file, a batch and its part of the counts at a time, so that both files are
+    right wherever it stops. What a `kill -9` in the middle leaves twice is delivered twice, and told apart by
+    its collector."""
+    left = {stream: found.tally for stream, found in book.found().items()}
     tallies = {stream: found.tally for stream, found in into.found().items()}
-    for stream, found in book.found().items():
-        tallies.setdefault(stream, Tally()).add(found.tally)
+    tallies |= {stream: Tally() for stream in left.keys() - tallies.keys()}
     number = into.next_number()
     for batch in book.all():
         numbers = [result.number for result in batch]
         for result in batch:
             result.number, number = number, number + 1
-        into.write(batch, (), {})
-        book.write((), numbers, {})
+            tallies[result.stream].results += result.frames
+            left[result.stream].results -= result.frames
+        into.write(batch, (), tallies)
+        book.write((), numbers, left)
+    for stream, tally in left.items():
+        tallies[stream].add(tally)
     into.write((), (), tallies)
     with _translated(book.file.path):
         book.leave()
@@ -355,7 +376,8 @@ def _merge(book: "_Book", into: "_Book") -> None:
 def _translated(path: Path) -> Iterator[None]:
     try:
         yield
-    except (sqlite3.OperationalError, OSError) as error:
+    except (sqlite3.OperationalError, sqlite3.IntegrityError, OSError) as error:
+        # a constraint tells of what was to be written, not of the file
         raise StorageError(f"the spool {path} cannot be used: {str(error).lower()}") from error
     except (sqlite3.DatabaseError, ValueError, TypeError) as error:
         raise Damaged(f"the spool {path} is damaged: {str(error).lower()}") from error

@@ -43,7 +43,10 @@ class SpoolFile:
         self.release()
 
     def release(self) -> None:
-        os.close(self._fd)
+        """Let go of it. A second time does nothing."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
 
 
 def new_file(folder: Path) -> SpoolFile:

@@ -5,7 +5,7 @@ Rules kept here:
 - A result is open (in memory, on disk, or both) until it is acknowledged or given up; both are told, and
   given up is told with its cause.
 - Each camera has one collector at a time, chosen by rendezvous; what goes to one goes oldest first, and what
-  is in flight to one is bounded. Results of a collector that left go to the next, in order.
+  is in flight to one is bounded (see `lane`). Results of a collector that left go to the next, in order.
 - Memory is bounded in bytes and in number. With a spool, what passes the limit moves there, oldest first;
   without one the oldest goes, one that was never sent before one that may have arrived.
 - A result on disk counts as delivered once its row is deleted, not before: whoever finds the file after a
@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mesh.delivery.lane import Lane
-from mesh.delivery.result import NEVER, GiveUp, Place, Result, Stream, Want
+from mesh.delivery.result import GiveUp, Place, Result, Stream, Want
 from mesh.delivery.shelves import Shelves
 from mesh.placement import rendezvous
 
@@ -29,7 +29,8 @@ SLACK_BYTES = 16 * 1024 * 1024  # what may come while a chunk is on its way to a
 class Window:
     """max_bytes, max_results:  of what is in memory only; with `spool`, more than that is moved to it
 
-    What was read back from the spool comes on top; that is bounded as what is in flight is.
+    What was read back from the spool comes on top: FLIGHT_BYTES and FLIGHT_RESULTS at most for each
+    collector, however small `max_bytes` is.
     """
 
     def __init__(
@@ -117,11 +118,11 @@ class Window:
         wanted = set(collectors)
         if wanted == set(self._lanes):
             return
-        heard = {name: lane.heard_at for name, lane in self._lanes.items()}
+        paces = {name: lane.pace for name, lane in self._lanes.items()}
         self._lanes = {
-            name: Lane(self._max_bytes, self._max_results, heard.get(name, NEVER)) for name in sorted(wanted)
+            name: Lane(self._max_bytes, self._max_results, paces.get(name)) for name in sorted(wanted)
         }
-        for result in sorted(self._open.values()):
+        for result in sorted(self._open.values(), key=lambda result: (result.sent_at, result.number)):
             owner = self._owner(result.stream)
             if result.sent_to is not None and result.sent_to == owner:
                 self._lanes[owner].take_off(result)
@@ -134,14 +135,23 @@ class Window:
         disk."""
         lane = self._lanes[collector]
         result = lane.first(self._open)
-        if result is None or self._is_held_back(result) or lane.is_full(result.size):
+        if result is None or self._is_held_back(result) or lane.is_full(result):
             return None
         return result
 
     def sent(self, result: Result, collector: str, now: float) -> None:
-        """The result that `waiting` gave has been handed to the socket."""
-        result.sent_to, result.sent_at = collector, now
-        self._lanes[collector].take_off(result)
+        """The result that `waiting` gave has been handed to the socket.
+
+        Where it was given up meanwhile it may arrive all the same; where it was moved to disk meanwhile it
+        is sent again from there.
+        """
+        result.resent += result.was_sent
+        result.sent_at = now
+        if self._open.get(result.number) is result:
+            result.sent_to = collector
+            self._lanes[collector].take_off(result)
+        elif result.cause is not None:
+            self._remember(result)
 
     def acknowledge(
         self, collector: str, numbers: Iterable[int], now: float
@@ -150,8 +160,9 @@ class Window:
 
         What is on disk is delivered once its row is deleted: see `acknowledged_rows`.
         """
+        numbers = list(numbers)
         if collector in self._lanes:
-            self._lanes[collector].heard_at = now
+            self._lanes[collector].heard(numbers, now)
         delivered, revived = [], []
         for number in numbers:
             if (result := self._open.get(number)) is not None:

@@ -4,10 +4,15 @@ Rules kept here: a message is sent only when every consumer has said that it has
 every consumer has said that it took it in, and sent again when one did not; a consumer that has said nothing
 for a while is cut off, so that it cannot stall the rest for ever; the window is bounded.
 
-A consumer's credit says: "of this run and boot I have everything below `next`, and room for `room` more". It
-is repeated once a second, so that a lost one does no harm, and doubles as the consumer's heartbeat. A message
-says from which number on messages can still be had (`flow`), so that a consumer that was cut off knows what
-is gone for good. This is go-back-N with a window that the consumers set.
+A consumer's credit says: "of this run and boot I have everything below `next`, and room for `room` more", and
+whether it misses something, because a later message came. It is repeated once a second, so that a lost one
+does no harm, and doubles as the consumer's heartbeat. A message says from which number on messages can still
+be had (`flow`), so that a consumer that was cut off knows what is gone for good.
+
+This is go-back-N with a window that the consumers set. What is missed is sent again with all that follows.
+What is merely not confirmed yet may be on a slow link: only the first of it is sent again, after twice the
+time that messages take there, and twice that when it does not help. The time is measured on those that were
+sent once (Karn and Partridge, "Improving round-trip time estimates in reliable transport protocols", 1987).
 """
 
 from collections import deque
@@ -18,16 +23,54 @@ from mesh.wire import Credit, Message
 WINDOW = 32
 WINDOW_BYTES = 16 * 1024 * 1024
 CUT_OFF_S = 10.0
-RESEND_S = 1.0
+RESEND_S = 1.0  # for what is not confirmed, at least
+MISSING_S = 0.1  # for what is known to be missing
+PAUSE_MOST_S = 60.0
 NOTHING = (-1, -1)  # run and boot of a consumer that has had nothing yet
 
 
 @dataclass(slots=True)
+class _Kept:
+    """A message that not everybody has confirmed."""
+
+    message: Message
+    size: int
+    sent_at: float
+    again: bool = False
+
+
+@dataclass(slots=True)
 class _Consumer:
+    """`since` is when it last got on, or was sent something to get on with; `probe` is how many messages are
+    sent again to it when it does not within `pause_s`."""
+
     next: int
     room: int
     heard_at: float
-    sent_at: float
+    since: float
+    missing: bool
+    pause_s: float = RESEND_S
+    probe: int = 1
+
+    def gets_on(self, following: int, now: float, took_s: float | None) -> None:
+        """It has everything below `following`; the last of it took so long, if that is known."""
+        self.next, self.since = following, now
+        if took_s is None:
+            self.probe *= 2  # what was sent again was what it lacked: it may well lack more
+        else:
+            self.pause_s, self.probe = max(RESEND_S, 2 * took_s), 1
+
+    def wants(self, now: float) -> range:
+        """The numbers to send to it again now."""
+        waited = now - self.since
+        if self.missing and waited >= MISSING_S:
+            return range(self.next, self.next + WINDOW)
+        return range(self.next, self.next + (self.probe if waited >= self.pause_s else 0))
+
+    def was_sent_again(self, now: float) -> None:
+        if not self.missing:
+            self.pause_s = min(PAUSE_MOST_S, 2 * self.pause_s)
+        self.since, self.missing = now, False
 
 
 @dataclass(slots=True)
@@ -42,7 +85,7 @@ class Flow:
     boot: int = 0
     next: int = 0
     ended: bool = False
-    _kept: deque[tuple[Message, int]] = field(default_factory=deque)  # with its size in bytes
+    _kept: deque[_Kept] = field(default_factory=deque)
     _bytes: int = 0
     _consumers: dict[str, _Consumer] = field(default_factory=dict)
 
@@ -53,7 +96,7 @@ class Flow:
     @property
     def base(self) -> int:
         """The lowest number that can still be had."""
-        return self._kept[0][0].n if self._kept else self.next
+        return self._kept[0].message.n if self._kept else self.next
 
     @property
     def is_settled(self) -> bool:
@@ -72,9 +115,9 @@ class Flow:
         """Message `next`, of so many bytes, has been sent."""
         for consumer in self._consumers.values():
             if consumer.next == self.next:  # it had everything: the time to answer begins
-                consumer.sent_at = now
+                consumer.since = now
         if self._consumers:
-            self._kept.append((message, size))
+            self._kept.append(_Kept(message, size, now))
             self._bytes += size
         self.next += 1
 
@@ -91,11 +134,12 @@ class Flow:
         consumer = self._consumers.get(credit.consumer)
         if consumer is None:
             joins_at = min(max(credit.next, self.base), self.next) if mine else self.base
-            consumer = _Consumer(joins_at, credit.room, now, sent_at=now - RESEND_S)
+            consumer = _Consumer(joins_at, credit.room, now, now - MISSING_S, joins_at < self.next)
             self._consumers[credit.consumer] = consumer
         consumer.heard_at, consumer.room = now, credit.room
         if mine and consumer.next < credit.next <= self.next:
-            consumer.next, consumer.sent_at = credit.next, now
+            consumer.gets_on(credit.next, now, self._took(credit.next - 1, now))
+        consumer.missing = consumer.missing or (mine and credit.missing)
         self._forget()
 
     def cut_off(self, now: float) -> list[str]:
@@ -108,17 +152,26 @@ class Flow:
 
     def resend(self, now: float) -> list[Message]:
         """Messages to send again, because a consumer should have said that it has them by now."""
-        late = [c for c in self._consumers.values() if c.next < self.next and now - c.sent_at >= RESEND_S]
-        for consumer in late:
-            consumer.sent_at = now
-        first = min((c.next for c in late), default=self.next)
-        return [replace(message, flow=self.base) for message, _ in self._kept if message.n >= first]
+        wanted: set[int] = set()
+        for consumer in self._consumers.values():
+            numbers = consumer.wants(now) if consumer.next < self.next else range(0)
+            if numbers:
+                wanted.update(numbers)
+                consumer.was_sent_again(now)
+        again = [kept for kept in self._kept if kept.message.n in wanted]
+        for kept in again:
+            kept.again = True
+        return [replace(kept.message, flow=self.base) for kept in again]
+
+    def _took(self, n: int, now: float) -> float | None:
+        """How long message `n` took to be confirmed; None when it was sent more than once."""
+        kept = self._kept[n - self.base] if self.base <= n < self.next and self._kept else None
+        return None if kept is None or kept.again else now - kept.sent_at
 
     def _forget(self) -> None:
         lowest = min((c.next for c in self._consumers.values()), default=self.next)
-        while self._kept and self._kept[0][0].n < lowest:
-            _, size = self._kept.popleft()
-            self._bytes -= size
+        while self._kept and self._kept[0].message.n < lowest:
+            self._bytes -= self._kept.popleft().size
 
 
 @dataclass(slots=True)
@@ -130,6 +183,7 @@ class Receipt:
     run: int = NOTHING[0]
     boot: int = NOTHING[1]
     next: int = 0
+    missing: bool = False  # a later message came
 
     def takes(self, message: Message) -> bool:
         """Whether a message is the one to take in; what is early is sent again, what is late was had."""
@@ -142,7 +196,11 @@ class Receipt:
             taken = message.n == self.next
         if taken:
             self.run, self.boot, self.next = message.run, message.body.boot, message.n + 1
+        same = (message.run, message.body.boot) == (self.run, self.boot)
+        self.missing = not taken and (self.missing or not same or message.n > self.next)
         return taken
 
     def credit(self, room: int) -> Credit:
-        return Credit(self.consumer, self.topic, max(0, self.run), max(0, self.boot), self.next, room)
+        return Credit(
+            self.consumer, self.topic, max(0, self.run), max(0, self.boot), self.next, room, self.missing
+        )

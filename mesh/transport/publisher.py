@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 HIGH_WATER_MARK = 200
 END_LINGER_MS = 5_000
 RUN_BITS = 50
+BOOTS_KEPT = 8
 TICK_S = 0.1
 IDLE_S = 1.0
 
@@ -70,7 +71,7 @@ class Publisher:
         self._flows: dict[bytes, Flow] = {}
         self._prefixes: set[bytes] = set()
         self._wanted: dict[bytes, bool] = {}
-        self._numbers: dict[bytes, tuple[int, int]] = {}
+        self._numbers: dict[bytes, dict[int, int]] = {}  # the next `n` of each topic, by boot
         self._preview_due: dict[Topic, float] = {}
         self._sock = open_socket(zmq.XPUB, hwm=hwm)
         self.endpoints = tuple(bind(self._sock, endpoint) for endpoint in bind_to)
@@ -139,8 +140,7 @@ class Publisher:
                 self._end_waiting(flow, topic, end, stop)
                 continue
             with self._lock:
-                boot, n = self._numbers.get(bytes(topic), (end.boot, 0))
-                self._send(Message(topic, self.run, n if boot == end.boot else 0, end))
+                self._send(Message(topic, self.run, self._next(bytes(topic), end.boot), end))
 
     def send(self, parts: Iterable[bytes]) -> None:
         """Publish parts that are not a frame: a collector's acknowledgements."""
@@ -167,12 +167,22 @@ class Publisher:
         name = bytes(topic)
         self._counters.add(f"{view}_offered")
         with self._lock:
-            boot, n = self._numbers.get(name, (frame.boot, 0))
-            n = n if boot == frame.boot else 0
-            self._numbers[name] = (frame.boot, n + 1)
+            n = self._next(name, frame.boot)
+            self._numbers[name][frame.boot] = n + 1
             if self._asked(name):
                 self._send(Message(topic, self.run, n, frame))
                 self._counters.add(f"{view}_sent")
+
+    def _next(self, topic: bytes, boot: int) -> int:
+        """The next number on a topic of a boot. Several boots may take turns, as when results that waited for
+        long are forwarded between new ones; those of the newest few go on."""
+        boots = self._numbers.setdefault(topic, {})
+        if boot not in boots:
+            boots[boot] = 0
+            for old in sorted(boots)[:-BOOTS_KEPT]:
+                if old != boot:
+                    del boots[old]
+        return boots[boot]
 
     def _offer_preview(self, frame: Frame) -> None:
         try:

@@ -4,9 +4,13 @@ A socket that connected makes its connection again when the peer goes away. But 
 protocol (a message over `ZMQ_MAXMSGSIZE` does), libzmq gives the connection up for good: `session_base_t`
 ends on `protocol_error`. So the socket's monitor is watched: an endpoint that was lost, and that libzmq does
 not try again within a second, is connected anew from here.
+
+An endpoint that was given by a host's name is told of by that name or by an address, as libzmq likes: it is
+known again by its port.
 """
 
 import contextlib
+import ipaddress
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
@@ -25,15 +29,15 @@ class Reconnector:
         self._lost: dict[str, float] = {}
         self.monitor: SyncSocket = sock.get_monitor_socket(_TRYING | zmq.EVENT_DISCONNECTED)
 
-    def hear(self, now: float) -> None:
-        """Read what the monitor says. Call it when `monitor` is readable."""
+    def hear(self, now: float, wanted: set[str]) -> None:
+        """Read what the monitor says of the `wanted` endpoints. Call it when `monitor` is readable."""
         while int(self.monitor.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             message = recv_monitor_message(self.monitor, zmq.NOBLOCK)
-            endpoint = message["endpoint"].decode()
-            if message["event"] == zmq.EVENT_DISCONNECTED:
-                self._lost[endpoint] = now + PATIENCE_S
-            else:
-                self._lost.pop(endpoint, None)
+            for endpoint in meant(message["endpoint"].decode(), wanted):
+                if message["event"] == zmq.EVENT_DISCONNECTED:
+                    self._lost[endpoint] = now + PATIENCE_S
+                else:
+                    self._lost.pop(endpoint, None)
 
     def wait_s(self, now: float) -> float | None:
         """Seconds until `act` has something to do; None when nothing is lost."""
@@ -53,3 +57,21 @@ class Reconnector:
     def close(self) -> None:
         self._sock.disable_monitor()
         self.monitor.close(linger=0)
+
+
+def meant(told: str, wanted: set[str]) -> set[str]:
+    """Which of the `wanted` endpoints an event tells of."""
+    if told in wanted:
+        return {told}
+    port = told.rpartition(":")[2]
+    return {endpoint for endpoint in wanted if endpoint.rpartition(":")[2] == port and _is_named(endpoint)}
+
+
+def _is_named(endpoint: str) -> bool:
+    """Whether an endpoint names a host, where others give its address."""
+    host = endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return endpoint.startswith("tcp://")
+    return False

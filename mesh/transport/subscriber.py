@@ -12,7 +12,7 @@ from collections.abc import Callable
 import zmq
 
 from mesh.clock import SYSTEM_CLOCK, Clock
-from mesh.errors import WireError
+from mesh.errors import TransportError, WireError
 from mesh.scope import Scope
 from mesh.stats import Counters, Rarely
 from mesh.transport.credit import Receipt
@@ -74,7 +74,7 @@ class Subscriber:
         """Connect to a publisher. Connecting twice is the same as once."""
         if endpoint not in self._connected:
             self._connected.add(endpoint)
-            self._tell(lambda sock: connect(sock, endpoint))
+            self._tell(lambda sock: self._connect(sock, endpoint))
 
     def disconnect(self, endpoint: str) -> None:
         if endpoint in self._connected:
@@ -122,7 +122,7 @@ class Subscriber:
                 if sock in ready:
                     self._drain(sock)
                 if reconnector.monitor in ready:
-                    reconnector.hear(self._clock.monotonic())
+                    reconnector.hear(self._clock.monotonic(), self._connected)
                 if self._receipts and self._clock.monotonic() >= self._credits_due:
                     self._say_credits(sock)
                 if again := reconnector.act(self._clock.monotonic(), self._connected):
@@ -153,12 +153,22 @@ class Subscriber:
         while self._commands:
             self._commands.popleft()(sock)
 
+    def _connect(self, sock: SyncSocket, endpoint: str) -> None:
+        # Somebody else's malformed record must not end this node: it is counted and passed over.
+        try:
+            connect(sock, endpoint)
+        except TransportError as error:
+            self._counters.add("bad_endpoints")
+            self._connected.discard(endpoint)
+            log.warning("%s", error)
+
     def _disconnect(self, sock: SyncSocket, endpoint: str) -> None:
         # Polling has libzmq read the first part of a message ahead; ending its connection then would leave
         # the rest missing, and libzmq aborts the process for that (fq.cpp). Reading that message prevents it.
         with contextlib.suppress(zmq.Again):
             self._receive(sock.recv_multipart(zmq.NOBLOCK))
-        sock.disconnect(endpoint)
+        with contextlib.suppress(zmq.ZMQError):  # libzmq had given it up by itself
+            sock.disconnect(endpoint)
 
     def _drain(self, sock: SyncSocket) -> None:
         topics = set()

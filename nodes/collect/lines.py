@@ -54,6 +54,16 @@ def line(frame: Frame, pts_ms: int, *, late: bool = False) -> bytes:
 
     Raises `WireError` for annotations that are not plain values.
     """
+    try:
+        text = json.dumps(
+            _line(frame, pts_ms, late), ensure_ascii=False, allow_nan=False, separators=(",", ":")
+        )
+        return text.encode() + b"\n"
+    except (TypeError, ValueError, RecursionError) as error:
+        raise WireError(f"annotations of {frame!r} cannot be written as JSON: {error}") from error
+
+
+def _line(frame: Frame, pts_ms: int, late: bool) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "camera": frame.camera,
         "boot": frame.boot,
@@ -72,11 +82,7 @@ def line(frame: Frame, pts_ms: int, *, late: bool = False) -> bytes:
         entry["late"] = True
     if frame.attributes:
         entry["attributes"] = _plain(frame.attributes)
-    try:
-        text = json.dumps(entry, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return text.encode() + b"\n"
-    except (TypeError, ValueError, RecursionError) as error:
-        raise WireError(f"annotations of {frame!r} cannot be written as JSON: {error}") from error
+    return entry
 
 
 def _plain(value: Any) -> Any:

@@ -19,7 +19,7 @@ from mesh.inbox import Inbox, Policy
 from mesh.names import check_name
 from mesh.registry.records import NodeKind, NodeRecord, NodeState, StatsRecord
 from mesh.scope import Scope
-from mesh.stats import Counters
+from mesh.stats import Counters, Rarely
 from mesh.transport import Subscriber
 from mesh.wire import Envelope
 from nodes.collect.commits import CommitPolicy
@@ -84,6 +84,7 @@ class Collect:
             clock=clock,
         )
         self._counters = Counters()
+        self._rarely = Rarely()
         self._heard_at = clock.monotonic()
         self._relayed: set[tuple[str, str]] = set()
         self._intake, self._recording_scope = Scope("idle"), Scope("idle")
@@ -198,11 +199,19 @@ class Collect:
             self._receiver.acknowledge(envelopes)
 
     def _forward(self, item: Frame | EndOfStream) -> None:
-        """Publish again what was recorded."""
+        """Publish again what was recorded. What cannot be published is counted, and recorded all the same: a
+        header may have been as long as it can be before this node's hop was put to it."""
         node = self._node
         if node is None:
             return
-        item = replace(item, lossless=False)  # a relay waits for nobody
+        try:
+            self._publish(node, replace(item, lossless=False))  # a relay waits for nobody
+        except MeshError as error:
+            self._counters.add("forward_refused")
+            if (held := self._rarely.ready(self._clock.monotonic())) is not None:
+                log.warning("not published again: %s (%d more like it)", error, held)
+
+    def _publish(self, node: Node, item: Frame | EndOfStream) -> None:
         if isinstance(item, EndOfStream):
             node.publisher.end(item)
             return

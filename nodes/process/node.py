@@ -232,7 +232,7 @@ class Process:
             if (
                 record.kind is NodeKind.COLLECT
                 and record.state is not NodeState.ENDED
-                and "pull" in record.endpoints
+                and {"pull", "pub"} <= record.endpoints.keys()
             ):
                 pull, pub = (record.reach(role, this_place()) for role in ("pull", "pub"))
                 collectors.append(Collector(record.id, pull, pub))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mesh.delivery import Sender, Spool
+from mesh.delivery.lane import FLIGHT_RESULTS
 from mesh.frame import EndOfStream
 from mesh.scope import Scope
 from tests.support.waiting import wait_for
@@ -136,14 +137,14 @@ def test_two_senders_of_one_stage_have_a_file_each(tmp_path: Path) -> None:
 def test_a_collector_that_hangs_holds_up_nobody(tmp_path: Path) -> None:
     with sending(tmp_path) as sender, receiving(acknowledges=False) as hung:
         sender.set_collectors([hung.collector])
-        for seq in range(500):
+        for seq in range(1500):
             sender.offer(result(seq))
-        wait_for(lambda: sender.counts()[STREAM].spooled > 400)
-        assert len(firsts(hung)) < 100, "what is in flight is bounded"
+        wait_for(lambda: sender.counts()[STREAM].spooled > 1400)
+        assert len(firsts(hung)) <= FLIGHT_RESULTS, "what is in flight is bounded"
         with receiving("collect-2") as other:
             sender.set_collectors([other.collector])
             assert sender.drain(60)
-            assert firsts(other) == list(range(500))
+            assert firsts(other) == list(range(1500))
 
 
 def test_a_disk_that_cannot_be_used_leaves_memory(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from mesh.delivery.counts import Tally
 from mesh.delivery.result import Result, Stream, Want
-from mesh.delivery.spool import ROW_BYTES, Spool
+from mesh.delivery.spool import COPY_AT_ONCE, ROW_BYTES, Damaged, Spool
 from mesh.errors import StorageError
 from tests.support.waiting import wait_for
 
@@ -204,3 +204,57 @@ def test_a_writer_that_is_killed_leaves_every_row_that_it_had_committed(tmp_path
     assert found[DOOR].rows == found[DOOR].tally.results == number
     assert numbers(spool.read(want())) == list(range(number))[:10_000]
     spool.close()
+
+
+def test_a_number_that_is_there_already_is_no_damage(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, ALL)
+    spool.write(results(1))
+    with pytest.raises(StorageError) as raised:
+        spool.write(results(1))
+    assert not isinstance(raised.value, Damaged)
+    assert numbers(spool.read(want())) == [1]
+    spool.close()
+
+
+HEIR = """
+import resource, sys
+from pathlib import Path
+from mesh.delivery.result import Result
+from mesh.delivery.spool import Spool
+
+stream = ("motion", "door", 7)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+spool = Spool(Path(sys.argv[1]), 2**40)
+found, number, notes = spool.adopt()
+spool.write([Result(number, stream, 1, (b"t", b"h", b"x"), 3)])
+print(found[stream].rows, found[stream].tally.results, number, len(notes), notes)
+spool.close()
+"""
+
+
+@pytest.mark.parametrize("room", [100_000, 600_000])
+def test_a_disk_that_is_full_as_files_become_one_costs_nothing(tmp_path: Path, room: int) -> None:
+    script, folder = tmp_path / "heir.py", tmp_path / "spool"
+    script.write_text(HEIR)
+    first, second = Spool(folder, ALL), Spool(folder, ALL)
+    first.write(results(1, 2), (), {DOOR: Tally(2)})
+    second.write(results(*range(900), size=1000), (), {DOOR: Tally(950, 50)})
+    first.close()
+    second.close()
+    heir = subprocess.run(
+        [sys.executable, str(script), str(folder), str(room)], capture_output=True, text=True, check=True
+    )
+    rows, told, number, notes, text = heir.stdout.split(maxsplit=4)
+    assert rows == told, "each row is counted in the file that it is in"
+    assert 2 <= int(rows) < 902
+    assert (int(rows) > 2) == (room > 500_000), "as far as there was room"
+    assert (int(number), notes) == (int(rows) + 1, "1"), "numbers go on behind what is there"
+    assert "waits for the next start" in text
+    assert len(list(folder.glob("*.spool"))) == 2
+    again = Spool(folder, ALL)
+    found, _, late_notes = again.adopt()
+    assert late_notes == []
+    twice = found[DOOR].rows - 903
+    assert twice in (0, COPY_AT_ONCE), "a batch at most, if the disk refused to let go of it"
+    assert found[DOOR].tally == Tally(952 + twice, 50), "the one written last was not told of"
+    again.close()

@@ -82,6 +82,24 @@ def test_frames_come_to_a_coroutine(m: mesh.Mesh) -> None:
     assert seqs == list(range(seqs[0], seqs[0] + 10))
 
 
+def test_a_coroutine_that_is_cancelled_leaves_the_frames_to_the_next_reader(m: mesh.Mesh) -> None:
+    async def give_up(frames: Subscription) -> None:
+        async def read() -> None:
+            async for _ in frames:
+                pass
+
+        reader = asyncio.create_task(read())
+        await asyncio.sleep(0)
+        reader.cancel()
+        await asyncio.wait([reader])
+
+    with m.subscribe("raw", "door", policy="fifo") as frames:
+        asyncio.run(give_up(frames))
+        seqs = [_next(frames).seq for _ in range(5)]
+        asyncio.run(give_up(frames))
+        assert _next(frames).seq > seqs[-1] > seqs[0]
+
+
 def test_a_subscription_without_a_camera_picks_up_one_that_appears_later(site: Site, m: mesh.Mesh) -> None:
     with m.subscribe("raw", policy="fifo") as frames:
         assert _next(frames).camera == "door"

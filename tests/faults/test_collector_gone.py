@@ -100,7 +100,7 @@ def test_a_collector_that_is_gone_and_a_process_node_that_is_killed_cost_nothing
             dropped.update(group["dropped"])
             dropped.update({f"{cause}_results": count for cause, count in group["undelivered"].items()})
         row(
-            fault=f"collector gone for {GONE_S:g} s, process node killed meanwhile",
+            fault=f"2 collector gone for {GONE_S:g} s, process node killed meanwhile",
             offered=sum(ledger[camera]["captured"] for camera in CAMERAS),
             delivered=sum(group["delivered"] for group in groups),
             recorded=len(everything),

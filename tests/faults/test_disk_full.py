@@ -86,7 +86,7 @@ def test_a_disk_that_fills_up_and_is_freed_loses_and_doubles_nothing(
         assert in_time == sorted(in_time)
         assert door["late"] == len(lines) - len(in_time)
         row(
-            "the collector's disk is full for a while",
+            "collector's disk full for a while",
             offered=group["results"],
             delivered=group["delivered"],
             dropped=dict(group["undelivered"]),

@@ -61,9 +61,8 @@ def test_a_hung_subscriber_costs_its_siblings_nothing_and_comes_back_to_fresh_fr
         site.wait_for(lambda: missed(seen(hung)) > 0, "and knows what it missed")
         others = [seen(viewer) for viewer in viewers[:2]]
         row(
-            "4 one of three subscribers stopped",
-            seconds=HANG_S,
-            offered=captured,
+            f"4 one of three subscribers stopped for {HANG_S:g} s",
+            offered=[other["offered"] for other in others],
             delivered=[other["frames"] for other in others],
             lost=[other["lost"] for other in others],
             missed_by_the_hung_one=missed(seen(hung)),

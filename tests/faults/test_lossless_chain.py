@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.site import Site, check_recording
+from tests.faults.figures import row
 from tests.support.processes import ROOT
 
 CLIP = Path(os.environ.get("MESH_TEST_VIDEO", ROOT.parent / "shared/data/one-by-one-person-detection.mp4"))
@@ -38,6 +39,14 @@ def test_lossless_through_two_chained_nodes_that_doze_records_every_frame_in_ord
         for group in door["groups"].values():
             assert (group["offered"], group["processed"], group["lost"]) == (FRAMES, FRAMES, 0)
             assert group["dropped"] == {}
+        row(
+            "5 lossless clip through two nodes that doze",
+            offered=door["captured"],
+            delivered=door["recorded"]["two"],
+            dropped=door["groups"]["two"]["dropped"],
+            lost=sum(group["lost"] for group in door["groups"].values()),
+            duplicates=door["duplicates"],
+        )
         assert [process.stop() for process in (first, second, collect)] == [0, 0, 0]
         lines = check_recording(site, "door", "two")
     assert [line["seq"] for line in lines] == list(range(FRAMES))

@@ -48,7 +48,7 @@ def test_a_process_node_that_is_killed_leaves_an_exact_ledger(tmp_path: Path) ->
         assert group["processed"] <= recorded <= FRAMES, "its last second is known from the recording only"
         assert seqs == sorted(set(seqs)), "each once, in order"
         row(
-            fault="process node killed",
+            fault="3 process node killed",
             offered=FRAMES,
             delivered=group["delivered"],
             recorded=recorded,

@@ -23,6 +23,10 @@ INTERESTING = (
     b"\xdf\xff\xff\xff\xff",
     b"\xcf" + b"\xff" * 8,
     b"\xc7\x04\x05",
+    b"\xd6\xff\x00\x00\x00\x01",
+    b"\xcb\x7f\xf8" + bytes(6),
+    b"\xcf\x40" + bytes(7),
+    b"\x91" * 64,
 )
 
 

@@ -1,0 +1,261 @@
+"""Subscribing from a script: frames as they come, of a stage or straight from one publisher.
+
+Rules kept here: a subscription connects to publishers that appear later by itself; iterating never hides a
+drop (`Subscription.counts` names every one); whoever waits for a frame is let go when the subscription ends,
+and told when that was by a failure; a reader that went away (a task cancelled, an event loop closed) harms
+nobody; closing ends every thread, whatever else goes wrong.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import re
+import secrets
+import threading
+from collections.abc import AsyncIterator, Iterator
+from enum import StrEnum
+from functools import partial
+from typing import Self, TypeVar
+
+from mesh.clock import SYSTEM_CLOCK, Clock
+from mesh.errors import ConfigError
+from mesh.follow import follow_streams
+from mesh.frame import EndOfStream, Frame
+from mesh.inbox import DEFAULT_DEPTH, Inbox, Item, Policy, StreamCount
+from mesh.names import check_name
+from mesh.registry import Registry
+from mesh.scope import Scope
+from mesh.transport import Subscriber
+from mesh.wire import Topic, View, topic_prefix
+
+E = TypeVar("E", bound=StrEnum)
+
+_TCP = re.compile(r"tcp://(?:\[(?P<v6>[^\[\]]+)\]|[\w.-]+):(?P<port>[0-9]{1,5})")
+_IPC = re.compile(r"ipc://\S+")
+
+
+def check_endpoint(endpoint: str) -> str:
+    """`endpoint`, when it is one that can be connected to: `tcp://HOST:PORT`, or `ipc://PATH` on this host.
+
+    Raises `ConfigError`.
+    """
+    tcp = _TCP.fullmatch(endpoint)
+    if tcp is not None and 0 < int(tcp["port"]) < 65536 and _is_v6(tcp["v6"] or "::"):
+        return endpoint
+    if _IPC.fullmatch(endpoint):
+        return endpoint
+    raise ConfigError(f"{endpoint!r} is no publisher's address: use tcp://HOST:PORT")
+
+
+def _is_v6(address: str) -> bool:
+    try:
+        ipaddress.IPv6Address(address)
+    except ValueError:
+        return False
+    return True
+
+
+def _choice(kind: type[E], what: str, value: str) -> E:
+    try:
+        return kind(value)
+    except ValueError:
+        raise ConfigError(f"{what} {value!r} is none of {', '.join(kind)}") from None
+
+
+class Subscription:
+    """Frames as they come. Iterate it with `for` or `async for`, or call `get`; close it when done.
+
+    It is made by `Mesh.subscribe`, or by `mesh.subscribe` for a publisher whose address is known.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        camera: str | None,
+        *,
+        registry: Registry | None = None,
+        endpoint: str | None = None,
+        policy: str = Policy.LATEST,
+        depth: int = DEFAULT_DEPTH,
+        max_age: float | None = None,
+        view: str = View.FRAME,
+        until_end: bool = False,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        check_name("stage", stage)
+        if camera is not None:
+            check_name("camera", camera)
+        if endpoint is not None:
+            check_endpoint(endpoint)
+        self.closed = False
+        self._view = _choice(View, "view", view)
+        self._until_end = until_end
+        self._waiters: dict[asyncio.Future[None], asyncio.AbstractEventLoop] = {}
+        self._lock = threading.Lock()
+        self._clock = clock
+        self._held: Item | None = None
+        self._told = False
+        self._inbox = Inbox(
+            _choice(Policy, "policy", policy),
+            depth=depth,
+            max_age_s=max_age,
+            on_ready=self._wake,
+            on_room=lambda: self._subscriber.made_room(),
+            clock=clock,
+        )
+        if endpoint is not None and self._inbox.consumes and camera is None:
+            raise ConfigError("policy 'lossless' needs the camera named here, or a registry to go through")
+        self._scope = Scope(f"subscribe {stage}/{camera or '*'}")
+        self._scope.on_stop(self._inbox.close)
+        self._subscriber = Subscriber(
+            self._scope, self._inbox.offer, consumer=f"script-{secrets.token_hex(6)}", clock=clock
+        )
+        if endpoint is not None:
+            self._reach(endpoint, stage, camera)
+        elif registry is not None:
+            self._follow(registry, stage, camera)
+
+    def __repr__(self) -> str:
+        return f"<Subscription {self._scope.name} {self._inbox!r}>"
+
+    def get(self, timeout: float | None = None) -> Frame | None:
+        """The next frame; None when `timeout` seconds pass first, or when the subscription has ended.
+
+        Raises what made the subscription fail, if something did.
+        """
+        deadline = None if timeout is None else self._clock.monotonic() + timeout
+        while True:
+            left = None if deadline is None else max(0.0, deadline - self._clock.monotonic())
+            self._settle()
+            item = self._inbox.take(left)
+            if item is None:
+                self._tell_failure()
+                return None
+            if isinstance(item, Frame):
+                self._held = item
+                return item
+            self._pass_end(item)
+
+    def counts(self) -> tuple[StreamCount, ...]:
+        """What became of every frame, for each stream."""
+        return self._inbox.counts()
+
+    def close(self) -> None:
+        """End every thread. Raises what made the subscription fail, unless a reader has been told."""
+        self.closed = True
+        try:
+            self._settle()
+            self._inbox.close()
+        finally:
+            self._scope.stop()
+            self._scope.join()
+        if not self._told:
+            self._tell_failure()
+
+    def __iter__(self) -> Iterator[Frame]:
+        while (frame := self.get()) is not None:
+            yield frame
+
+    async def __aiter__(self) -> AsyncIterator[Frame]:
+        while True:
+            ready = self._waiter()
+            ended = self._inbox.closed  # before the look: what it says then is the last word
+            frame = self.get(0)
+            if frame is not None:
+                ready.cancel()
+                yield frame
+            elif ended:
+                return
+            else:
+                await ready
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _reach(self, endpoint: str, stage: str, camera: str | None) -> None:
+        self._subscriber.subscribe(topic_prefix(self._view, stage, camera))
+        # Whether the stream is lossless is not known here; the publisher of one that is not heeds no credits.
+        if self._inbox.consumes and self._view is View.FRAME and camera is not None:
+            topic = Topic(View.FRAME, stage, camera)
+            self._subscriber.consume(topic, partial(self._inbox.room, stage, camera))
+        self._subscriber.connect(endpoint)
+
+    def _follow(self, registry: Registry, stage: str, camera: str | None) -> None:
+        follow_streams(
+            self._scope,
+            registry,
+            self._subscriber,
+            stage,
+            camera,
+            view=self._view,
+            inbox=self._inbox,
+            clock=self._clock,
+        )
+
+    def _tell_failure(self) -> None:
+        if self._scope.error is not None:
+            self._told = True
+            raise self._scope.error
+
+    def _settle(self) -> None:
+        with self._lock:  # `close` may come from another thread than `get`
+            held, self._held = self._held, None
+        if held is not None:
+            self._inbox.settle(held)
+
+    def _pass_end(self, end: EndOfStream) -> None:
+        self._inbox.settle(end)
+        if self._until_end:
+            self._scope.stop()
+
+    def _waiter(self) -> asyncio.Future[None]:
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        with self._lock:
+            self._waiters = {f: at for f, at in self._waiters.items() if not f.done()}
+            self._waiters[future] = loop
+        return future
+
+    def _wake(self) -> None:
+        with self._lock:
+            waiters, self._waiters = self._waiters, {}
+        for future, loop in waiters.items():
+            if not future.done():
+                with contextlib.suppress(RuntimeError):  # its loop was closed: nobody waits there any more
+                    loop.call_soon_threadsafe(_release, future)
+
+
+def _release(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def subscribe(
+    endpoint: str,
+    stage: str = "raw",
+    camera: str | None = None,
+    *,
+    policy: str = Policy.LATEST,
+    depth: int = DEFAULT_DEPTH,
+    max_age: float | None = None,
+    view: str = View.FRAME,
+    until_end: bool = False,
+) -> Subscription:
+    """Frames straight from a publisher at `endpoint` (`tcp://HOST:PORT`), without a registry.
+
+    The options are those of `Mesh.subscribe`; with policy "lossless" the camera has to be named. Raises
+    `ConfigError` for an address or an option that is none.
+    """
+    return Subscription(
+        stage,
+        camera,
+        endpoint=endpoint,
+        policy=policy,
+        depth=depth,
+        max_age=max_age,
+        view=view,
+        until_end=until_end,
+    )
