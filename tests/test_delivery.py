@@ -137,6 +137,18 @@ def test_a_collector_that_comes_back_elsewhere_is_sent_what_it_did_not_acknowled
         after.publisher.close(flush=False)
 
 
+def test_a_malformed_collector_is_left_out_and_the_others_are_served() -> None:
+    with Scope("receiving") as receiving, Scope("sending") as sending:
+        bench = Bench(receiving)
+        sender = Sender(sending, "process-1", resend_after_s=0.5)
+        malformed = [Collector("bad-1", "tcp://127.0.0.1", ""), Collector("bad-2", "", bench.collector.pub)]
+        sender.set_collectors([*malformed, bench.collector])
+        for camera in range(10):
+            sender.offer(result(0, f"cam{camera}"))
+        assert sender.drain(30)
+        bench.publisher.close(flush=False)
+
+
 def test_each_camera_goes_to_one_collector() -> None:
     with Scope("receiving") as receiving, Scope("sending") as sending:
         benches = [Bench(receiving, f"collect-{n}") for n in range(3)]

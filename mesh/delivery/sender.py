@@ -20,7 +20,7 @@ from mesh.delivery.result import Result, Stream
 from mesh.delivery.spool import Spool
 from mesh.delivery.spooler import Spooler
 from mesh.delivery.window import Window
-from mesh.errors import StorageError, WireError
+from mesh.errors import StorageError, TransportError, WireError
 from mesh.frame import EndOfStream, Frame
 from mesh.scope import Scope
 from mesh.stats import Counters
@@ -87,6 +87,7 @@ class Sender:
         self._counts = Counts()
         self._counters = Counters()
         self._targets: Mapping[str, Collector] = {}
+        self._refused: set[Collector] = set()
         self._waker = Waker()
         self._scope = scope
         self._over = threading.Event()
@@ -217,18 +218,32 @@ class Sender:
             with self._changed:
                 self._window.set_collectors(lines)
         for node in targets.keys() - lines.keys():
-            lines[node] = self._open(targets[node])
-            log.info("delivering to collector %s at %s", node, targets[node].pull)
+            if (line := self._try_open(targets[node])) is not None:
+                lines[node] = line
+                log.info("delivering to collector %s at %s", node, targets[node].pull)
         with self._changed:
             self._window.set_collectors(lines)
+
+    def _try_open(self, collector: Collector) -> _Line | None:
+        """None for a malformed record, of which nobody else should suffer; it is told of once."""
+        if collector in self._refused:
+            return None
+        line = self._open(collector)
+        try:
+            connect(line.acks, collector.pub)
+            connect(line.push, collector.pull)
+        except TransportError as error:
+            line.close()
+            self._refused.add(collector)
+            log.warning("collector %s is left out: %s", collector.node, error)
+            return None
+        return line
 
     def _open(self, collector: Collector) -> _Line:
         acks = open_socket(zmq.SUB, hwm=0)
         acks.setsockopt(zmq.SUBSCRIBE, ack_topic(self.node))
-        connect(acks, collector.pub)
         push = open_socket(zmq.PUSH, hwm=HIGH_WATER_MARK)
         push.setsockopt(zmq.IMMEDIATE, 1)  # queue for live connections only: the window keeps the rest
-        connect(push, collector.pull)
         return _Line(collector, push, acks)
 
     def _push(self, lines: dict[str, _Line]) -> None:

@@ -1,0 +1,43 @@
+"""The wire, as docs/WIRE.md specifies it: bytes in, a value or one `WireError` out. Sans-I/O."""
+
+from mesh.wire.control import (
+    Ack,
+    Credit,
+    Envelope,
+    ack_topic,
+    decode_ack,
+    decode_credit,
+    decode_envelope,
+    encode_ack,
+    encode_credit,
+    encode_envelope,
+)
+from mesh.wire.fields import MAX_HEADER, MAX_INT, VERSION
+from mesh.wire.messages import DEFAULT_LIMITS, Limits, Message, Parts, decode, detection_map, encode
+from mesh.wire.topics import Topic, View, topic_prefix
+
+__all__ = [
+    "DEFAULT_LIMITS",
+    "MAX_HEADER",
+    "MAX_INT",
+    "VERSION",
+    "Ack",
+    "Credit",
+    "Envelope",
+    "Limits",
+    "Message",
+    "Parts",
+    "Topic",
+    "View",
+    "ack_topic",
+    "decode",
+    "decode_ack",
+    "decode_credit",
+    "decode_envelope",
+    "detection_map",
+    "encode",
+    "encode_ack",
+    "encode_credit",
+    "encode_envelope",
+    "topic_prefix",
+]

@@ -1,0 +1,105 @@
+"""What goes over the sockets besides frames: envelopes of results, acknowledgements, and credits."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgpack
+
+from mesh.codec import Buffer
+from mesh.names import NAME
+from mesh.wire.fields import VERSION, check_version, int_in, refuse, unpack
+from mesh.wire.topics import parse_topic
+
+CREDIT = b"\x02"
+
+_ACK = re.compile(rb"ack/([a-z0-9][a-z0-9_-]{0,62})/\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What goes before a pushed result: who sent it, since which start, and its number, from 0."""
+
+    sender: str
+    run: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """Results of one sender's run that a collector has recorded."""
+
+    sender: str
+    run: int
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """What a consumer of a lossless topic says to its publisher: of `run` and `boot` it has everything below
+    `next`, it has room for `room` messages more, and it is `missing` one when a later one came."""
+
+    consumer: str
+    topic: bytes
+    run: int
+    boot: int
+    next: int
+    room: int
+    missing: bool = False
+
+
+def encode_envelope(envelope: Envelope) -> bytes:
+    return bytes(msgpack.packb([VERSION, envelope.sender, envelope.run, envelope.number]))
+
+
+def decode_envelope(part: Buffer) -> Envelope:
+    """Raises `WireError`."""
+    fields = unpack(part)
+    if not isinstance(fields, list) or len(fields) != 4:
+        refuse("an envelope is not [version, sender, run, number]")
+    if not isinstance(fields[1], str) or not NAME.match(fields[1]):
+        refuse("an envelope's sender is not a name")
+    check_version(fields[0])
+    numbers = {"run": fields[2], "number": fields[3]}
+    return Envelope(fields[1], int_in(numbers, "run"), int_in(numbers, "number"))
+
+
+def ack_topic(sender: str) -> bytes:
+    """What a sender subscribes to on its collector's publisher."""
+    return f"ack/{sender}/".encode()
+
+
+def encode_ack(ack: Ack) -> tuple[bytes, bytes]:
+    return ack_topic(ack.sender), bytes(msgpack.packb([VERSION, ack.run, ack.numbers]))
+
+
+def decode_ack(parts: Sequence[Buffer]) -> Ack:
+    """Raises `WireError`."""
+    match = _ACK.match(parts[0]) if len(parts) == 2 and len(parts[0]) <= 256 else None
+    if match is None:
+        refuse("not an acknowledgement: ack/SENDER/ and its numbers")
+    fields = unpack(parts[1])
+    if not isinstance(fields, list) or len(fields) != 3 or not isinstance(fields[2], list):
+        refuse("an acknowledgement is not [version, run, numbers]")
+    check_version(fields[0])
+    numbers = tuple(int_in({"number": number}, "number") for number in fields[2])
+    return Ack(str(match[1], "ascii"), int_in({"run": fields[1]}, "run"), numbers)
+
+
+def encode_credit(credit: Credit) -> bytes:
+    """One part, sent upstream over a subscription: its first byte tells it from subscribing (1 and 0)."""
+    numbers = [credit.run, credit.boot, credit.next, credit.room]
+    return CREDIT + bytes(msgpack.packb([VERSION, credit.consumer, credit.topic, *numbers, credit.missing]))
+
+
+def decode_credit(part: Buffer) -> Credit:
+    """Raises `WireError`."""
+    fields = unpack(part[1:]) if part[:1] == CREDIT else None
+    if not isinstance(fields, list) or len(fields) != 8 or not isinstance(fields[7], bool):
+        refuse("a credit is not [version, consumer, topic, run, boot, next, room, missing]")
+    check_version(fields[0])
+    if not isinstance(fields[1], str) or not NAME.match(fields[1]) or not isinstance(fields[2], bytes):
+        refuse("a credit's consumer is not a name, or its topic not bytes")
+    parse_topic(fields[2])
+    run, boot, following, room = (int_in({"number": number}, "number") for number in fields[3:7])
+    return Credit(fields[1], fields[2], run, boot, following, room, fields[7])
