@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mesh.database import durable, transaction
 from mesh.delivery.counts import Tally
 from mesh.delivery.result import Result, Stream, Want
 from mesh.delivery.spool_files import SpoolFile, new_file, unlocked_files
@@ -193,8 +194,7 @@ class _Book:
         self._streams: dict[Stream, int] = {}
 
     def _prepare(self) -> None:
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
+        durable(self._db)
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version not in (0, VERSION):
             raise Damaged(f"{self.file.path} is of version {version}; this is {VERSION}")
@@ -333,14 +333,11 @@ class _Book:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
         try:
-            yield
-            self._db.execute("COMMIT")
+            with transaction(self._db):
+                yield
         except BaseException:
             self._streams.clear()  # an id may have been rolled back
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
             raise
 
 

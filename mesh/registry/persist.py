@@ -14,6 +14,7 @@ from typing import Protocol
 
 import msgpack
 
+from mesh.database import durable, transaction
 from mesh.errors import StorageError
 from mesh.registry.base import Change, Entry, Put
 from mesh.registry.closing import Closing
@@ -118,15 +119,8 @@ class StateDirectory(Closing):
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._translated():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+        with self._translated(), transaction(self._db):
+            yield
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -154,8 +148,7 @@ def _lock(directory: Path) -> int:
 def _open(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
+        durable(db)
         db.executescript(_SCHEMA)
     except BaseException:
         db.close()

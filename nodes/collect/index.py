@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
+from mesh.database import durable, transaction
 from mesh.errors import StorageError
 
 NAME = "index.db"
@@ -130,7 +131,7 @@ class Index:
     def write(self, segments: Iterable[SegmentRow] = (), streams: Iterable[StreamRow] = ()) -> None:
         """Write rows, or write them anew: all of them or, when this raises, none."""
         segments = list(segments)
-        with self._translated(), self._transaction():
+        with self._translated(), transaction(self._db):
             self._db.executemany(
                 "INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?, ?, ?)", map(astuple, segments)
             )
@@ -147,16 +148,14 @@ class Index:
             self._db.close()
 
     def _open(self) -> None:
-        # WAL with synchronous=FULL: a commit is one fsync, and survives a power cut.
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
+        durable(self._db)
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version > VERSION:
             raise StorageError(
                 f"{self.path} was written by a newer version: update this one, or record elsewhere"
             )
         if version == 0:
-            with self._transaction():
+            with transaction(self._db):
                 for statement in _SCHEMA.split(";\n"):
                     self._db.execute(statement)
                 self._db.execute("INSERT INTO folder VALUES (?)", (random.getrandbits(ID_BITS),))
@@ -170,17 +169,6 @@ class Index:
         for table, wanted in _COLUMNS.items():
             if [name for _, name, *_ in self._db.execute(f"PRAGMA table_info({table})")] != wanted:
                 raise Damaged(f"{self.path}: the table {table} is none of this version")
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
