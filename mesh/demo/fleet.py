@@ -61,9 +61,6 @@ class Fleet:
                 said = " | ".join(lines) or "nothing in its log"
                 raise ProcessDied(f"{member.name} ended with exit code {code}: {said}")
 
-    def signal_stop(self, name: str) -> None:
-        self._members[name].process.terminate()
-
     def stop(self, name: str) -> int:
         """Ask a process to end and wait; kill it when it does not. Its exit code."""
         member = self._members.pop(name)
