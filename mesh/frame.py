@@ -7,7 +7,7 @@ use, no larger than asked for, and are read-only, so that no change to them goes
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -16,6 +16,8 @@ import numpy as np
 from mesh import codec as jpegs
 from mesh.codec import Buffer, Image
 from mesh.errors import DecodeError
+
+PACKED = "_packed"  # where `mesh.wire` keeps what it made of a frame, beside the fields: no copy has it
 
 
 class Codec(StrEnum):
@@ -51,7 +53,7 @@ class Hop:
     sent_ns: int
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)  # no slots: see `with_fields`
 class Frame:
     """One frame of one camera, at one stage of its way.
 
@@ -69,6 +71,8 @@ class Frame:
     attributes:         whatever else processors want to say about it (msgpack-able).
     lossless:           whether its stream waits for its consumers, so that no frame is dropped.
     received_ns:        this machine's wall clock when it arrived here; 0 where it was made.
+
+    A copy with other fields is made by `annotate` and `with_image`, or by `dataclasses.replace`.
     """
 
     camera: str
@@ -130,7 +134,8 @@ class Frame:
         """This frame with a JPEG payload: itself, unless it holds raw pixels. Raises `DecodeError`."""
         if self.codec is Codec.JPEG:
             return self
-        return replace(self, payload=jpegs.encode(self._raw(), quality), codec=Codec.JPEG, channels=3)
+        jpeg = jpegs.encode(self._raw(), quality)
+        return with_fields(self, payload=jpeg, codec=Codec.JPEG, channels=3)
 
     def with_image(self, image: Image) -> "Frame":
         """This frame with other pixels: (H, W, 3) BGR or (H, W) gray uint8; same identity and annotations.
@@ -139,7 +144,7 @@ class Frame:
         Detections keep their boxes: give an image of the same size, or replace them.
         """
         pixels = np.ascontiguousarray(jpegs.check_image(image))
-        return replace(
+        return with_fields(
             self,
             width=pixels.shape[1],
             height=pixels.shape[0],
@@ -152,8 +157,10 @@ class Frame:
         )
 
     def annotate(self, *detections: Detection, **attributes: Any) -> "Frame":
-        """This frame with more detections and attributes."""
-        return replace(
+        """This frame with more detections and attributes: itself, when there are none."""
+        if not detections and not attributes:
+            return self
+        return with_fields(
             self,
             detections=self.detections + detections,
             attributes={**self.attributes, **attributes} if attributes else self.attributes,
@@ -161,7 +168,7 @@ class Frame:
 
     def without_image(self) -> "Frame":
         """This frame's identity and annotations alone; `width` and `height` stay those of the full frame."""
-        return replace(self, payload=b"", codec=Codec.NONE, config=b"", _pixels={})
+        return with_fields(self, payload=b"", codec=Codec.NONE, config=b"", _pixels={})
 
     def _cached(self, kind: str, max_side: int | None) -> Image:
         key = f"{kind}{max_side}"
@@ -183,6 +190,32 @@ class Frame:
             raise DecodeError(f"frame {self.identity} carries no image (codec {self.codec})")
         shape = (self.height, self.width, 3) if self.channels == 3 else (self.height, self.width)
         return np.frombuffer(self.payload, dtype=np.uint8).reshape(shape)
+
+
+def new_frame(fields: dict[str, Any]) -> Frame:
+    """A frame of these fields, which are not checked and must hold all that have no default.
+
+    What `Frame(...)` makes, in a quarter of its time: a frozen dataclass sets each field through
+    `object.__setattr__`. The mapping becomes the frame's own.
+    """
+    frame = object.__new__(Frame)
+    fields.setdefault("attributes", {})
+    fields.setdefault("_pixels", {})
+    object.__setattr__(frame, "__dict__", fields)
+    return frame
+
+
+def with_fields(frame: Frame, **changes: Any) -> Frame:
+    """A copy with some fields changed: `dataclasses.replace`, in a fifth of its time, and as unchecked.
+
+    For the mesh's own hot path, which makes several a frame. Pixels that are decoded are shared with the
+    copy: whoever changes the payload's pixels gives an empty `_pixels`.
+    """
+    copy = object.__new__(Frame)
+    fields = {**vars(frame), **changes}
+    fields.pop(PACKED, None)
+    object.__setattr__(copy, "__dict__", fields)
+    return copy
 
 
 def draw_boot(now_ns: int) -> int:

@@ -42,8 +42,9 @@ def check_detection(found: Any) -> None:
     for number in (found.get("score"), *box):
         if type(number) is not float or not isfinite(number):
             check_number(number)
-    typed_in(found, "label", str)
-    if "by" in found:
+    if type(found.get("label")) is not str:
+        typed_in(found, "label", str)
+    if type(found.get("by", "")) is not str:
         typed_in(found, "by", str)
     if "attributes" in found:
         attributes_in(found)
@@ -52,9 +53,16 @@ def check_detection(found: Any) -> None:
 def check_hop(hop: Any) -> None:
     if not isinstance(hop, (list, tuple)) or len(hop) != 3 or not isinstance(hop[0], str):
         refuse("a hop is not [node, received_ns, sent_ns]")
-    times = {"received_ns": hop[1], "sent_ns": hop[2]}
-    int_in(times, "received_ns")
-    int_in(times, "sent_ns")
+    _, received_ns, sent_ns = hop
+    if not is_count(received_ns) or not is_count(sent_ns):
+        times = {"received_ns": received_ns, "sent_ns": sent_ns}
+        int_in(times, "received_ns")
+        int_in(times, "sent_ns")
+
+
+def is_count(value: Any) -> bool:
+    """Whether a value is an integer that a header may hold."""
+    return type(value) is int and 0 <= value <= MAX_INT
 
 
 def attributes_in(header: dict[str, Any]) -> dict[str, Any]:

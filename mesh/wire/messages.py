@@ -4,18 +4,20 @@ msgpack for frames.
 Rules kept here: parts in, a `Message` or one `WireError` out, whatever the parts hold; sizes are checked
 before anything is unpacked; nothing is ever unpickled or evaluated; a header field that is unknown is
 ignored, one that is known and off is refused. What `encode` gives, `decode` takes: a message that every
-receiver refuses would be sent again for ever.
+receiver refuses would be sent again for ever. A frame is checked and packed once, however often it is sent:
+what differs from one topic to another goes before the rest of its header.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import msgpack
 
 from mesh.codec import Buffer
 from mesh.errors import WireError
-from mesh.frame import Codec, Detection, EndOfStream, Frame, Hop
+from mesh.frame import PACKED, Codec, Detection, EndOfStream, Frame, Hop, new_frame
 from mesh.wire.fields import (
     MAX_HEADER,
     MAX_INT,
@@ -27,16 +29,19 @@ from mesh.wire.fields import (
     check_plain,
     check_version,
     int_in,
+    is_count,
     refuse,
     typed_in,
     unpack,
 )
-from mesh.wire.topics import Topic, check_topic, parse_topic
+from mesh.wire.topics import Topic, parse_topic
 
 _INTS = ("v", "run", "n", "boot", "flow", "end", "seq", "captured_ns", "pts_ns", "width", "height")
 _KINDS: dict[str, type] = dict.fromkeys((*_INTS, "channels", "part"), int) | {
     "codec": Codec, "key": bool, "config": bytes, "detections": list, "hops": list, "attributes": dict
 }  # fmt: skip
+_ALWAYS = ("run", "n", "boot", "seq", "captured_ns", "width", "height")  # the integers of every frame
+_CODECS = {str(codec): codec for codec in Codec}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,13 @@ class Message:
 Parts = tuple[bytes, bytes, Buffer]
 
 
+class _Entries(NamedTuple):
+    """Entries of a map, packed, without the map's own header: a map of more may be put together of them."""
+
+    number: int
+    packed: bytes
+
+
 def encode(message: Message, limits: Limits = DEFAULT_LIMITS) -> Parts:
     """The three parts of a message. Raises `WireError` for one that `decode` would refuse."""
     try:
@@ -86,59 +98,89 @@ def decode(parts: Sequence[Buffer], limits: Limits = DEFAULT_LIMITS, received_ns
     topic = parse_topic(parts[0])
     header = _header_map(parts[1])
     _check_size(parts[2], limits)
-    run, n, boot = int_in(header, "run"), int_in(header, "n"), int_in(header, "boot")
     flow = int_in(header, "flow") if "flow" in header else None
     if "end" in header:
         if len(parts[2]):
             refuse("an end of stream carries a payload")
-        end = EndOfStream(topic.camera, boot, int_in(header, "end"), topic.stage, "flow" in header)
+        run, n, boot = int_in(header, "run"), int_in(header, "n"), int_in(header, "boot")
+        end = EndOfStream(topic.camera, boot, int_in(header, "end"), topic.stage, flow is not None)
         return Message(topic, run, n, end, flow)
-    return Message(topic, run, n, _frame(topic, boot, header, parts[2], limits, received_ns), flow)
+    frame = _frame(topic, header, parts[2], limits, received_ns)
+    return Message(topic, header["run"], header["n"], frame, flow)
 
 
 def _encoded(message: Message, limits: Limits) -> Parts:
-    topic, body = bytes(message.topic), message.body
-    check_topic(topic)
+    body = message.body
     payload: Buffer = b""
     if isinstance(body, EndOfStream):
-        header = _common(message) | {"end": body.count}
-        _check_fields(header)
+        rest = _entries({"boot": body.boot, "end": body.count})
     else:
-        header, payload = _header(message, body), body.payload
-        _check_sent(header, body, limits)
-    packed = msgpack.packb(header)
+        rest, payload = _frame_entries(body), body.payload
+        _check_limits(body, limits)
+    first = {"v": VERSION, "run": message.run, "n": message.n}
+    if message.flow is not None:
+        first["flow"] = message.flow
+    packed = _map_of(_entries(first), rest)
     if len(packed) > MAX_HEADER:
         refuse(f"header of {len(packed)} bytes, over the limit of {MAX_HEADER}")
-    return topic, packed, payload
+    return message.topic.checked, packed, payload
 
 
-def _common(message: Message) -> dict[str, Any]:
-    common = {"v": VERSION, "run": message.run, "n": message.n, "boot": message.body.boot}
-    return common if message.flow is None else common | {"flow": message.flow}
+def _frame_entries(frame: Frame) -> _Entries:
+    """What a frame's header holds on any topic, checked; made once, and kept with the frame."""
+    kept: _Entries | None = vars(frame).get(PACKED)
+    if kept is None:
+        kept = _entries(_fields(frame))
+        _check_buffer(frame.payload)
+        _check_payload(frame)
+        vars(frame)[PACKED] = kept
+    return kept
 
 
-def _header(message: Message, frame: Frame) -> dict[str, Any]:
-    header = _common(message) | {
+def _fields(frame: Frame) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "boot": frame.boot,
         "seq": frame.seq,
         "captured_ns": frame.captured_ns,
         "codec": frame.codec,
         "width": frame.width,
         "height": frame.height,
         "key": frame.keyframe,
-        "detections": [detection_map(d) for d in frame.detections],
-        "hops": [(hop.node, hop.received_ns, hop.sent_ns) for hop in frame.hops],
+        "detections": list(map(_checked_map, frame.detections)),
+        "hops": list(map(_checked_hop, frame.hops)),
     }
     if frame.codec is Codec.RAW:
-        header["channels"] = frame.channels
+        fields["channels"] = frame.channels
     if frame.pts_ns is not None:
-        header["pts_ns"] = frame.pts_ns
+        fields["pts_ns"] = frame.pts_ns
     if frame.part:
-        header["part"] = frame.part
+        fields["part"] = frame.part
     if frame.config:
-        header["config"] = frame.config
+        fields["config"] = frame.config
     if frame.attributes:
-        header["attributes"] = frame.attributes
-    return header
+        check_plain(frame.attributes)
+        fields["attributes"] = frame.attributes
+    return fields
+
+
+def _entries(fields: dict[str, Any]) -> _Entries:
+    """Fields of a header, checked and packed."""
+    for name, value in fields.items():
+        kind = _KINDS[name]
+        if kind is int:
+            if type(value) is not int or not 0 <= value <= MAX_INT:
+                int_in(fields, name)
+        elif not isinstance(value, kind):
+            typed_in(fields, name, kind)
+    packed = msgpack.packb(fields)
+    return _Entries(len(fields), packed[1 if len(fields) < 16 else 3 :])
+
+
+def _map_of(first: _Entries, rest: _Entries) -> bytes:
+    """A map of both: msgpack's `fixmap` of up to 15 entries, or its `map 16`."""
+    count = first.number + rest.number
+    header = bytes((0x80 | count,)) if count < 16 else b"\xde" + count.to_bytes(2, "big")
+    return header + first.packed + rest.packed
 
 
 def detection_map(detection: Detection) -> dict[str, Any]:
@@ -151,35 +193,31 @@ def detection_map(detection: Detection) -> dict[str, Any]:
     return found
 
 
-def _check_sent(header: dict[str, Any], frame: Frame, limits: Limits) -> None:
-    _check_fields(header)
-    int_in(header, "width", most=limits.side)
-    int_in(header, "height", most=limits.side)
-    for found in header["detections"]:
-        check_detection(found)
-    for hop in header["hops"]:
-        check_hop(hop)
-    if frame.attributes:
-        check_plain(frame.attributes)
-    if type(frame.payload) is not bytes:
-        _check_buffer(memoryview(frame.payload))
+def _checked_map(detection: Detection) -> dict[str, Any]:
+    found = detection_map(detection)
+    check_detection(found)
+    return found
+
+
+def _checked_hop(hop: Hop) -> tuple[str, int, int]:
+    sent = (hop.node, hop.received_ns, hop.sent_ns)
+    check_hop(sent)
+    return sent
+
+
+def _check_limits(frame: Frame, limits: Limits) -> None:
+    if frame.width > limits.side or frame.height > limits.side:
+        sides = {"width": frame.width, "height": frame.height}
+        int_in(sides, "width", most=limits.side)
+        int_in(sides, "height", most=limits.side)
     _check_size(frame.payload, limits)
-    _check_payload(frame)
 
 
-def _check_fields(header: dict[str, Any]) -> None:
-    """Each field of a header to be sent has its type."""
-    for name, value in header.items():
-        kind = _KINDS[name]
-        if kind is int:
-            if type(value) is not int or not 0 <= value <= MAX_INT:
-                int_in(header, name)
-        elif not isinstance(value, kind):
-            typed_in(header, name, kind)
-
-
-def _check_buffer(payload: memoryview) -> None:
-    if payload.ndim != 1 or payload.itemsize != 1 or not payload.c_contiguous:
+def _check_buffer(payload: Buffer) -> None:
+    if type(payload) is bytes:
+        return
+    view = memoryview(payload)
+    if view.ndim != 1 or view.itemsize != 1 or not view.c_contiguous:
         refuse("the payload is not a plain row of bytes")
 
 
@@ -190,41 +228,74 @@ def _check_size(payload: Buffer, limits: Limits) -> None:
 
 def _header_map(part: Buffer) -> dict[str, Any]:
     header = unpack(part)
-    if not isinstance(header, dict):
+    if type(header) is not dict:
         refuse(f"header is a {type(header).__name__}, not a map")
     check_version(header.get("v"))
     check_keys(header)
     return header
 
 
-def _frame(
-    topic: Topic, boot: int, header: dict[str, Any], payload: Buffer, limits: Limits, received_ns: int
-) -> Frame:
-    codec = _codec(header)
-    channels = int_in(header, "channels", 3)
-    frame = Frame(
-        camera=topic.camera,
-        stage=topic.stage,
-        boot=boot,
-        seq=int_in(header, "seq"),
-        captured_ns=int_in(header, "captured_ns"),
-        pts_ns=int_in(header, "pts_ns") if "pts_ns" in header else None,
-        width=int_in(header, "width", most=limits.side),
-        height=int_in(header, "height", most=limits.side),
-        codec=codec,
-        channels=channels,
-        part=int_in(header, "part", 0),
-        keyframe=typed_in(header, "key", bool, True),
-        config=typed_in(header, "config", bytes, b""),
-        detections=tuple(map(_detection, typed_in(header, "detections", list, []))),
-        hops=tuple(map(_hop, typed_in(header, "hops", list, []))),
-        attributes=attributes_in(header),
-        lossless="flow" in header,
-        payload=payload,
-        received_ns=received_ns,
-    )
+def _frame(topic: Topic, header: dict[str, Any], payload: Buffer, limits: Limits, received_ns: int) -> Frame:
+    _check_always(header, limits)
+    fields: dict[str, Any] = {
+        "camera": topic.camera,
+        "stage": topic.stage,
+        "boot": header["boot"],
+        "seq": header["seq"],
+        "captured_ns": header["captured_ns"],
+        "width": header["width"],
+        "height": header["height"],
+        "codec": _codec(header),
+        "keyframe": typed_in(header, "key", bool, True),
+        "lossless": "flow" in header,
+        "payload": payload,
+        "received_ns": received_ns,
+    }
+    for name in header.keys() & _OPTIONAL.keys():
+        fields[name] = _OPTIONAL[name](header)
+    frame = new_frame(fields)
     _check_payload(frame)
     return frame
+
+
+def _check_always(header: dict[str, Any], limits: Limits) -> None:
+    for name in _ALWAYS:
+        if not is_count(header.get(name)):
+            int_in(header, name)
+    if header["width"] > limits.side or header["height"] > limits.side:
+        int_in(header, "width", most=limits.side)
+        int_in(header, "height", most=limits.side)
+
+
+def _codec(header: dict[str, Any]) -> Codec:
+    codec = _CODECS.get(typed_in(header, "codec", str))
+    if codec is None:
+        refuse(f"unknown codec {header['codec']!r}")
+    return codec
+
+
+def _detection(found: Any) -> Detection:
+    check_detection(found)
+    check_keys(found)
+    label, score, box, by = found["label"], found["score"], found["box"], found.get("by", "")
+    return Detection(label, score, (box[0], box[1], box[2], box[3]), by, found.get("attributes", {}))
+
+
+def _hop(hop: Any) -> Hop:
+    check_hop(hop)
+    return Hop(hop[0], hop[1], hop[2])
+
+
+# How each field is read that a frame may do without.
+_OPTIONAL: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "channels": partial(int_in, name="channels"),
+    "pts_ns": partial(int_in, name="pts_ns"),
+    "part": partial(int_in, name="part"),
+    "config": partial(typed_in, name="config", kind=bytes),
+    "detections": lambda header: tuple(map(_detection, typed_in(header, "detections", list))),
+    "hops": lambda header: tuple(map(_hop, typed_in(header, "hops", list))),
+    "attributes": attributes_in,
+}
 
 
 def _check_payload(frame: Frame) -> None:
@@ -239,22 +310,3 @@ def _check_payload(frame: Frame) -> None:
         frame.channels not in (1, 3) or size != frame.width * frame.height * frame.channels
     ):
         refuse(f"raw payload of {size} bytes for {frame.width}x{frame.height}x{frame.channels}")
-
-
-def _codec(header: dict[str, Any]) -> Codec:
-    try:
-        return Codec(typed_in(header, "codec", str))
-    except ValueError as error:
-        raise WireError(f"unknown codec {header.get('codec')!r}") from error
-
-
-def _detection(found: Any) -> Detection:
-    check_detection(found)
-    check_keys(found)
-    label, score, box, by = found["label"], found["score"], found["box"], found.get("by", "")
-    return Detection(label, score, (box[0], box[1], box[2], box[3]), by, found.get("attributes", {}))
-
-
-def _hop(hop: Any) -> Hop:
-    check_hop(hop)
-    return Hop(hop[0], hop[1], hop[2])

@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property, lru_cache
+from typing import NoReturn
 
 from mesh.codec import Buffer
 from mesh.wire.fields import refuse
@@ -20,7 +22,11 @@ class View(StrEnum):
     PREVIEW = "preview"  # a small JPEG at a low rate
 
 
-@dataclass(frozen=True, slots=True)
+MAX_TOPIC = 256
+TOPICS_KEPT = 1024
+
+
+@dataclass(frozen=True)  # no slots: it keeps its bytes
 class Topic:
     """`VIEW/STAGE/CAMERA/PARTITION/`."""
 
@@ -30,6 +36,16 @@ class Topic:
     partition: int = 0
 
     def __bytes__(self) -> bytes:
+        return self._packed
+
+    @cached_property
+    def checked(self) -> bytes:
+        """Its bytes, once they are known to be what a receiver takes. Raises `WireError`."""
+        _check_topic(self._packed)
+        return self._packed
+
+    @cached_property
+    def _packed(self) -> bytes:
         return f"{self.view}/{self.stage}/{self.camera}/{self.partition}/".encode()
 
 
@@ -39,14 +55,22 @@ def topic_prefix(view: View, stage: str, camera: str | None = None) -> bytes:
 
 
 def parse_topic(part: Buffer) -> Topic:
-    """Raises `WireError`."""
-    view, stage, camera, partition = check_topic(part).groups()
+    """Raises `WireError`. The topics that came lately are kept: they come with every frame."""
+    if len(part) > MAX_TOPIC:
+        _refuse_topic()
+    return _parsed(bytes(part))
+
+
+@lru_cache(TOPICS_KEPT)
+def _parsed(part: bytes) -> Topic:
+    view, stage, camera, partition = _check_topic(part).groups()
     return Topic(View(str(view, "ascii")), str(stage, "ascii"), str(camera, "ascii"), int(partition))
 
 
-def check_topic(part: Buffer) -> re.Match[bytes]:
-    """The parts of a topic. Raises `WireError`."""
-    match = _TOPIC.match(part) if len(part) <= 256 else None
-    if match is None:
-        refuse("topic is not VIEW/STAGE/CAMERA/PARTITION/")
-    return match
+def _check_topic(part: bytes) -> re.Match[bytes]:
+    match = _TOPIC.match(part) if len(part) <= MAX_TOPIC else None
+    return match or _refuse_topic()
+
+
+def _refuse_topic() -> NoReturn:
+    refuse("topic is not VIEW/STAGE/CAMERA/PARTITION/")

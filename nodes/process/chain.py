@@ -6,10 +6,9 @@ returns is checked before anybody else sees it; frames made from one frame are t
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 
 from mesh.errors import ProcessorError
-from mesh.frame import Frame
+from mesh.frame import Frame, with_fields
 from nodes.process.processors.base import Processor, Result
 from nodes.process.processors.catalog import ProcessorFactory
 
@@ -97,13 +96,13 @@ def _checked(name: str, before: Frame, after: object) -> Frame:
             f"{name}: changed a frame's identity from {before.identity} to {after.identity}: "
             "camera, boot and seq stay as they came"
         )
-    return after if after.part == before.part else replace(after, part=before.part)
+    return after if after.part == before.part else with_fields(after, part=before.part)
 
 
 def _numbered(name: str, frames: list[Frame], parent: int) -> list[Frame]:
     if len(frames) > MAX_PARTS:
         raise ProcessorError(f"{name}: made {len(frames)} frames of one, over the limit of {MAX_PARTS}")
-    return [replace(frame, part=parent * MAX_PARTS + n) for n, frame in enumerate(frames)]
+    return [with_fields(frame, part=parent * MAX_PARTS + n) for n, frame in enumerate(frames)]
 
 
 def _close(name: str, processor: Processor) -> None:
