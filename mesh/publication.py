@@ -5,11 +5,10 @@ are encoded once; closing says that the stream has ended and how many frames it 
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Self
 
 from mesh.clock import SYSTEM_CLOCK, Clock
-from mesh.codec import DEFAULT_QUALITY, Buffer, Image, check_image, jpeg_size
+from mesh.codec import DEFAULT_QUALITY, Buffer, Image, check_image, encode, jpeg_size
 from mesh.errors import ConfigError
 from mesh.frame import Detection, EndOfStream, Frame, draw_boot
 from mesh.names import check_name
@@ -89,8 +88,9 @@ class Publication:
         Raises `ConfigError` for another camera's frame or an array that is no image, `DecodeError` for bytes
         that are no JPEG, and `WireError` for annotations that cannot be packed.
         """
-        frame = self._stamped(what) if isinstance(what, Frame) else self._new(what, captured_ns)
-        frame = self._publisher.stamp(frame.annotate(*detections).encoded(self._quality))
+        frame = self._own(what) if isinstance(what, Frame) else self._new(what, captured_ns)
+        found = (*frame.detections, *detections)
+        frame = self._publisher.stamp(frame.encoded(self._quality), stage=self.stage, detections=found)
         self._publisher.publish(frame)
         self._count += 1
         return frame
@@ -147,16 +147,20 @@ class Publication:
         )
         return StatsRecord(node=self._publisher.node, at_ns=self._clock.wall_ns(), cameras=(count,))
 
-    def _stamped(self, frame: Frame) -> Frame:
+    def _own(self, frame: Frame) -> Frame:
         if frame.camera != self.camera:
             raise ConfigError(f"a frame of camera {frame.camera!r} cannot be published as {self.camera!r}")
         self.boot = frame.boot
-        return replace(frame, stage=self.stage)
+        return frame
 
     def _new(self, what: Image | Buffer, captured_ns: int | None) -> Frame:
-        payload = bytes(what) if isinstance(what, (bytes, memoryview)) else b""
-        width, height = jpeg_size(payload) if payload else check_image(what).shape[1::-1]
-        frame = Frame(
+        if isinstance(what, (bytes, memoryview)):
+            payload = bytes(what)
+            width, height = jpeg_size(payload)
+        else:
+            height, width = check_image(what).shape[:2]
+            payload = encode(what, self._quality)
+        return Frame(
             camera=self.camera,
             boot=self.boot,
             seq=self._count,
@@ -164,9 +168,7 @@ class Publication:
             width=width,
             height=height,
             payload=payload,
-            stage=self.stage,
         )
-        return frame if payload else frame.with_image(check_image(what))
 
 
 def publish(endpoint: str, stage: str, camera: str, *, quality: int = DEFAULT_QUALITY) -> Publication:

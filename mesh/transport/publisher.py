@@ -9,27 +9,28 @@ so that a subscriber sees what it lost.
 import logging
 import random
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import zmq
 
 from mesh import codec
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import DecodeError, WireError
-from mesh.frame import Codec, EndOfStream, Frame, Hop
+from mesh.frame import Codec, EndOfStream, Frame, Hop, with_fields
 from mesh.scope import Scope
-from mesh.stats import Counters
+from mesh.transport.channel import Channel, Channels
 from mesh.transport.credit import Flow
-from mesh.transport.sockets import Waker, bind, open_socket, poll
-from mesh.wire import Message, Topic, View, decode_credit, encode
+from mesh.transport.sockets import MORE, READABLE, Waker, bind, open_socket, poll
+from mesh.wire import Message, View, decode_credit, encode
 
 log = logging.getLogger(__name__)
 
 HIGH_WATER_MARK = 200
 END_LINGER_MS = 5_000
 RUN_BITS = 50
-BOOTS_KEPT = 8
 TICK_S = 0.1
 IDLE_S = 1.0
 
@@ -66,13 +67,12 @@ class Publisher:
         self.run = random.getrandbits(RUN_BITS)
         self._preview = preview
         self._clock = clock
-        self._counters = Counters()
-        self._lock = threading.Condition()
+        self._lock = threading.Lock()  # of all that follows
+        self._heard = threading.Condition(self._lock)
+        self._counts = Counter[str]()
+        self._streams: dict[tuple[str, str], Channels] = {}  # by stage and camera
         self._flows: dict[bytes, Flow] = {}
         self._prefixes: set[bytes] = set()
-        self._wanted: dict[bytes, bool] = {}
-        self._numbers: dict[bytes, dict[int, int]] = {}  # the next `n` of each topic, by boot
-        self._preview_due: dict[Topic, float] = {}
         self._sock = open_socket(zmq.XPUB, hwm=hwm)
         self.endpoints = tuple(bind(self._sock, endpoint) for endpoint in bind_to)
         self._closed = False
@@ -81,7 +81,7 @@ class Publisher:
         self._scope.spawn("hear", self._hear_on)
 
     def __repr__(self) -> str:
-        return f"<Publisher {self.node} at {', '.join(self.endpoints)} {dict(self._counters.snapshot())}>"
+        return f"<Publisher {self.node} at {', '.join(self.endpoints)} {self.stats()}>"
 
     @property
     def endpoint(self) -> str:
@@ -90,23 +90,33 @@ class Publisher:
 
     def stats(self) -> dict[str, int]:
         """What was offered, and what was sent, by view."""
-        return dict(self._counters.snapshot())
+        with self._lock:
+            counts = Counter(self._counts)
+            for channels in self._streams.values():
+                for channel in channels:
+                    counts[f"{channel.topic.view}_offered"] += channel.offered
+                    counts[f"{channel.topic.view}_sent"] += channel.sent
+        return dict(+counts)
 
-    def stamp(self, frame: Frame) -> Frame:
-        """The frame with this node's hop: when it came in (or was captured), and that it leaves now."""
+    def stamp(self, frame: Frame, **changes: Any) -> Frame:
+        """The frame with this node's hop: when it came in (or was captured), and that it leaves now.
+
+        `changes` to other fields are made in the same copy.
+        """
         hop = Hop(self.node, frame.received_ns or frame.captured_ns, self._clock.wall_ns())
-        return replace(frame, hops=(*frame.hops, hop))
+        return with_fields(frame, hops=(*frame.hops, hop), **changes)
 
     def lossless(self, stage: str, camera: str, *, hold: bool) -> None:
         """Let a stream be lossless, before its first frame. With `hold` it waits for a first consumer."""
-        topic = bytes(Topic(View.FRAME, stage, camera))
         with self._lock:
-            self._flows.setdefault(topic, Flow(self.run, hold))
+            channels = self._channels(stage, camera)
+            if channels.flow is None:
+                channels.flow = self._flows[channels.frame.name] = Flow(self.run, hold)
 
     def consumers(self, stage: str, camera: str) -> frozenset[str]:
         """Who consumes a lossless stream now, by the names that they go by."""
         with self._lock:
-            flow = self._flows.get(bytes(Topic(View.FRAME, stage, camera)))
+            flow = self._channels(stage, camera).flow
             return flow.consumers if flow is not None else frozenset()
 
     def publish(self, frame: Frame, stop: threading.Event | None = None) -> bool:
@@ -115,17 +125,19 @@ class Publisher:
         A frame of a lossless stream waits until its consumers have room; False when `stop` came first and it
         was not sent. Raises `WireError` for annotations that cannot be packed.
         """
-        topic = Topic(View.FRAME, frame.stage, frame.camera)
-        flow = self._flows.get(bytes(topic)) if frame.lossless else None
-        if flow is None:
-            self._offer(View.FRAME, frame)
-        elif not self._offer_waiting(flow, topic, frame, stop):
-            return False
-        meta, preview = (Topic(view, frame.stage, frame.camera) for view in (View.META, View.PREVIEW))
-        if self._listens(meta):
-            self._offer(View.META, frame.without_image())
-        if self._listens(preview) and self._preview_is_due(preview) and frame.codec is not Codec.NONE:
-            self._offer_preview(frame)
+        with self._lock:
+            channels = self._channels(frame.stage, frame.camera)
+            self._hear()
+            if frame.lossless and channels.flow is not None:
+                if not self._offer_waiting(channels.flow, channels.frame, frame, stop):
+                    return False
+            else:
+                self._offer(channels.frame, frame)
+            if channels.meta.asking:
+                self._offer(channels.meta, frame.without_image())
+            due = channels.preview.asking and self._preview_is_due(channels) and frame.codec is not Codec.NONE
+        if due:
+            self._offer_preview(channels, frame)
         return True
 
     def end(self, end: EndOfStream, stop: threading.Event | None = None) -> None:
@@ -133,14 +145,13 @@ class Publisher:
 
         On a lossless stream it is said once, and waits until its consumers have everything, or for `stop`.
         """
-        for view in View:
-            topic = Topic(view, end.stage, end.camera)
-            flow = self._flows.get(bytes(topic)) if end.lossless else None
-            if flow is not None:
-                self._end_waiting(flow, topic, end, stop)
-                continue
-            with self._lock:
-                self._send(Message(topic, self.run, self._next(bytes(topic), end.boot), end))
+        with self._lock:
+            channels = self._channels(end.stage, end.camera)
+            for channel in channels:
+                if end.lossless and channels.flow is not None and channel is channels.frame:
+                    self._end_waiting(channels.flow, channel, end, stop)
+                else:
+                    self._send(Message(channel.topic, self.run, channel.next(end.boot), end))
 
     def send(self, parts: Iterable[bytes]) -> None:
         """Publish parts that are not a frame: a collector's acknowledgements."""
@@ -149,102 +160,91 @@ class Publisher:
 
     def listens(self, view: View, stage: str, camera: str) -> bool:
         """Whether anybody asks for this stream now."""
-        return self._listens(Topic(view, stage, camera))
+        with self._lock:
+            self._hear()
+            return self._channels(stage, camera)[view].asking > 0
 
     def close(self, *, flush: bool = True) -> None:
         """Stop listening; with `flush`, what is queued still goes out, within five seconds."""
         with self._lock:
             self._closed = True
-            self._lock.notify_all()
+            self._heard.notify_all()
         self._scope.stop()
         self._waker.wake()
         self._scope.join()
         self._waker.close()
         self._sock.close(linger=END_LINGER_MS if flush else 0)
 
-    def _offer(self, view: View, frame: Frame) -> None:
-        topic = Topic(view, frame.stage, frame.camera)
-        name = bytes(topic)
-        self._counters.add(f"{view}_offered")
-        with self._lock:
-            n = self._next(name, frame.boot)
-            self._numbers[name][frame.boot] = n + 1
-            if self._asked(name):
-                self._send(Message(topic, self.run, n, frame))
-                self._counters.add(f"{view}_sent")
+    # What follows is called with the lock held, unless it says otherwise.
 
-    def _next(self, topic: bytes, boot: int) -> int:
-        """The next number on a topic of a boot. Several boots may take turns, as when results that waited for
-        long are forwarded between new ones; those of the newest few go on."""
-        boots = self._numbers.setdefault(topic, {})
-        if boot not in boots:
-            boots[boot] = 0
-            for old in sorted(boots)[:-BOOTS_KEPT]:
-                if old != boot:
-                    del boots[old]
-        return boots[boot]
+    def _channels(self, stage: str, camera: str) -> Channels:
+        channels = self._streams.get((stage, camera))
+        if channels is None:
+            channels = self._streams[stage, camera] = Channels(stage, camera, self._prefixes)
+        return channels
 
-    def _offer_preview(self, frame: Frame) -> None:
+    def _offer(self, channel: Channel, frame: Frame) -> None:
+        n = channel.take(frame.boot)
+        if channel.asking:
+            self._send(Message(channel.topic, self.run, n, frame))
+            channel.sent += 1
+
+    def _offer_preview(self, channels: Channels, frame: Frame) -> None:
+        """Without the lock: making it takes a while."""
         try:
             small = frame.thumbnail(self._preview.max_side)
         except DecodeError:
-            self._counters.add("preview_undecodable")
+            with self._lock:
+                self._counts["preview_undecodable"] += 1
             return
-        jpeg = codec.encode(small, self._preview.quality)
-        preview = replace(frame.with_image(small), payload=jpeg, codec=Codec.JPEG, channels=3)
-        self._offer(
-            View.PREVIEW,
-            replace(preview, attributes={**frame.attributes, "full_size": [frame.width, frame.height]}),
+        preview = with_fields(
+            frame.with_image(small),
+            payload=codec.encode(small, self._preview.quality),
+            codec=Codec.JPEG,
+            channels=3,
+            attributes={**frame.attributes, "full_size": [frame.width, frame.height]},
         )
-
-    def _preview_is_due(self, topic: Topic) -> bool:
-        now = self._clock.monotonic()
-        if now < self._preview_due.get(topic, now):
-            return False
-        self._preview_due[topic] = now + 1 / self._preview.fps
-        return True
-
-    def _listens(self, topic: Topic) -> bool:
         with self._lock:
-            return self._asked(bytes(topic))
+            self._offer(channels.preview, preview)
 
-    def _asked(self, topic: bytes) -> bool:
-        self._hear()
-        if topic not in self._wanted:
-            self._wanted[topic] = any(topic.startswith(prefix) for prefix in self._prefixes)
-        return self._wanted[topic]
+    def _preview_is_due(self, channels: Channels) -> bool:
+        now = self._clock.monotonic()
+        if now < channels.preview_due:
+            return False
+        channels.preview_due = now + 1 / self._preview.fps
+        return True
 
     def _offer_waiting(
-        self, flow: Flow, topic: Topic, body: Frame | EndOfStream, stop: threading.Event | None
+        self, flow: Flow, channel: Channel, body: Frame | EndOfStream, stop: threading.Event | None
     ) -> bool:
         """Send on a lossless stream once its consumers have room; False when `stop` came first."""
-        with self._lock:
-            if not self._await(lambda: flow.boot == body.boot or flow.is_settled, stop):
-                return False
-            if flow.boot != body.boot:
-                flow.begin(body.boot)
-            if not self._await(flow.is_open, stop):
-                return False
-            message = Message(topic, self.run, flow.next, body, flow.base)
-            flow.sent(message, self._send(message), self._clock.monotonic())
+        if not self._await(lambda: flow.boot == body.boot or flow.is_settled, stop):
+            return False
+        if flow.boot != body.boot:
+            flow.begin(body.boot)
+        if not self._await(flow.is_open, stop):
+            return False
+        message = Message(channel.topic, self.run, flow.next, body, flow.base)
+        flow.sent(message, self._send(message), self._clock.monotonic())
         if isinstance(body, Frame):
-            self._counters.add("frame_offered")
-            self._counters.add("frame_sent")
+            channel.offered += 1
+            channel.sent += 1
         return True
 
-    def _end_waiting(self, flow: Flow, topic: Topic, end: EndOfStream, stop: threading.Event | None) -> None:
+    def _end_waiting(
+        self, flow: Flow, channel: Channel, end: EndOfStream, stop: threading.Event | None
+    ) -> None:
         if not (flow.ended and flow.boot == end.boot):
-            flow.ended = self._offer_waiting(flow, topic, end, stop)
-        with self._lock:
-            self._await(lambda: flow.is_settled, stop)
+            flow.ended = self._offer_waiting(flow, channel, end, stop)
+        self._await(lambda: flow.is_settled, stop)
 
     def _await(self, condition: Callable[[], bool], stop: threading.Event | None) -> bool:
-        """Wait, with the lock held, for what consumers say; False when it is time to stop instead."""
+        """Wait for what consumers say, and let go of the lock meanwhile; False when it is time to stop."""
         self._hear()
         while not condition():
             if self._closed or (stop is not None and stop.is_set()):
                 return False
-            self._lock.wait(TICK_S)
+            self._heard.wait(TICK_S)
         return True
 
     def _hear_on(self) -> None:
@@ -259,39 +259,47 @@ class Publisher:
                 now = self._clock.monotonic()
                 for topic, flow in self._flows.items():
                     self._tend(topic, flow, now)
-                self._lock.notify_all()
+                self._heard.notify_all()
 
     def _tend(self, topic: bytes, flow: Flow, now: float) -> None:
         for consumer in flow.cut_off(now):
-            self._counters.add("cut_off")
+            self._counts["cut_off"] += 1
             log.warning("%s no longer waits for %s, which is silent", topic.decode(), consumer)
         for message in flow.resend(now):
-            self._counters.add("resent")
+            self._counts["resent"] += 1
             self._send(message)
 
     def _hear(self) -> None:
         """Read who has subscribed and who has left (XPUB tells the first and the last of each prefix), and
         the credits of those who consume a lossless stream."""
-        while int(self._sock.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+        while int(self._sock.get(zmq.EVENTS)) & READABLE:
             message: bytes = self._sock.recv(zmq.NOBLOCK)
             if message[:1] in (b"\x00", b"\x01"):
-                change = self._prefixes.add if message[:1] == b"\x01" else self._prefixes.discard
-                change(message[1:])
-                self._wanted.clear()
+                self._hear_prefix(message[1:], subscribed=message[:1] == b"\x01")
             else:
                 self._hear_credit(message)
+
+    def _hear_prefix(self, prefix: bytes, *, subscribed: bool) -> None:
+        if subscribed == (prefix in self._prefixes):
+            return
+        (self._prefixes.add if subscribed else self._prefixes.discard)(prefix)
+        for channels in self._streams.values():
+            channels.subscribed(prefix, 1 if subscribed else -1)
 
     def _hear_credit(self, message: bytes) -> None:
         try:
             credit = decode_credit(message)
         except WireError:
-            self._counters.add("wire_errors")
+            self._counts["wire_errors"] += 1
             return
         if (flow := self._flows.get(credit.topic)) is not None:
             flow.credit(credit, self._clock.monotonic())
 
     def _send(self, message: Message) -> int:
         """How many bytes were sent."""
-        parts = encode(message)
-        self._sock.send_multipart(parts, copy=False)
-        return sum(map(len, parts))
+        topic, header, payload = encode(message)
+        send = self._sock.send  # what is sent is copied: see `sockets`
+        send(topic, MORE)
+        send(header, MORE)
+        send(payload)
+        return len(topic) + len(header) + len(payload)

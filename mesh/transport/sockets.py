@@ -26,6 +26,10 @@ from mesh.wire import DEFAULT_LIMITS, MAX_HEADER, Limits
 
 SyncSocket = zmq.Socket[bytes]
 
+# As plain integers: arithmetic with pyzmq's enumerations costs as much as a system call, with every message.
+MORE = int(zmq.SNDMORE)
+READABLE = int(zmq.POLLIN)
+
 BUFFER_BYTES = 1 << 20
 KEEPALIVE_IDLE_S = 5
 KEEPALIVE_EVERY_S = 2

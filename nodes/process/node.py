@@ -262,7 +262,7 @@ class Process:
 
     def _emit(self, node: Node, result: Frame) -> bool:
         """Publish a result and offer it to the collectors; False when the node stopped before it could."""
-        frame = node.publisher.stamp(replace(result, stage=self.stage).encoded(self._config.quality))
+        frame = node.publisher.stamp(result.encoded(self._config.quality), stage=self.stage)
         if not node.publisher.publish(frame, node.scope.stopping):
             return False
         if not self._offer(node, frame):
