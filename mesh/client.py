@@ -194,9 +194,10 @@ class Mesh:
 def _listen(scope: Scope, streams: Iterable[StreamRecord], trace: Trace) -> None:
     """Add every frame of these streams, from relays too, without its image, on a thread of `scope`."""
 
-    def take(message: Message) -> None:
-        if isinstance(message.body, Frame):
-            trace.add(message.body)
+    def take(messages: list[Message]) -> None:
+        for message in messages:
+            if isinstance(message.body, Frame):
+                trace.add(message.body)
 
     subscriber = Subscriber(scope, take)
     for stream in streams:

@@ -9,7 +9,7 @@ processed, dropped by a named cause, lost on the link, or in flight.
 
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -141,14 +141,16 @@ class _Stream:
     queue: deque[Item] = field(default_factory=deque)
     ledgers: dict[int, _Ledger] = field(default_factory=dict)
     held: bool = False
+    in_turn: bool = False  # it waits for a taker
 
     def ledger(self, boot: int) -> _Ledger:
-        if boot not in self.ledgers:
-            self.ledgers[boot] = _Ledger(boot)
+        ledger = self.ledgers.get(boot)
+        if ledger is None:
+            ledger = self.ledgers[boot] = _Ledger(boot)
             idle = [b for b, ledger in self.ledgers.items() if not ledger.in_flight and b != boot]
             for old in idle[: max(0, len(self.ledgers) - BOOTS_KEPT)]:
                 del self.ledgers[old]
-        return self.ledgers[boot]
+        return ledger
 
 
 class Inbox:
@@ -179,7 +181,9 @@ class Inbox:
         self.consumes = consumes or policy is Policy.LOSSLESS
         self._on_room = on_room
         self._clock = clock
-        self._ready = threading.Condition()
+        self._lock = threading.Lock()
+        self._ready = threading.Condition(self._lock)
+        self._waiting = 0  # takers
         self._streams: dict[StreamKey, _Stream] = {}
         self._turns: deque[StreamKey] = deque()  # streams that wait for a taker, in order
         self._closed = False
@@ -190,42 +194,42 @@ class Inbox:
 
     def offer(self, message: Message) -> None:
         """Take in a message; never blocks."""
-        key = (message.topic.stage, message.topic.camera)
-        with self._ready:
-            joining = key not in self._streams
-            stream = self._streams.setdefault(key, _Stream())
-            if self._closed or not self._accept(stream, message, joining):
-                return
-            self._queue(key, stream)
-        self._on_ready()
+        self.offer_all((message,))
 
-    def take(self, timeout: float | None = None) -> Item | None:
+    def offer_all(self, messages: Iterable[Message]) -> None:
+        """Take in messages that came together; never blocks."""
+        with self._lock:
+            accepted = [self._offer(message) for message in messages]
+        if any(accepted):
+            self._on_ready()
+
+    def take(self, timeout: float | None = None, settled: Item | None = None) -> Item | None:
         """The next frame or end of stream, each stream in its turn; None after `timeout` seconds, or when
-        the inbox is closed. Its stream is held until `settle` is called with it."""
-        item = self._take(timeout)
-        if item is not None and self._is_kept(item) and self._is_time_to_tell(item):
+        the inbox is closed. Its stream is held until `settle` is called with it, or until the next `take`
+        says that it is `settled`: processed."""
+        with self._lock:
+            if settled is not None:
+                self._settle(settled, None)
+            item = self._next() or self._wait(timeout)
+            tell = item is not None and self._is_kept(item) and self._is_time_to_tell(item)
+        if tell:
             self._on_room()
         return item
 
     def room(self, stage: str, camera: str) -> int:
         """How many more frames of a lossless stream can be taken in."""
-        with self._ready:
+        with self._lock:
             stream = self._streams.get((stage, camera))
             return LOSSLESS_DEPTH - (len(stream.queue) if stream else 0)
 
     def settle(self, item: Item, dropped: str | None = None) -> None:
         """Say what became of an item that was taken: processed, or `dropped` for a cause."""
-        key = (item.stage, item.camera)
-        with self._ready:
-            stream = self._streams[key]
-            stream.held = False
-            if isinstance(item, Frame):
-                self._account(stream.ledgers[item.boot], dropped)
-            self._queue(key, stream)
+        with self._lock:
+            self._settle(item, dropped)
 
     def counts(self) -> tuple[StreamCount, ...]:
         """A snapshot for each stream and boot."""
-        with self._ready:
+        with self._lock:
             return tuple(
                 ledger.snapshot(key)
                 for key, stream in self._streams.items()
@@ -234,7 +238,7 @@ class Inbox:
 
     def idle(self) -> bool:
         """Whether nothing waits and nothing is held."""
-        with self._ready:
+        with self._lock:
             return not any(stream.queue or stream.held for stream in self._streams.values())
 
     @property
@@ -243,7 +247,7 @@ class Inbox:
 
     def close(self) -> None:
         """Let every taker go; what still waits is counted `abandoned`."""
-        with self._ready:
+        with self._lock:
             self._closed = True
             for stream in self._streams.values():
                 self._discard(stream, stream.queue, Cause.ABANDONED)
@@ -251,16 +255,40 @@ class Inbox:
             self._ready.notify_all()
         self._on_ready()
 
-    def _take(self, timeout: float | None) -> Item | None:
+    # What follows is called with the lock held.
+
+    def _offer(self, message: Message) -> bool:
+        key = (message.topic.stage, message.topic.camera)
+        stream = self._streams.get(key)
+        joining = stream is None
+        if stream is None:
+            stream = self._streams[key] = _Stream()
+        if self._closed or not self._accept(stream, message, joining):
+            return False
+        self._queue(key, stream)
+        return True
+
+    def _settle(self, item: Item, dropped: str | None) -> None:
+        key = (item.stage, item.camera)
+        stream = self._streams[key]
+        stream.held = False
+        if isinstance(item, Frame):
+            self._account(stream.ledgers[item.boot], dropped)
+        self._queue(key, stream)
+
+    def _wait(self, timeout: float | None) -> Item | None:
         # Real time, whatever the clock: a Condition waits in that.
         deadline = None if timeout is None else SYSTEM_CLOCK.monotonic() + timeout
-        with self._ready:
-            while not self._closed:
-                item = self._next()
-                left = None if deadline is None else deadline - SYSTEM_CLOCK.monotonic()
-                if item is not None or (left is not None and left <= 0):
-                    return item
+        left = timeout
+        while not self._closed and (left is None or left > 0):
+            self._waiting += 1
+            try:
                 self._ready.wait(left)
+            finally:
+                self._waiting -= 1
+            if (item := self._next()) is not None:
+                return item
+            left = None if deadline is None else deadline - SYSTEM_CLOCK.monotonic()
         return None
 
     def _is_kept(self, item: Item) -> bool:
@@ -268,8 +296,7 @@ class Inbox:
 
     def _is_time_to_tell(self, item: Item) -> bool:
         """Not with every frame: when the queue is empty, and at each quarter of it."""
-        with self._ready:
-            return len(self._streams[item.stage, item.camera].queue) % (LOSSLESS_DEPTH // 4) == 0
+        return len(self._streams[item.stage, item.camera].queue) % (LOSSLESS_DEPTH // 4) == 0
 
     def _accept(self, stream: _Stream, message: Message, joining: bool) -> bool:
         body = message.body
@@ -296,13 +323,16 @@ class Inbox:
             self._account(stream.ledgers[oldest.boot], cause)
 
     def _queue(self, key: StreamKey, stream: _Stream) -> None:
-        if stream.queue and not stream.held and key not in self._turns:
+        if stream.queue and not stream.held and not stream.in_turn:
+            stream.in_turn = True
             self._turns.append(key)
-            self._ready.notify()
+            if self._waiting:
+                self._ready.notify()
 
     def _next(self) -> Item | None:
         while self._turns:
             stream = self._streams[self._turns.popleft()]
+            stream.in_turn = False
             while stream.queue:
                 item = stream.queue.popleft()
                 if isinstance(item, Frame) and self._is_expired(item):

@@ -108,7 +108,7 @@ class Subscription:
         self._scope = Scope(f"subscribe {stage}/{camera or '*'}")
         self._scope.on_stop(self._inbox.close)
         self._subscriber = Subscriber(
-            self._scope, self._inbox.offer, consumer=f"script-{secrets.token_hex(6)}", clock=clock
+            self._scope, self._inbox.offer_all, consumer=f"script-{secrets.token_hex(6)}", clock=clock
         )
         if endpoint is not None:
             self._reach(endpoint, stage, camera)
@@ -126,8 +126,7 @@ class Subscription:
         deadline = None if timeout is None else self._clock.monotonic() + timeout
         while True:
             left = None if deadline is None else max(0.0, deadline - self._clock.monotonic())
-            self._settle()
-            item = self._inbox.take(left)
+            item = self._inbox.take(left, self._let_go())
             if item is None:
                 self._tell_failure()
                 return None
@@ -144,7 +143,8 @@ class Subscription:
         """End every thread. Raises what made the subscription fail, unless a reader has been told."""
         self.closed = True
         try:
-            self._settle()
+            if (held := self._let_go()) is not None:
+                self._inbox.settle(held)
             self._inbox.close()
         finally:
             self._scope.stop()
@@ -200,11 +200,11 @@ class Subscription:
             self._told = True
             raise self._scope.error
 
-    def _settle(self) -> None:
+    def _let_go(self) -> Item | None:
+        """What was held."""
         with self._lock:  # `close` may come from another thread than `get`
             held, self._held = self._held, None
-        if held is not None:
-            self._inbox.settle(held)
+        return held
 
     def _pass_end(self, end: EndOfStream) -> None:
         self._inbox.settle(end)
@@ -220,6 +220,8 @@ class Subscription:
         return future
 
     def _wake(self) -> None:
+        if not self._waiters:  # whoever comes now looks into the inbox after saying that it waits
+            return
         with self._lock:
             waiters, self._waiters = self._waiters, {}
         for future, loop in waiters.items():

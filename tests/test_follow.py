@@ -80,7 +80,7 @@ def test_a_subscriber_is_connected_to_cameras_that_appear_later() -> None:
     with open_registry("memory:streams") as registry, Scope("test") as scope:
         seen: list[Message] = []
         cameras: list[str] = []
-        subscriber = Subscriber(scope, seen.append)
+        subscriber = Subscriber(scope, seen.extend)
         follow_streams(scope, registry, subscriber, "raw", on_stream=lambda r: cameras.append(r.camera))
         nodes = [Publisher(f"node-{n}") for n in range(2)]
         for node, camera in zip(nodes, ("door", "gate"), strict=True):

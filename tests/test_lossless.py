@@ -35,7 +35,7 @@ class Consumer:
         self, scope: Scope, publisher: Publisher, name: str, policy: Policy = Policy.LOSSLESS
     ) -> None:
         self.inbox = Inbox(policy, on_room=lambda: self.subscriber.made_room())
-        self.subscriber = Subscriber(scope, self.inbox.offer, consumer=name)
+        self.subscriber = Subscriber(scope, self.inbox.offer_all, consumer=name)
         self.subscriber.subscribe(topic_prefix(View.FRAME, "raw", "door"))
         if self.inbox.consumes:
             self.subscriber.consume(TOPIC, lambda: self.inbox.room("raw", "door"))

@@ -31,7 +31,7 @@ class Listener:
 
     def __init__(self, scope: Scope, *prefixes: bytes, limits: Limits | None = None) -> None:
         self.messages: list[Message] = []
-        self.subscriber = Subscriber(scope, self.messages.append, limits=limits or Limits())
+        self.subscriber = Subscriber(scope, self.messages.extend, limits=limits or Limits())
         for prefix in prefixes:
             self.subscriber.subscribe(prefix)
 

@@ -12,12 +12,13 @@ from collections.abc import Callable
 import zmq
 
 from mesh.clock import SYSTEM_CLOCK, Clock
+from mesh.codec import Buffer
 from mesh.errors import TransportError, WireError
 from mesh.scope import Scope
 from mesh.stats import Counters, Rarely
 from mesh.transport.credit import Receipt
 from mesh.transport.reconnect import Reconnector
-from mesh.transport.sockets import SyncSocket, Waker, connect, open_socket, poll
+from mesh.transport.sockets import SyncSocket, Waker, connect, open_socket, poll, receive
 from mesh.wire import DEFAULT_LIMITS, Limits, Message, Topic, decode, encode_credit
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ Command = Callable[[SyncSocket], None]
 
 
 class Subscriber:
-    """Gives every message of the topics asked for to `sink`, on a thread of `scope`.
+    """Gives the messages of the topics asked for to `sink`, on a thread of `scope`, as many as have come.
 
     It may connect to any number of publishers; connections are made again by themselves. `consumer` is the
     name under which it consumes lossless streams.
@@ -39,7 +40,7 @@ class Subscriber:
     def __init__(
         self,
         scope: Scope,
-        sink: Callable[[Message], None],
+        sink: Callable[[list[Message]], None],
         *,
         consumer: str = "",
         limits: Limits = DEFAULT_LIMITS,
@@ -165,34 +166,38 @@ class Subscriber:
     def _disconnect(self, sock: SyncSocket, endpoint: str) -> None:
         # Polling has libzmq read the first part of a message ahead; ending its connection then would leave
         # the rest missing, and libzmq aborts the process for that (fq.cpp). Reading that message prevents it.
-        with contextlib.suppress(zmq.Again):
-            self._receive(sock.recv_multipart(zmq.NOBLOCK))
+        self._drain(sock, 1)
         with contextlib.suppress(zmq.ZMQError):  # libzmq had given it up by itself
             sock.disconnect(endpoint)
 
-    def _drain(self, sock: SyncSocket) -> None:
+    def _drain(self, sock: SyncSocket, most: int = BATCH) -> None:
+        messages: list[Message] = []
         topics = set()
-        for _ in range(BATCH):
-            try:
-                parts = sock.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
+        for _ in range(most):
+            parts = receive(sock)
+            if parts is None:
                 break
-            topics.add(parts[0])
-            self._receive(parts)
+            if (message := self._taken(parts)) is not None:
+                messages.append(message)
+            if self._receipts:
+                topics.add(bytes(parts[0]))
+        if messages:
+            self._counters.add("received", len(messages))
+            self._sink(messages)
         for topic in topics & self._receipts.keys():
             self._say_credit(sock, topic)
 
-    def _receive(self, parts: list[bytes]) -> None:
+    def _taken(self, parts: list[Buffer]) -> Message | None:
+        """The message that the parts hold; None when it is refused, or not its turn yet."""
         try:
             message = decode(parts, self._limits, self._clock.wall_ns())
         except WireError as error:
             self._counters.add("wire_errors")
             if (held := self._rarely.ready(self._clock.monotonic())) is not None:
                 log.warning("refused a message: %s (%d more like it)", error, held)
-            return
-        receipt = self._receipts.get(parts[0]) if message.flow is not None else None
+            return None
+        receipt = self._receipts.get(bytes(parts[0])) if message.flow is not None else None
         if receipt is not None and not receipt.takes(message):
             self._counters.add("out_of_turn")
-            return
-        self._counters.add("received")
-        self._sink(message)
+            return None
+        return message

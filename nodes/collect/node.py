@@ -111,7 +111,7 @@ class Collect:
         node.serve("pull", self._receiver.endpoints)
         if self.inputs:
             self._subscriber = Subscriber(
-                self._intake, self._inbox.offer, consumer=node.id, clock=self._clock
+                self._intake, self._inbox.offer_all, consumer=node.id, clock=self._clock
             )
             for stage in self.inputs:
                 follow_streams(

@@ -129,7 +129,9 @@ class Process:
         node.scope.on_stop(self._inbox.close)
         for number in range(self._config.workers):
             node.scope.spawn(f"worker {number}", self._work, node)
-        self._subscriber = Subscriber(self._intake, self._inbox.offer, consumer=node.id, clock=self._clock)
+        self._subscriber = Subscriber(
+            self._intake, self._inbox.offer_all, consumer=node.id, clock=self._clock
+        )
         follow_streams(
             self._intake,
             node.registry,
