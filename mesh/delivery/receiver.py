@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import zmq
 
 from mesh.clock import SYSTEM_CLOCK, Clock
+from mesh.codec import Buffer
 from mesh.errors import WireError
 from mesh.scope import Scope
 from mesh.stats import Counters, Rarely
-from mesh.transport.sockets import Waker, bind, open_socket, poll
+from mesh.transport.sockets import Waker, bind, open_socket, poll, receive
 from mesh.wire import DEFAULT_LIMITS, Ack, Envelope, Limits, Message, decode, decode_envelope, encode_ack
 
 log = logging.getLogger(__name__)
@@ -98,16 +99,16 @@ class Receiver:
     def _receive(self) -> None:
         batch: list[Delivery] = []
         for _ in range(BATCH):
-            try:
-                parts = self._sock.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
+            parts = receive(self._sock)
+            if parts is None:
                 break
             if (delivery := self._decode(parts)) is not None:
                 batch.append(delivery)
         if batch:
+            self._counters.add("received", len(batch))
             self._sink(batch)
 
-    def _decode(self, parts: list[bytes]) -> Delivery | None:
+    def _decode(self, parts: list[Buffer]) -> Delivery | None:
         envelope = None
         try:
             envelope = decode_envelope(parts[0])
@@ -115,7 +116,6 @@ class Receiver:
         except WireError as error:
             self._refuse(envelope, error)
             return None
-        self._counters.add("received")
         return Delivery(envelope, message)
 
     def _refuse(self, envelope: Envelope | None, error: WireError) -> None:

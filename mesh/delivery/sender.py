@@ -24,14 +24,15 @@ from mesh.errors import StorageError, TransportError, WireError
 from mesh.frame import EndOfStream, Frame
 from mesh.scope import Scope
 from mesh.stats import Counters
-from mesh.transport.sockets import SyncSocket, Waker, connect, open_socket, poll
-from mesh.wire import Envelope, Message, Parts, Topic, View, ack_topic, decode_ack, encode, encode_envelope
+from mesh.transport.sockets import NOBLOCK, SyncSocket, Waker, connect, open_socket, poll, receive, send
+from mesh.wire import Envelope, Message, Parts, ack_topic, decode_ack, encode, encode_envelope, frame_topic
 
 log = logging.getLogger(__name__)
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_RESULTS = 8192
 RESEND_AFTER_S = 3.0
+LOOKS = 4  # at what is overdue, in that time
 HIGH_WATER_MARK = 64
 RUN_BITS = 50
 ROOM_LOOK_S = 0.1
@@ -54,6 +55,16 @@ class _Line:
     push: SyncSocket
     acks: SyncSocket
     blocked: bool = False
+
+    def wait_for_room(self, poller: zmq.Poller, blocked: bool) -> None:
+        """Have the poller tell when there is room for more, as long as there is none."""
+        if blocked != self.blocked:
+            poller.modify(self.push, zmq.POLLOUT if blocked else 0)
+            self.blocked = blocked
+
+    def leave(self, poller: zmq.Poller) -> None:
+        self.wait_for_room(poller, blocked=False)
+        poller.unregister(self.acks)
 
     def close(self) -> None:
         self.push.close(linger=0)
@@ -83,10 +94,14 @@ class Sender:
         self.run = random.getrandbits(RUN_BITS)
         self._clock = clock
         self._resend_after_s = resend_after_s
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._counts = Counts()
         self._counters = Counters()
+        self._sent = 0
         self._targets: Mapping[str, Collector] = {}
+        self._retarget = False
+        self._resend_due = clock.monotonic()
         self._refused: set[Collector] = set()
         self._waker = Waker()
         self._scope = scope
@@ -107,7 +122,7 @@ class Sender:
 
     def offer(self, body: Frame | EndOfStream) -> None:
         """Queue a result; never blocks. Raises `WireError` for annotations that cannot be packed."""
-        with self._changed:
+        with self._lock:
             self._take_in(body, self._encode(body))
         self._wake()
 
@@ -118,7 +133,7 @@ class Sender:
         counted. Raises `WireError` for annotations that cannot be packed.
         """
         while not (stop.is_set() or self._scope.stopping.is_set()):
-            with self._changed:
+            with self._lock:
                 parts = self._encode(body)
                 if self._window.has_room(sum(map(len, parts)), self._spool_free()):
                     self._take_in(body, parts)
@@ -131,22 +146,23 @@ class Sender:
 
     def set_collectors(self, collectors: Iterable[Collector]) -> None:
         """The collectors that live now."""
-        with self._changed:
+        with self._lock:
             self._targets = {collector.node: collector for collector in collectors}
+            self._retarget = True
         self._waker.wake()
 
     def counts(self) -> dict[Stream, SentCount]:
         """A snapshot, by (stage, camera, boot)."""
-        with self._changed:
+        with self._lock:
             return self._counts.snapshot(self._window)
 
     def stats(self) -> dict[str, int]:
-        return dict(self._counters.snapshot())
+        return {**self._counters.snapshot(), "sent": self._sent}
 
     def drain(self, timeout: float) -> bool:
         """Wait until everything is acknowledged; False when that takes longer, or when no collector lives."""
         deadline = self._clock.monotonic() + timeout
-        with self._changed:
+        with self._lock:
             while len(self._window):
                 left = deadline - self._clock.monotonic()
                 if left <= 0 or not self._targets:
@@ -174,7 +190,7 @@ class Sender:
 
     def _encode(self, body: Frame | EndOfStream) -> Parts:
         stream = (body.stage, body.camera, body.boot)
-        topic = Topic(View.FRAME, body.stage, body.camera)
+        topic = frame_topic(body.stage, body.camera)
         return encode(Message(topic, self.run, self._counts.own(stream), body))
 
     def _take_in(self, body: Frame | EndOfStream, parts: Parts) -> None:
@@ -193,35 +209,40 @@ class Sender:
 
     def _run(self) -> None:
         lines: dict[str, _Line] = {}
+        poller = zmq.Poller()
+        poller.register(self._waker.fd, zmq.POLLIN)
         try:
             while not self._scope.stopping.is_set():
-                self._follow(lines)
-                self._push(lines)
-                self._wait(lines)
+                if self._retarget:
+                    self._follow(lines, poller)
+                self._push(lines, poller)
+                self._wait(lines, poller)
         finally:
             for line in lines.values():
                 line.close()
             self._waker.close()
             if self._spooler is None:
-                with self._changed:
+                with self._lock:
                     self._counts.give_up(self._window.give_up_all())
             self._over.set()
 
-    def _follow(self, lines: dict[str, _Line]) -> None:
+    def _follow(self, lines: dict[str, _Line], poller: zmq.Poller) -> None:
         """Open lines to new collectors, close those to collectors that left or moved."""
-        with self._changed:
-            targets = dict(self._targets)
+        with self._lock:
+            targets, self._retarget = dict(self._targets), False
         gone = [node for node, line in lines.items() if targets.get(node) != line.collector]
         for node in gone:
+            lines[node].leave(poller)
             lines.pop(node).close()
         if gone:  # what was on its way to them goes again at once, also where one came back elsewhere
-            with self._changed:
+            with self._lock:
                 self._window.set_collectors(lines)
         for node in targets.keys() - lines.keys():
             if (line := self._try_open(targets[node])) is not None:
                 lines[node] = line
+                poller.register(line.acks, zmq.POLLIN)
                 log.info("delivering to collector %s at %s", node, targets[node].pull)
-        with self._changed:
+        with self._lock:
             self._window.set_collectors(lines)
 
     def _try_open(self, collector: Collector) -> _Line | None:
@@ -246,54 +267,64 @@ class Sender:
         push.setsockopt(zmq.IMMEDIATE, 1)  # queue for live connections only: the window keeps the rest
         return _Line(collector, push, acks)
 
-    def _push(self, lines: dict[str, _Line]) -> None:
+    def _push(self, lines: dict[str, _Line], poller: zmq.Poller) -> None:
         for node, line in lines.items():
-            line.blocked = False
-            while not line.blocked:
-                with self._changed:
-                    result = self._window.waiting(node)
-                    parts = result.parts if result is not None else ()  # they go with what is given up
-                if result is None:
+            blocked = False
+            result, parts = self._next(node)
+            while result is not None and not blocked:
+                if blocked := not self._send(line, result, parts):
                     break
-                self._send(node, line, result, parts)
+                result, parts = self._next(node, sent=result)
+            line.wait_for_room(poller, blocked)
 
-    def _send(self, node: str, line: _Line, result: Result, parts: Sequence[Any]) -> None:
+    def _next(self, node: str, sent: Result | None = None) -> tuple[Result | None, Sequence[Any]]:
+        """What is to be sent next to a collector, with its parts, which go with what is given up; `sent` is
+        what has been handed to its socket just now."""
+        with self._lock:
+            if sent is not None:
+                self._window.sent(sent, node, self._clock.monotonic())
+                self._sent += 1
+            result = self._window.waiting(node)
+            return result, result.parts if result is not None else ()
+
+    def _send(self, line: _Line, result: Result, parts: Sequence[Any]) -> bool:
+        """Whether there was room for it."""
         envelope = encode_envelope(Envelope(self.node, self.run, result.number))
         try:
-            line.push.send_multipart([envelope, *parts], zmq.NOBLOCK, copy=False)
+            send(line.push, (envelope, *parts), NOBLOCK)
         except zmq.Again:
-            line.blocked = True
-            return
-        with self._changed:
-            self._window.sent(result, node, self._clock.monotonic())
-        self._counters.add("sent")
+            return False
+        return True
 
-    def _wait(self, lines: dict[str, _Line]) -> None:
-        poller = zmq.Poller()
-        poller.register(self._waker.fd, zmq.POLLIN)
-        for line in lines.values():
-            poller.register(line.acks, zmq.POLLIN)
-            if line.blocked:
-                poller.register(line.push, zmq.POLLOUT)
-        with self._changed:
+    def _wait(self, lines: dict[str, _Line], poller: zmq.Poller) -> None:
+        with self._lock:
             idle = not len(self._window)
-        ready = poll(poller, None if idle else self._resend_after_s / 4)
-        self._waker.clear()
+        ready = poll(poller, None if idle else self._resend_after_s / LOOKS)
+        if self._waker.fd in ready:
+            self._waker.clear()
         for node, line in lines.items():
             if line.acks in ready:
                 self._hear(node, line)
-        with self._changed:
-            self._counters.add("resent", self._window.resend(self._clock.monotonic()))
-            disk = self._window.shelved or self._window.acknowledged_count
-        if self._spooler is not None and disk:
+        self._look_for_overdue()
+        if self._spooler is not None and (self._window.shelved or self._window.acknowledged_count):
             self._spooler.wake()
+
+    def _look_for_overdue(self) -> None:
+        """Send again what is overdue; now and then only, since this looks at all that is in flight."""
+        now = self._clock.monotonic()
+        if now < self._resend_due:
+            return
+        self._resend_due = now + self._resend_after_s / (2 * LOOKS)
+        with self._lock:
+            self._counters.add("resent", self._window.resend(now))
 
     def _hear(self, node: str, line: _Line) -> None:
         while True:
             try:
-                ack = decode_ack(line.acks.recv_multipart(zmq.NOBLOCK))
-            except zmq.Again:
-                return
+                parts = receive(line.acks)
+                if parts is None:
+                    return
+                ack = decode_ack(parts)
             except WireError as error:
                 self._counters.add("wire_errors")
                 log.warning("collector %s sent a bad acknowledgement: %s", node, error)
@@ -302,7 +333,7 @@ class Sender:
                 self._acknowledge(node, ack.numbers)
 
     def _acknowledge(self, node: str, numbers: tuple[int, ...]) -> None:
-        with self._changed:
+        with self._lock:
             delivered, revived = self._window.acknowledge(node, numbers, self._clock.monotonic())
             self._counts.deliver(delivered)
             self._counts.revive(revived)

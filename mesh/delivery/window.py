@@ -55,6 +55,7 @@ class Window:
         self._acked: dict[int, Result] = {}  # acknowledged; their rows are to be deleted
         self._late: dict[int, Result] = {}  # sent, then given up or moved to disk: it may have arrived
         self._lanes: dict[str, Lane] = {}
+        self._owners: dict[str, str | None] = {}  # of each camera, among these lanes
 
     def __len__(self) -> int:
         """Results that are open, in memory or on disk."""
@@ -122,6 +123,7 @@ class Window:
         self._lanes = {
             name: Lane(self._max_bytes, self._max_results, paces.get(name)) for name in sorted(wanted)
         }
+        self._owners.clear()
         for result in sorted(self._open.values(), key=lambda result: (result.sent_at, result.number)):
             owner = self._owner(result.stream)
             if result.sent_to is not None and result.sent_to == owner:
@@ -383,7 +385,10 @@ class Window:
             self._lanes[owner].queue(result)
 
     def _owner(self, stream: Stream) -> str | None:
-        return rendezvous(stream[1], self._lanes)
+        camera = stream[1]
+        if camera not in self._owners:
+            self._owners[camera] = rendezvous(camera, self._lanes)
+        return self._owners[camera]
 
     def _make_room(self, size: int) -> list[Result]:
         gone: list[Result] = []

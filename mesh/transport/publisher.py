@@ -23,7 +23,7 @@ from mesh.frame import Codec, EndOfStream, Frame, Hop, with_fields
 from mesh.scope import Scope
 from mesh.transport.channel import Channel, Channels
 from mesh.transport.credit import Flow
-from mesh.transport.sockets import MORE, READABLE, Waker, bind, open_socket, poll
+from mesh.transport.sockets import READABLE, Waker, bind, open_socket, poll, send
 from mesh.wire import Message, View, decode_credit, encode
 
 log = logging.getLogger(__name__)
@@ -156,7 +156,7 @@ class Publisher:
     def send(self, parts: Iterable[bytes]) -> None:
         """Publish parts that are not a frame: a collector's acknowledgements."""
         with self._lock:
-            self._sock.send_multipart(list(parts), copy=True)
+            send(self._sock, list(parts))
 
     def listens(self, view: View, stage: str, camera: str) -> bool:
         """Whether anybody asks for this stream now."""
@@ -297,9 +297,6 @@ class Publisher:
 
     def _send(self, message: Message) -> int:
         """How many bytes were sent."""
-        topic, header, payload = encode(message)
-        send = self._sock.send  # what is sent is copied: see `sockets`
-        send(topic, MORE)
-        send(header, MORE)
-        send(payload)
-        return len(topic) + len(header) + len(payload)
+        parts = encode(message)
+        send(self._sock, parts)
+        return sum(map(len, parts))

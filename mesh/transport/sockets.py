@@ -15,8 +15,10 @@ Rules kept here:
 - What zmq raises leaves here as `TransportError`.
 """
 
+import contextlib
 import errno
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 import zmq
@@ -100,6 +102,17 @@ def _choose_family(sock: SyncSocket, endpoint: str) -> None:
     sock.setsockopt(zmq.IPV6, int("[" in endpoint))
 
 
+def send(sock: SyncSocket, parts: Sequence[Buffer], flags: int = 0) -> None:
+    """Send a message; with `NOBLOCK`, `zmq.Again` where there is no room for it.
+
+    Parts are copied, also large ones: what is not has to be tracked, and pyzmq lets go of it on a thread
+    of its own that takes the interpreter's lock with every message.
+    """
+    last = len(parts) - 1
+    for number, part in enumerate(parts):
+        sock.send(part, flags | MORE if number < last else flags)
+
+
 def receive(sock: SyncSocket) -> list[Buffer] | None:
     """The parts of the next message; None when none waits.
 
@@ -122,30 +135,33 @@ def _content(part: zmq.Frame) -> Buffer:
 
 
 class Waker:
-    """Wakes a thread that polls sockets. `wake` may be called from any thread."""
+    """Wakes a thread that polls sockets. `wake` may be called from any thread.
+
+    A thread that was told and has not looked yet is not told again: that would be a system call a frame.
+    Whoever finds `fd` readable calls `clear`, and then looks at what there is to do.
+    """
 
     def __init__(self) -> None:
         self._reader, self._writer = socket.socketpair()
         self._reader.setblocking(False)
         self._writer.setblocking(False)
+        self._told = False
 
     @property
     def fd(self) -> int:
         return self._reader.fileno()
 
     def wake(self) -> None:
-        # A full pipe has been told already; a closed one has nobody left to wake.
-        try:
-            self._writer.send(b"\0")
-        except OSError:
+        if self._told:
             return
+        self._told = True
+        with contextlib.suppress(OSError):  # it was closed: nobody is left to wake
+            self._writer.send(b"\0")
 
     def clear(self) -> None:
-        try:
-            while self._reader.recv(4096):
-                pass
-        except BlockingIOError:
-            return
+        with contextlib.suppress(BlockingIOError):
+            self._reader.recv(4096)
+        self._told = False  # last: what came in between is seen by whoever looks now
 
     def close(self) -> None:
         self._writer.close()

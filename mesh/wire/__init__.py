@@ -14,7 +14,7 @@ from mesh.wire.control import (
 )
 from mesh.wire.fields import MAX_HEADER, MAX_INT, VERSION
 from mesh.wire.messages import DEFAULT_LIMITS, Limits, Message, Parts, decode, detection_map, encode
-from mesh.wire.topics import Topic, View, topic_prefix
+from mesh.wire.topics import Topic, View, frame_topic, topic_prefix
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -39,5 +39,6 @@ __all__ = [
     "encode_ack",
     "encode_credit",
     "encode_envelope",
+    "frame_topic",
     "topic_prefix",
 ]

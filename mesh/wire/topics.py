@@ -49,6 +49,12 @@ class Topic:
         return f"{self.view}/{self.stage}/{self.camera}/{self.partition}/".encode()
 
 
+@lru_cache(TOPICS_KEPT)
+def frame_topic(stage: str, camera: str) -> Topic:
+    """The topic of a stream's frames; those that were asked for lately are kept, with their bytes."""
+    return Topic(View.FRAME, stage, camera)
+
+
 def topic_prefix(view: View, stage: str, camera: str | None = None) -> bytes:
     """What to subscribe to: one camera's topics, or those of all cameras of a stage."""
     return f"{view}/{stage}/{camera}/".encode() if camera else f"{view}/{stage}/".encode()
