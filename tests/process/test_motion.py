@@ -156,6 +156,45 @@ def test_gray_raw_frames_do_as_well() -> None:
     assert iou(found.box, (50, 50, 100, 100)) > 0.7
 
 
+def test_the_same_frames_give_the_same_boxes() -> None:
+    pictures = [picture for picture, _ in moving(60, seed=2)]
+    one, other = Motion(), Motion()
+    assert [one(each).detections for each in pictures] == [other(each).detections for each in pictures]
+
+
+def test_boxes_keep_close_to_what_moves() -> None:
+    """A box's edge is off by two pixels of the reduced picture at most, six of the full one."""
+    motion = Motion()
+    for picture, truth in moving(70, seed=2):
+        for found in motion(picture).detections:
+            best = max(truth, key=lambda box: iou(box, found.box))
+            assert iou(best, found.box) > 0.85
+
+
+def test_what_leaves_is_no_thing_that_stays() -> None:
+    """An object that was there during the warm-up goes: what it hid is not reported for long."""
+    scene = background(640, 360, 0)
+    parked = scene.copy()
+    parked[100:200, 200:320] = 250
+    motion = Motion(warmup=10)
+    for seq in range(10):
+        motion(frame(parked, seq))
+    seen = [len(motion(frame(scene, seq)).detections) for seq in range(10, 20)]
+    assert sum(seen[:4]) <= 4
+    assert sum(seen[4:]) == 0
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 2), (7, 300), (33, 5)])
+def test_pictures_of_any_size_do(size: tuple[int, int]) -> None:
+    width, height = size
+    motion = Motion(warmup=1)
+    for seq in range(6):
+        level = 100 + 60 * (seq % 2)
+        picture = np.full((height, width, 3), 100, np.uint8)
+        picture[: height // 2] = level
+        motion(frame(picture, seq))
+
+
 def test_people_in_real_video() -> None:
     """Frames 0 to 60 show an empty room; at 100 to 140 a woman stands in the middle, alone."""
     motion = Motion()

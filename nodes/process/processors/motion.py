@@ -1,8 +1,13 @@
 """Motion: boxes around what differs from the background of a camera that stands still.
 
+The picture is smoothed by a median over 3 by 3 pixels, which leaves edges where they are, and compared with
+its background (see background.py). A cell of 4 by 4 pixels has changed when more than a third of it has;
+cells that touch are one thing, and its box is drawn around the changed pixels in them. The last three columns
+and rows at most, which fill no cell, are not looked at.
+
 Rules kept here: one instance sees one camera; nothing is reported while the background forms, nor when most
-of the picture changes at once (a lamp, the sun, the camera itself). At 320 pixels a frame takes about 0.3 ms
-besides its decoding.
+of the picture changes at once (a lamp, the sun, the camera itself); the same frames give the same boxes. At
+320 pixels a frame takes 0.04 ms besides its decoding while nothing moves, and each thing that does 0.02 ms.
 """
 
 from collections.abc import Iterator
@@ -14,7 +19,7 @@ from pydantic import Field
 
 from mesh.codec import Image
 from mesh.frame import Detection, Frame
-from nodes.process.processors.background import Background, Plane
+from nodes.process.processors.background import Background, sum_where
 from nodes.process.processors.boxes import Box, merged
 from nodes.process.processors.regions import Regions
 
@@ -23,7 +28,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 HARDEST, EASIEST = 60.0, 6.0  # gray levels off the background, at sensitivity 0 and 1
 MERGE_SHARE = 0.3  # of the smaller of two boxes that are one object
 GHOST_EDGES = 1.3  # the background's edges over the picture's, around a box where something has left
-OUTLINE = 3  # pixels
+CELL = 4  # pixels
+CELL_SHARE = 1 / 3  # of a cell
+OUTLINE = 7  # pixels
 
 
 class Motion:
@@ -55,76 +62,88 @@ class Motion:
         self._floor = HARDEST * (EASIEST / HARDEST) ** sensitivity
         self._background = Background(history, warmup, self._floor)
         self._size = (0, 0)
-        self._watched: Image | None = None
 
     def __repr__(self) -> str:
         return f"<Motion floor={self._floor:.0f} {self._background!r}>"
 
     def __call__(self, frame: Frame) -> Frame:
-        gray = np.asarray(cv2.blur(frame.gray(self.max_side), (3, 3)), dtype=np.uint8)
+        gray = np.asarray(cv2.medianBlur(frame.gray(self.max_side), 3), dtype=np.uint8)
         if self._size != (frame.width, frame.height):
             self._begin(frame, gray)
-        excess = self._background.update(gray)
-        if excess is None:
+        changed = self._background.update(gray)
+        if changed is None or self._background.changes < self._least:
             return frame
-        changed = np.greater(excess, 1.0).view(np.uint8)
-        if self._watched is not None:
-            changed = np.asarray(cv2.bitwise_and(changed, self._watched), dtype=np.uint8)
-        return frame.annotate(*self._detections(frame, gray, excess, changed))
+        found = tuple(self._detections(frame, changed))
+        return frame.annotate(*found) if found else frame
 
     def _begin(self, frame: Frame, gray: Image) -> None:
         self._size = (frame.width, frame.height)
-        self._watched = _watched(self.mask, frame, gray)
-        self._background.restart(self._watched)
+        self._least = max(4, self.min_area * gray.size)
+        self._background.restart(_watched(self.mask, frame, gray))
 
-    def _detections(self, frame: Frame, gray: Image, excess: Plane, changed: Image) -> Iterator[Detection]:
-        height, width = gray.shape
-        for box in self._boxes(gray, changed):
+    def _detections(self, frame: Frame, changed: Image) -> Iterator[Detection]:
+        height, width = changed.shape
+        for box in merged(self._boxes(changed), MERGE_SHARE):
             inside = box.slices
-            if cv2.countNonZero(changed[inside]) >= max(4, self.min_area * width * height):
-                score = 1 - 1 / max(1.0, cv2.mean(excess[inside], changed[inside])[0])
+            if cv2.countNonZero(changed[inside]) >= self._least:
+                score = 1 - 1 / max(1.0, self._background.excess(inside))
                 scaled = box.scaled(frame.width / width, frame.height / height)
                 yield Detection("motion", round(score, 3), scaled, by="motion")
 
-    def _boxes(self, gray: Image, changed: Image) -> list[Box]:
-        """Boxes around what is there now; where something has left, the background learns so at once."""
-        boxes = []
-        for contour in _contours(changed):
-            outline = np.zeros_like(changed)
-            cv2.drawContours(outline, [contour], -1, 1, OUTLINE)
-            box = Box(*cv2.boundingRect(contour))
-            if _edges(self._background.mean(), outline, box) > GHOST_EDGES * _edges(gray, outline, box):
-                cv2.drawContours(outline, [contour], -1, 1, cv2.FILLED)
-                self._background.absorb(outline, gray)
-            else:
-                boxes.append(box)
-        return merged(boxes, MERGE_SHARE)
+    def _boxes(self, changed: Image) -> Iterator[Box]:
+        """Boxes around what is there now; what has left is looked for whenever the background learns."""
+        for contour in cv2.findContours(_cells(changed), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]:
+            rough = Box(*cv2.boundingRect(contour)).times(CELL)
+            if rough.width * rough.height < self._least:
+                continue
+            if self._background.learnt and self._has_left(contour, rough):
+                continue
+            x, y, width, height = cv2.boundingRect(changed[rough.slices])
+            yield Box(rough.x + x, rough.y + y, width, height)
+
+    def _has_left(self, contour: Any, box: Box) -> bool:
+        """Whether something has left: then its outline is in the background only, which learns so at once.
+
+        Compare Cucchiara, Grana, Piccardi and Prati, "Detecting moving objects, ghosts, and shadows", 2003.
+        """
+        picture, level = self._background.picture, self._background.level
+        around = box.grown(CELL, picture.shape)
+        inside = around.slices
+        points = contour * CELL + (CELL // 2 - around.x, CELL // 2 - around.y)
+        outline = np.zeros((around.height, around.width), np.uint8)
+        cv2.drawContours(outline, [points], -1, 255, OUTLINE)
+        left = _edges(level[inside], outline) > GHOST_EDGES * _edges(picture[inside], outline)
+        if left:
+            cv2.drawContours(outline, [points], -1, 255, cv2.FILLED)
+            self._background.absorb(inside, outline)
+        return left
 
 
-def _contours(changed: Image) -> Any:
-    """Outlines of what has changed: specks removed, near fragments joined."""
-    reach = max(3, max(changed.shape) // 64)
-    opened = cv2.morphologyEx(changed, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    joined = cv2.morphologyEx(opened, cv2.MORPH_CLOSE, np.ones((reach, reach), np.uint8))
-    return cv2.findContours(joined, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
+def _cells(changed: Image) -> Image:
+    """255 for each cell of which more than `CELL_SHARE` has changed: (H // 4, W // 4)."""
+    share = _halved(_halved(changed))
+    return np.asarray(cv2.threshold(share, 255 * CELL_SHARE, 255, cv2.THRESH_BINARY)[1], dtype=np.uint8)
 
 
-def _edges(picture: Image | Plane, outline: Image, box: Box) -> float:
-    """How strong the edges of `picture` are along an outline, on average.
+def _halved(picture: Image) -> Image:
+    """Means over 2 by 2 pixels; that OpenCV has a fast way for."""
+    height, width = max(1, picture.shape[0] // 2), max(1, picture.shape[1] // 2)
+    even = picture[: 2 * height, : 2 * width]
+    return np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
-    An object's outline is in the picture; that of a hole which it left is in the background only (compare
-    Cucchiara, Grana, Piccardi and Prati, "Detecting moving objects, ghosts, and shadows", 2003).
-    """
-    around = box.grown(OUTLINE, picture.shape).slices
-    gradient = cv2.morphologyEx(picture[around], cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
-    return cv2.mean(gradient, outline[around])[0]
+
+def _edges(picture: Image, outline: Image) -> float:
+    """How strong the edges of `picture` are along an outline, summed: central differences, across or down."""
+    across = cv2.absdiff(picture[1:-1, 2:], picture[1:-1, :-2])
+    down = cv2.absdiff(picture[2:, 1:-1], picture[:-2, 1:-1])
+    return sum_where(np.asarray(cv2.max(across, down), dtype=np.uint8), outline[1:-1, 1:-1])
 
 
 def _watched(mask: Regions, frame: Frame, gray: Image) -> Image | None:
     """1 where the reduced picture is watched, 0 in the masked regions; None where nothing is masked."""
     if not mask:
         return None
-    watched = np.ones(gray.shape, dtype=np.uint8)
+    watched = np.full(gray.shape, 255, dtype=np.uint8)
     across, down = gray.shape[1] / frame.width, gray.shape[0] / frame.height
     for region in mask:
         top, left = int(region.y * down), int(region.x * across)
