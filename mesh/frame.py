@@ -2,9 +2,11 @@
 
 Rules kept here: everything is frozen; `(camera, boot, seq)` is a frame's identity and never changes on the
 way; the payload is passed through untouched unless somebody changes the pixels; pixels are decoded on first
-use, no larger than asked for, and are read-only, so that no change to them goes unseen.
+use, no larger than asked for and not again for what a larger picture serves, and are read-only, so that no
+change to them goes unseen.
 """
 
+import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +18,7 @@ import numpy as np
 from mesh import codec as jpegs
 from mesh.codec import Buffer, Image
 from mesh.errors import DecodeError
+from mesh.pixels import Look, derived
 
 PACKED = "_packed"  # where `mesh.wire` keeps what it made of a frame, beside the fields: no copy has it
 
@@ -94,7 +97,7 @@ class Frame:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     lossless: bool = False
     received_ns: int = 0
-    _pixels: dict[str, Image] = field(default_factory=dict, repr=False)
+    _pixels: dict[Look, Image] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
         what = f"{self.width}x{self.height} {self.codec} {len(self.payload)} B"
@@ -112,18 +115,33 @@ class Frame:
 
         Take `frame.image.copy()` to draw on it, and `with_image` to send what you drew.
         """
-        return self._cached("bgr", None)
+        return self._cached(True, None)
 
     def gray(self, max_side: int | None = None) -> Image:
         """(H, W) uint8 luma, read-only, the longest side at most `max_side` pixels. Raises `DecodeError`.
 
-        A JPEG is decoded at a reduced scale straight away, which costs a third of a full decode.
+        A JPEG is decoded at a reduced scale straight away, unless a larger picture of it is there already.
         """
-        return self._cached("gray", max_side)
+        return self._cached(False, max_side)
 
     def thumbnail(self, max_side: int) -> Image:
         """(H, W, 3) uint8 BGR, read-only, longest side at most `max_side` pixels. Raises `DecodeError`."""
-        return self._cached("bgr", max_side)
+        return self._cached(True, max_side)
+
+    def crop(self, x: float, y: float, width: float, height: float) -> Image:
+        """A box as (h, w, 3) uint8 BGR, read-only, with each pixel that it touches: `crop(*detection.box)`.
+
+        It is clipped to the picture, and empty where it lies outside. It is a part of `image`, which is
+        decoded whole: none of the libraries here decodes a region of a JPEG. Raises `DecodeError`.
+        """
+        left, top = max(0, math.floor(x)), max(0, math.floor(y))
+        right, bottom = max(left, math.ceil(x + width)), max(top, math.ceil(y + height))
+        return self.image[top:bottom, left:right]
+
+    @property
+    def looks(self) -> tuple[Look, ...]:
+        """What has been looked at of its pixels, here or where it was copied from."""
+        return tuple(self._pixels)
 
     @property
     def jpeg(self) -> bytes:
@@ -143,17 +161,19 @@ class Frame:
         The array is not copied, so leave it alone afterwards. Raises `ConfigError` for any other array.
         Detections keep their boxes: give an image of the same size, or replace them.
         """
-        pixels = np.ascontiguousarray(jpegs.check_image(image))
+        pixels = np.ascontiguousarray(jpegs.check_image(image)).view()
+        pixels.flags.writeable = False
+        look = Look(pixels.ndim == 3, pixels.shape[1], pixels.shape[0])
         return with_fields(
             self,
             width=pixels.shape[1],
             height=pixels.shape[0],
-            payload=pixels.data.cast("B").toreadonly(),
+            payload=pixels.data.cast("B"),
             codec=Codec.RAW,
             channels=1 if pixels.ndim == 2 else 3,
             keyframe=True,
             config=b"",
-            _pixels={},
+            _pixels={look: pixels},
         )
 
     def annotate(self, *detections: Detection, **attributes: Any) -> "Frame":
@@ -170,20 +190,24 @@ class Frame:
         """This frame's identity and annotations alone; `width` and `height` stay those of the full frame."""
         return with_fields(self, payload=b"", codec=Codec.NONE, config=b"", _pixels={})
 
-    def _cached(self, kind: str, max_side: int | None) -> Image:
-        key = f"{kind}{max_side}"
-        if key not in self._pixels:
-            pixels = self._decode(kind, max_side).view()
+    def _cached(self, colour: bool, max_side: int | None) -> Image:
+        look = Look(colour, *jpegs.fitted(self.width, self.height, max_side))
+        pixels = self._pixels.get(look)
+        if pixels is None:
+            pixels = self._pixels[look] = self._made(look).view()
             pixels.flags.writeable = False
-            self._pixels[key] = pixels
-        return self._pixels[key]
+        return pixels
 
-    def _decode(self, kind: str, max_side: int | None) -> Image:
+    def _made(self, look: Look) -> Image:
+        """That look, of another one where one serves it, else of the payload."""
+        pixels = derived(self._pixels, look)
+        if pixels is not None:
+            return pixels
         if self.codec is Codec.JPEG:
-            decode = jpegs.decode_gray if kind == "gray" else jpegs.decode_bgr
-            return decode(self.payload, self.width, self.height, max_side)
-        convert = jpegs.gray if kind == "gray" else jpegs.bgr
-        return convert(jpegs.resize(self._raw(), max_side))
+            decode = jpegs.decode_bgr if look.colour else jpegs.decode_gray
+            return decode(self.payload, self.width, self.height, max(look.size))
+        convert = jpegs.bgr if look.colour else jpegs.gray
+        return convert(jpegs.shrunk(self._raw(), look.size))
 
     def _raw(self) -> Image:
         if self.codec is not Codec.RAW:

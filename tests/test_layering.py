@@ -19,7 +19,7 @@ GROUND = {
     "mesh.database",
     "mesh.place",
 }
-VALUES = GROUND | {"mesh.codec", "mesh.frame"}
+VALUES = GROUND | {"mesh.codec", "mesh.pixels", "mesh.frame"}
 FABRIC = VALUES | {
     "mesh.wire",
     "mesh.transport",
@@ -57,7 +57,8 @@ LAYERS: dict[str, set[str]] = {
     "mesh.inbox": VALUES | {"mesh.wire"},
     "mesh.transport": VALUES | {"mesh.wire"},
     "mesh.wire": VALUES,
-    "mesh.frame": GROUND | {"mesh.codec"},
+    "mesh.frame": GROUND | {"mesh.codec", "mesh.pixels"},
+    "mesh.pixels": {"mesh.codec"},
     "mesh.codec": GROUND,
     "mesh.registry": GROUND,
     "mesh.database": set(),

@@ -1,7 +1,8 @@
 """A row of processors for one camera: one frame in, any number of frames out.
 
 Rules kept here: whatever goes wrong in a processor is one `ProcessorError` that names it; what a processor
-returns is checked before anybody else sees it; frames made from one frame are told apart by `part`.
+returns is checked before anybody else sees it; frames made from one frame are told apart by `part`; a
+frame is decoded once, whatever sizes of it they ask for.
 """
 
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from contextlib import suppress
 
 from mesh.errors import ProcessorError
 from mesh.frame import Frame, with_fields
+from nodes.process.foresight import Foresight
 from nodes.process.processors.base import Processor, Result
 from nodes.process.processors.catalog import ProcessorFactory
 
@@ -25,6 +27,7 @@ class Chain:
     def __init__(self, factories: Sequence[ProcessorFactory]) -> None:
         self._names = [factory.name for factory in factories]
         self._processors: list[Processor] = []
+        self._foresight = Foresight()
         try:
             for factory in factories:
                 self._processors.append(_made(factory))
@@ -38,6 +41,7 @@ class Chain:
 
     def run(self, frame: Frame) -> list[Frame]:
         """What the processors make of `frame`: none when one of them dropped it. Raises `ProcessorError`."""
+        self._foresight.prepare(frame)
         frames = [frame]
         for name, processor in zip(self._names, self._processors, strict=True):
             results = [_called(name, processor, each) for each in frames]
@@ -45,6 +49,7 @@ class Chain:
             frames = [each for several in results for each in several]
             if split:
                 frames = _numbered(name, frames, frame.part)
+        self._foresight.learn(frame)
         return frames
 
     def close(self) -> None:

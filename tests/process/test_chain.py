@@ -11,6 +11,7 @@ import pytest
 from mesh.errors import DecodeError, ProcessorError
 from mesh.frame import Detection, Frame
 from nodes.process.chain import MAX_PARTS, Chain
+from nodes.process.foresight import EVERY
 from nodes.process.processors.catalog import ProcessorFactory, factory
 from tests.process.support import frame
 
@@ -92,6 +93,57 @@ def test_parts_of_an_earlier_node_stay_apart_when_split_again() -> None:
     assert [f.part for part in siblings for f in chain(same).run(part)] == [0, 1, 2]
     parts = [f.part for part in siblings for f in chain(two).run(part)]
     assert len(set(parts)) == 6
+
+
+def looked_at(frame: Frame) -> Frame:
+    return frame.annotate(small=frame.gray(32).shape, whole=frame.image.shape)
+
+
+def test_one_decode_serves_all_processors_whatever_they_ask_for_first() -> None:
+    """Once it is known what they ask for, the payload can be spoilt before the first of them looks."""
+    jpeg = bytes(PICTURE.payload)
+    payload, spoilt = bytearray(jpeg), [0, 0]
+
+    def spoil(frame: Frame) -> Frame:
+        spoilt[0] += 1
+        if spoilt[0] % EVERY != 1:  # on which one they are watched
+            payload[:] = bytes(len(payload))
+            spoilt[1] += 1
+        return frame
+
+    row = chain(spoil, looked_at)
+    for _ in range(2 * EVERY):
+        payload[:] = jpeg
+        (out,) = row.run(replace(PICTURE, payload=memoryview(payload), _pixels={}))
+        assert out.attributes == {"small": (24, 32), "whole": (48, 64, 3)}
+    assert spoilt == [2 * EVERY, 2 * EVERY - 2]
+
+
+def test_one_look_alone_is_not_decoded_ahead() -> None:
+    def small_only(frame: Frame) -> Frame:
+        return frame.annotate(size=frame.gray(32).shape)
+
+    row = chain(small_only)
+    for _ in range(3):
+        frame = replace(PICTURE, _pixels={})
+        row.run(frame)
+        assert [look.size for look in frame.looks] == [(32, 24)]
+
+
+def test_pictures_that_become_smaller_are_decoded_ahead_as_they_are() -> None:
+    row = chain(looked_at)
+    row.run(replace(PICTURE, _pixels={}))
+    small = frame(np.full((12, 16, 3), 100, np.uint8))
+    (out,) = row.run(small)
+    assert out.attributes == {"small": (12, 16), "whole": (12, 16, 3)}
+
+
+def test_processors_that_only_look_leave_the_jpeg_as_it_came() -> None:
+    row = Chain([factory("motion:warmup=1"), factory("codes"), factory("passthrough")])
+    for _ in range(4):
+        (out,) = row.run(replace(PICTURE, _pixels={}))
+        assert out.payload is PICTURE.payload
+        assert out.encoded() is out
 
 
 def test_what_a_processor_raises_names_it() -> None:
