@@ -48,6 +48,13 @@ def capture(
     stall: Annotated[
         float, typer.Option(metavar="SECONDS", min=0.1, help="Open a camera anew that is silent for so long.")
     ] = 10.0,
+    hwaccel: Annotated[
+        str,
+        typer.Option(
+            metavar="none|auto|KIND",
+            help="Decode H.264 and H.265 in hardware: auto where there is a device, or cuda, vaapi, …",
+        ),
+    ] = "none",
     give_up: Annotated[
         float,
         typer.Option(metavar="SECONDS", min=0, help="A camera that never opened for so long has failed."),
@@ -87,6 +94,7 @@ def capture(
             seconds=seconds,
             lossless=lossless,
             stall_s=stall,
+            hwaccel=hwaccel,
             give_up_s=give_up,
         )
         for camera_name, url in map(_camera, camera or [])

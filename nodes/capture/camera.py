@@ -52,6 +52,7 @@ class CameraConfig:
     frames, seconds:  end after so many frames, or so long
     lossless:   wait for the consumers, so that no frame is dropped; for sources that can wait
     stall_s:    a live source that is silent for so long is opened again
+    hwaccel:    what decodes H.264 and H.265: none, auto, or a kind of device
     give_up_s:  a source that could not be opened for so long is not waited for
     """
 
@@ -66,6 +67,7 @@ class CameraConfig:
     seconds: float | None = None
     lossless: bool = False
     stall_s: float = 10.0
+    hwaccel: str = "none"
     give_up_s: float = GIVE_UP_S
 
 
@@ -148,7 +150,8 @@ class Camera:
 
     def _run_once(self, backoff: Backoff) -> None:
         stop = self._scope.stopping
-        options = SourceOptions(self.config.stall_s, self.config.loop, stop, self._clock)
+        config = self.config
+        options = SourceOptions(config.stall_s, config.loop, stop, self._clock, config.hwaccel)
         source = open_source(self.config.url, options)
         try:
             if source.live and self.config.lossless:

@@ -13,6 +13,7 @@ from mesh.names import check_name
 from mesh.registry.records import CameraState, NodeKind, StatsRecord
 from nodes.capture.camera import STAGE, Camera, CameraConfig
 from nodes.capture.sources.catalog import check_source
+from nodes.capture.sources.hwaccel import check_hwaccel
 from nodes.node import Node
 
 END_REPEATS = 3
@@ -29,6 +30,7 @@ def check_cameras(cameras: Sequence[CameraConfig]) -> None:
             raise ConfigError(f"camera {name!r} is given twice; every camera needs a name of its own")
     for camera in cameras:
         check_source(camera.url)
+        check_hwaccel(camera.hwaccel)
 
 
 class Capture:

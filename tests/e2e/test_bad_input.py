@@ -69,6 +69,10 @@ WRONG = {
     "a bad source option": ((*CAPTURE, "--camera", "a=synthetic:?fps=fast"), ("fps=fast", "a number")),
     "a bad --size": ((*CAPTURE, "--camera", "a=synthetic:", "--size", "big"), ("--size 'big'", "640x480")),
     "a bad --pace": ((*CAPTURE, "--camera", "a=synthetic:", "--pace", "slow"), ("realtime or max",)),
+    "a bad --hwaccel": (
+        (*CAPTURE, "--camera", "a=synthetic:", "--hwaccel", "magic"),
+        ("--hwaccel 'magic'", "none, auto"),
+    ),
     "a bad --log-level": ((*CAPTURE, "--camera", "a=synthetic:", "--log-level", "loud"), ("debug, info",)),
     "a public address": ((*CAPTURE, "--camera", "a=synthetic:", "--bind", "0.0.0.0"), ("--insecure",)),
     "an address that is none": (

@@ -47,12 +47,14 @@ class SourceOptions:
     stall_s:    a live source that gives nothing for so long has failed (`SourceError`)
     loop:       begin again at the end, for sources that have one; `pts_ns` goes on rising
     stop:       set when the camera is being stopped: a wait inside a source ends at once
+    hwaccel:    what decodes video: "none" is software, "auto" a device where there is one, else its kind
     """
 
     stall_s: float = 10.0
     loop: bool = False
     stop: threading.Event = field(default_factory=threading.Event)
     clock: Clock = SYSTEM_CLOCK
+    hwaccel: str = "none"
 
 
 class Source(Protocol):

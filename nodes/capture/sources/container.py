@@ -6,6 +6,7 @@ opened, read and closed by one thread at a time, `close` from another only asks;
 time, or soon after `options.stop` or `close`.
 """
 
+import logging
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from mesh.errors import SourceError, SourceRefused
 from nodes.capture.sources.base import Grab, SourceOptions
 from nodes.capture.sources.failures import Origin, broken_off, opening_failed, stalled
 from nodes.capture.sources.frames import Converter, DecodedGrab
+from nodes.capture.sources.hwaccel import AUTO, NONE, accelerator
 from nodes.capture.sources.interrupt import InterruptClock
 from nodes.capture.sources.jpegs import JpegGrab, lacks_huffman_tables
 from nodes.capture.sources.timeline import Timeline
@@ -33,8 +35,11 @@ if TYPE_CHECKING:  # generic in its stub alone
 else:
     VideoPacket = AnyPacket = Packet
 
+log = logging.getLogger(__name__)
+
 MAX_DAMAGED_IN_A_ROW = 100
 _POLL_S = 0.005  # how long a device that has no picture yet is left alone
+_PASSED_ON = "mjpeg"
 _UNTIMED = frozenset(("mpjpeg", "mjpeg"))  # FFmpeg makes up 25 frames per second for these
 _TEXT = frozenset(("tty",))  # any .txt, which FFmpeg would play as a terminal's screen
 _MAX_CREDIBLE_FPS = 1000
@@ -66,6 +71,7 @@ class ContainerSource:
         self.live = self._container.duration is None
         self.codec = self._stream.codec_context.name
         self.fps = _fps(self._stream, untimed=self._untimed)
+        self._tell_decoder()
         self._timeline = Timeline(self._stream.time_base, self.fps, live=self.live)
         self._converter = Converter()
         self._damaged = 0
@@ -104,7 +110,7 @@ class ContainerSource:
             yield from self._grabs()
 
     def _grabs(self) -> Iterator[Grab]:
-        pass_on = self.codec == "mjpeg"
+        pass_on = self.codec == _PASSED_ON
         self._stream.thread_type = "SLICE" if self.live else "AUTO"  # threads by frame cost a live one delay
         for packet in self._packets():
             yield from self._passed_on(packet) if pass_on else self._decoded(packet)
@@ -174,6 +180,7 @@ class ContainerSource:
 
     def _open(self) -> tuple[InputContainer, VideoStream]:
         target, stall_s = self._target, self._options.stall_s
+        hwaccel = accelerator(self._options.hwaccel, target.origin.shown)
         since = self._options.clock.monotonic()
         try:
             with INTERRUPT.until(self._ended):
@@ -184,10 +191,28 @@ class ContainerSource:
                     options=dict(target.options),
                     timeout=(stall_s, stall_s),
                     metadata_errors="replace",
+                    hwaccel=hwaccel,
                 )
         except (av.FFmpegError, ValueError) as error:
             raise self._refusal(error, since) from error
-        return container, _video_of(container, target.origin)
+        video = _video_of(container, target.origin)
+        self._check_decoder(container, video)
+        return container, video
+
+    def _check_decoder(self, container: InputContainer, video: VideoStream) -> None:
+        """A device that was asked for by its name has to decode the stream, unless nothing decodes it."""
+        codec, wanted = video.codec_context, self._options.hwaccel
+        if wanted in (NONE, AUTO) or codec.is_hwaccel or codec.name == _PASSED_ON:
+            return
+        container.close()
+        raise SourceRefused(
+            f"{self._target.origin.shown}: {wanted} does not decode {codec.name}: use --hwaccel auto or none"
+        )
+
+    def _tell_decoder(self) -> None:
+        if self._options.hwaccel != NONE and self.codec != _PASSED_ON:
+            what = "hardware" if self._stream.codec_context.is_hwaccel else "software"
+            log.info("%s: %s is decoded in %s", self._target.origin.shown, self.codec, what)
 
     def _refusal(self, error: Exception, since: float) -> SourceError:
         if self._ended():
