@@ -76,7 +76,9 @@ class Mesh:
 
         policy:     "latest" (each camera's freshest frame), "fifo" (a queue of `depth` frames a camera), or
                     "lossless" (as "fifo", and streams that are lossless wait for this script)
-        max_age:    frames captured more than so many seconds ago are dropped
+        max_age:    frames captured more than so many seconds ago are dropped, counted "expired"; a second
+                    for "latest" unless given, 0 is no limit (`mesh.freshness` says how ages are judged
+                    where clocks differ; frames of lossless streams have none)
         view:       "frame", "meta" (annotations without an image) or "preview" (small, at a low rate)
         until_end:  iteration ends where the stream ends, if it does; else it waits for the camera's return
         """

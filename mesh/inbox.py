@@ -7,6 +7,7 @@ not dropped, because its publisher is told how much `room` there is; one that do
 processed, dropped by a named cause, lost on the link, or in flight.
 """
 
+import math
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
@@ -14,12 +15,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from mesh.clock import SYSTEM_CLOCK, Clock
+from mesh.errors import ConfigError
 from mesh.frame import EndOfStream, Frame
+from mesh.freshness import Freshness
 from mesh.wire import Message
 
 DEFAULT_DEPTH = 256
 LOSSLESS_DEPTH = 64
 LOSSLESS_LIMIT = 4 * LOSSLESS_DEPTH
+LATEST_MAX_AGE_S = 1.0
 BOOTS_KEPT = 2
 
 StreamKey = tuple[str, str]  # stage, camera
@@ -41,11 +45,24 @@ class Cause(StrEnum):
     OVERWRITTEN = "overwritten"
     OVERFLOW = "overflow"
     LATE = "late"  # it came after a later one of its publisher's
-    EXPIRED = "expired"  # older than `max_age_s` when its turn came
+    EXPIRED = "expired"  # older than the limit when its turn came
     DECODE = "decode"  # its image did not decode
     PROCESSOR = "processor"  # a processor raised
     STORAGE = "storage"  # the disk refused it
     ABANDONED = "abandoned"  # still waiting when its subscriber closed
+
+
+def age_limit(policy: Policy, max_age_s: float | None) -> float | None:
+    """How old a frame may be that is handed out, in seconds; None is no limit.
+
+    Where nothing is asked for (None), a second for `latest` and no limit for the others; 0 and infinity ask
+    for no limit. Raises `ConfigError` for what is no length of time.
+    """
+    if max_age_s is None:
+        return LATEST_MAX_AGE_S if policy is Policy.LATEST else None
+    if not max_age_s >= 0:
+        raise ConfigError(f"a greatest age of {max_age_s:g} s is none: give seconds, or 0 for no limit")
+    return max_age_s if 0 < max_age_s < math.inf else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +155,7 @@ class _Ledger:
 
 @dataclass(slots=True)
 class _Stream:
+    freshness: Freshness | None = None  # where there is a limit
     queue: deque[Item] = field(default_factory=deque)
     ledgers: dict[int, _Ledger] = field(default_factory=dict)
     held: bool = False
@@ -157,9 +175,10 @@ class Inbox:
     """Frames of any number of streams, between one offering thread and any number of takers.
 
     policy, depth:  `latest`, or `fifo` of `depth` frames a stream
-    max_age_s:      a frame older than this by its `captured_ns` is dropped when its turn comes
+    max_age_s:      a live frame captured longer ago than this, as `Freshness` judges it, is dropped when its
+                    turn comes; see `age_limit` for what None and 0 mean
     on_ready:       called (on the offering thread) whenever there is something to take
-    consumes:       whether lossless streams are consumed as such: neither replaced nor expired
+    consumes:       whether lossless streams are consumed as such: not replaced
     on_room:        called (on the taking thread) when there is room for more of a lossless stream
     """
 
@@ -176,7 +195,7 @@ class Inbox:
     ) -> None:
         self._policy = policy
         self._depth = 1 if policy is Policy.LATEST else depth
-        self._max_age_ns = None if max_age_s is None else int(max_age_s * 1e9)
+        self._max_age_s = age_limit(policy, max_age_s)
         self._on_ready = on_ready
         self.consumes = consumes or policy is Policy.LOSSLESS
         self._on_room = on_room
@@ -262,7 +281,8 @@ class Inbox:
         stream = self._streams.get(key)
         joining = stream is None
         if stream is None:
-            stream = self._streams[key] = _Stream()
+            limit = self._max_age_s
+            stream = self._streams[key] = _Stream(None if limit is None else Freshness(limit))
         if self._closed or not self._accept(stream, message, joining):
             return False
         self._queue(key, stream)
@@ -308,6 +328,8 @@ class Inbox:
             if not ledger.arrive(message, body, joining):
                 return False
             self._make_room(stream, self._is_kept(body))
+            if stream.freshness is not None:
+                stream.freshness.arrived(body.captured_ns, self._clock.wall_ns(), self._clock.monotonic())
         stream.queue.append(body)
         return True
 
@@ -335,17 +357,18 @@ class Inbox:
             stream.in_turn = False
             while stream.queue:
                 item = stream.queue.popleft()
-                if isinstance(item, Frame) and self._is_expired(item):
+                if isinstance(item, Frame) and self._is_expired(stream, item):
                     self._account(stream.ledgers[item.boot], Cause.EXPIRED)
                     continue
                 stream.held = True
                 return item
         return None
 
-    def _is_expired(self, frame: Frame) -> bool:
-        if self._max_age_ns is None or self._is_kept(frame):
+    def _is_expired(self, stream: _Stream, frame: Frame) -> bool:
+        """A lossless stream is not live: its frames wait for their consumers, and never expire."""
+        if stream.freshness is None or frame.lossless:
             return False
-        return self._clock.wall_ns() - frame.captured_ns > self._max_age_ns
+        return stream.freshness.is_stale(frame.captured_ns, self._clock.wall_ns())
 
     def _discard(self, stream: _Stream, items: deque[Item], cause: Cause) -> None:
         for item in items:

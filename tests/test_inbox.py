@@ -1,3 +1,4 @@
+import math
 import threading
 from dataclasses import replace
 
@@ -5,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mesh.errors import ConfigError
 from mesh.frame import EndOfStream, Frame
 from mesh.inbox import LOSSLESS_LIMIT, Inbox, Policy, StreamCount
 from mesh.scope import Scope
@@ -191,13 +193,79 @@ def test_what_is_too_old_when_its_turn_comes_is_dropped() -> None:
     assert only(inbox).dropped == {"expired": 1}
 
 
+def waited(seconds: float, policy: Policy, max_age_s: float | None, *, lossless: bool = False) -> list[int]:
+    """What is handed out of a frame that was new when it came, and waited for so long."""
+    frame, clock = replace(jpeg_frame(0), lossless=lossless), ManualClock()
+    clock.set_wall_ns(frame.captured_ns)
+    inbox = Inbox(policy, max_age_s=max_age_s, clock=clock)
+    inbox.offer(message(frame))
+    clock.advance(seconds)
+    return taken(inbox)
+
+
+def test_latest_has_a_limit_of_a_second_unless_told_otherwise_and_the_others_have_none() -> None:
+    assert waited(0.9, Policy.LATEST, None) == [0]
+    assert waited(1.1, Policy.LATEST, None) == []
+    for limit in (0, math.inf, 5):
+        assert waited(1.1, Policy.LATEST, limit) == [0]
+    for policy in (Policy.FIFO, Policy.LOSSLESS):
+        assert waited(1e6, policy, None) == [0]
+        assert waited(1.1, policy, 1) == []
+
+
+@pytest.mark.parametrize("policy", Policy)
+def test_a_lossless_stream_never_expires(policy: Policy) -> None:
+    assert waited(1e6, policy, 1, lossless=True) == [0]
+
+
+@pytest.mark.parametrize("seconds", [-1.0, math.nan])
+def test_what_is_no_length_of_time_is_refused(seconds: float) -> None:
+    with pytest.raises(ConfigError, match="give seconds, or 0 for no limit"):
+        Inbox(max_age_s=seconds)
+
+
+@pytest.mark.parametrize("behind_s", [-3600, 0, 3600])
+def test_cameras_whose_clocks_are_wrong_are_seen_and_grow_old_like_others(behind_s: int) -> None:
+    clock = ManualClock()
+    inbox = Inbox(clock=clock)
+    for seq in range(5):
+        clock.set_wall_ns(jpeg_frame(seq).captured_ns + behind_s * 1_000_000_000)
+        inbox.offer(message(jpeg_frame(seq)))
+        assert taken(inbox) == [seq]
+    inbox.offer(message(jpeg_frame(5)))
+    clock.advance(1.5)
+    assert taken(inbox) == []
+    assert only(inbox).dropped == {"expired": 1}
+
+
+def test_a_taker_waits_on_behind_a_frame_that_expired_in_the_slot() -> None:
+    old, new = jpeg_frame(0), jpeg_frame(60)
+    clock = ManualClock()
+    clock.set_wall_ns(old.captured_ns)
+    inbox = Inbox(clock=clock)
+    inbox.offer(message(old))
+    clock.set_wall_ns(new.captured_ns)
+    results: list[object] = []
+    with Scope("taker") as scope:
+        scope.on_stop(inbox.close)
+        scope.spawn("take", lambda: results.append(inbox.take()))
+        wait_for(lambda: only(inbox).dropped == {"expired": 1}, "the old one is dropped")
+        assert results == []
+        inbox.offer(message(new, 1))
+        wait_for(lambda: results, "the new one is handed out")
+    assert results == [new]
+
+
 def test_taking_ends_in_time_however_many_expired_frames_come() -> None:
     frame = jpeg_frame(size=16)
     clock = ManualClock()
-    clock.set_wall_ns(frame.captured_ns + 3_600_000_000_000)
+    clock.set_wall_ns(frame.captured_ns)
     inbox = Inbox(Policy.FIFO, max_age_s=1, clock=clock)
+    inbox.offer(message(frame))
+    assert taken(inbox) == [0]
+    clock.set_wall_ns(frame.captured_ns + 3_600_000_000_000)
     results: list[object] = []
-    n = 0
+    n = 1
 
     def offered_until_done() -> bool:
         nonlocal n

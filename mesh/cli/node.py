@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from mesh.cli.log import set_up
-from mesh.cli.options import Insecure, LogJson, LogLevel, RegistryUrl, state_folder
+from mesh.cli.options import Insecure, LogJson, LogLevel, MaxAge, RegistryUrl, state_folder
 from mesh.client import registry_url
 from mesh.codec import DEFAULT_QUALITY
 from mesh.errors import ConfigError
@@ -122,9 +122,7 @@ def process(
     depth: Annotated[
         int, typer.Option(min=1, help="The queue's length, in frames a camera.")
     ] = DEFAULT_DEPTH,
-    max_age: Annotated[
-        float | None, typer.Option(metavar="SECONDS", min=0, help="Drop frames that are older than this.")
-    ] = None,
+    max_age: MaxAge = None,
     workers: Annotated[int, typer.Option(min=1, help="Cameras that are worked on at the same time.")] = 1,
     push: Annotated[bool, typer.Option(help="Push results to collectors.")] = True,
     window_mb: Annotated[

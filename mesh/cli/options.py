@@ -21,6 +21,15 @@ Insecure = Annotated[
     bool, typer.Option("--insecure", help="Allow an address that is not loopback: the network is trusted.")
 ]
 
+MaxAge = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        min=0,
+        help="Drop live frames that were captured longer ago: 1 with the policy latest, 0 is no limit.",
+    ),
+]
+
 
 def state_folder(name: str) -> Path | None:
     """Where this user's programs keep what should survive them; None for a user without a home."""

@@ -1,7 +1,9 @@
 """`mesh view` and `mesh snapshot`: look at a stream."""
 
+import itertools
 import os
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -9,8 +11,8 @@ import cv2
 import typer
 
 from mesh.cli.log import set_up
-from mesh.cli.options import LogJson, LogLevel, RegistryUrl
-from mesh.client import Mesh, NoFrame, connect
+from mesh.cli.options import LogJson, LogLevel, MaxAge, RegistryUrl
+from mesh.client import NoFrame, Subscription, connect
 from mesh.codec import Image, encode
 from mesh.draw import annotated
 from mesh.errors import ConfigError, StorageError
@@ -47,6 +49,7 @@ def view(
     timeout: Annotated[
         float, typer.Option(metavar="SECONDS", min=0, help="How long to wait for one.")
     ] = WAIT_S,
+    max_age: MaxAge = None,
     registry: RegistryUrl = None,
     log_level: LogLevel = "warning",
     log_json: LogJson = False,
@@ -58,11 +61,12 @@ def view(
         raise ConfigError(f"{stream!r} is not STAGE/CAMERA, such as raw/door")
     if save_to is None and not has_display():
         raise ConfigError("there is no display here: save frames with --save DIR, or set DISPLAY")
-    with connect(registry) as mesh:
+    with connect(registry) as mesh, mesh.subscribe(stage, camera, max_age=max_age) as subscription:
+        coming = _frames(subscription, stream, frames, timeout)
         if save_to is not None:
-            _save_all(mesh, stage, camera, save_to, frames, boxes, timeout)
+            _save_all(coming, save_to, boxes)
         else:
-            _show_all(mesh, stage, camera, frames, boxes, timeout)
+            _show_all(coming, stream, boxes)
 
 
 def has_display() -> bool:
@@ -99,42 +103,32 @@ def _check_suffix(file: Path) -> None:
         raise ConfigError(f"{file}: a picture's name ends in .jpg, .jpeg or .png")
 
 
-def _frame(frame: Frame | None, stage: str, camera: str, timeout: float) -> Frame:
-    if frame is None:
-        raise NoFrame(
-            f"no frame of {stage}/{camera} came within {timeout:g} s; `mesh ls` shows what there is"
-        )
-    return frame
+def _frames(subscription: Subscription, stream: str, frames: int | None, timeout: float) -> Iterator[Frame]:
+    """So many frames, or endless. Raises `NoFrame` when none comes within `timeout` seconds."""
+    for _ in itertools.count() if frames is None else range(frames):
+        if (frame := subscription.get(timeout)) is None:
+            raise NoFrame(f"no frame of {stream} came within {timeout:g} s; `mesh ls` shows what there is")
+        yield frame
 
 
-def _save_all(
-    mesh: Mesh, stage: str, camera: str, folder: Path, frames: int | None, boxes: bool, timeout: float
-) -> None:
+def _save_all(frames: Iterable[Frame], folder: Path, boxes: bool) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"cannot write to {folder}: {error.strerror}; choose another place") from error
-    count = 0
-    with mesh.subscribe(stage, camera) as subscription:
-        while frames is None or count < frames:
-            frame = _frame(subscription.get(timeout), stage, camera, timeout)
-            file = folder / f"{camera}-{frame.boot}-{frame.seq:08d}.jpg"
-            save(file, frame, boxes)
-            typer.echo(file)
-            count += 1
+    for frame in frames:
+        file = folder / f"{frame.camera}-{frame.boot}-{frame.seq:08d}.jpg"
+        save(file, frame, boxes)
+        typer.echo(file)
 
 
-def _show_all(mesh: Mesh, stage: str, camera: str, frames: int | None, boxes: bool, timeout: float) -> None:
-    title, count = f"{stage}/{camera}", 0
-    with mesh.subscribe(stage, camera) as subscription:
-        try:
-            while frames is None or count < frames:
-                frame = _frame(subscription.get(timeout), stage, camera, timeout)
-                cv2.imshow(title, annotated(frame) if boxes else frame.image)
-                if cv2.waitKey(1) & 0xFF in (ord("q"), 27):
-                    return
-                count += 1
-        except cv2.error as error:
-            raise ConfigError("a window cannot be opened here: save frames with --save DIR") from error
-        finally:
-            cv2.destroyAllWindows()
+def _show_all(frames: Iterable[Frame], title: str, boxes: bool) -> None:
+    try:
+        for frame in frames:
+            cv2.imshow(title, annotated(frame) if boxes else frame.image)
+            if cv2.waitKey(1) & 0xFF in (ord("q"), 27):
+                return
+    except cv2.error as error:
+        raise ConfigError("a window cannot be opened here: save frames with --save DIR") from error
+    finally:
+        cv2.destroyAllWindows()

@@ -51,7 +51,8 @@ class ProcessConfig:
 
     processors:     specifications, in the order in which each frame passes them
     input, stage:   the stage that is taken in, and the name of the one that is published
-    policy, depth, max_age_s:  of the inbox; see `mesh.inbox`
+    policy, depth, max_age_s:  of the inbox; see `mesh.inbox`. Without `max_age_s`, `latest` takes nothing
+                    that is older than a second; 0 is no limit
     workers:        threads; a camera's frames stay on one at a time
     push:           whether results go to collectors; a stage in the middle of a chain does without
     quality:        JPEG quality (1 to 100) of frames whose pixels a processor changed
