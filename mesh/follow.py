@@ -20,7 +20,7 @@ from mesh.transport import Subscriber
 from mesh.wire import Topic, View, topic_prefix
 
 GRACE_S = 10.0
-LOOK_EVERY_S = 1.0
+FADING_LOOK_S = 1.0
 
 
 class Picture:
@@ -44,6 +44,11 @@ class Picture:
             return False
         first, self.synced = not self.synced, True
         return first
+
+    @property
+    def is_fading(self) -> bool:
+        """Whether something is to be forgotten, in time."""
+        return bool(self._fading)
 
     def fade(self, now: float) -> bool:
         """Forget what has been gone for long enough; whether anything was forgotten."""
@@ -70,7 +75,7 @@ def follow(
         with registry.watch(prefix) as watch:
             scope.on_stop(watch.close)
             while not watch.closed:
-                event = watch.get(LOOK_EVERY_S)
+                event = watch.get(FADING_LOOK_S if picture.is_fading else None)
                 now = clock.monotonic()
                 changed = picture.apply(event, now) if event is not None else False
                 if picture.fade(now) or changed:

@@ -138,6 +138,7 @@ class Node:
 
     def _live(self, caught: "_Signals | _NoSignals") -> None:
         self.scope.on_stop(self.finished.set)
+        self.scope.on_stop(self.publisher.wake)
         self._await_registry()
         if self.finished.is_set():
             return

@@ -60,6 +60,16 @@ def publish(publisher: Publisher, count: int, stop: threading.Event) -> None:
     publisher.end(EndOfStream("door", 7, count, lossless=True), stop)
 
 
+def test_a_lossless_stream_is_taken_in_by_consumers_and_not_by_viewers(publisher: Publisher) -> None:
+    with Scope("test") as scope:
+        Consumer(scope, publisher, "viewer", Policy.LATEST)
+        wait_for(lambda: publisher.listens(View.FRAME, "raw", "door"))
+        assert not publisher.is_taken_in("raw", "door")
+        Consumer(scope, publisher, "one")
+        assert publisher.await_taker("raw", "door", scope.stopping)
+        assert publisher.consumers("raw", "door") == {"one"}
+
+
 def test_a_fast_publisher_waits_for_a_slow_consumer_and_every_frame_arrives(publisher: Publisher) -> None:
     with Scope("test") as scope:
         one, two = (Consumer(scope, publisher, name) for name in ("one", "two"))

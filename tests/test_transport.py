@@ -60,6 +60,23 @@ def test_frames_arrive_as_they_were_with_the_publishers_hop(publisher: Publisher
     assert got.received_ns >= got.hops[0].sent_ns
 
 
+def test_whoever_waits_for_a_taker_is_told_of_the_first_or_of_the_stop(publisher: Publisher) -> None:
+    told: dict[str, bool] = {}
+
+    def wait(camera: str, scope: Scope) -> None:
+        told[camera] = publisher.await_taker("raw", camera, scope.stopping)
+
+    with Scope("test") as scope:
+        for camera in ("door", "gate"):
+            scope.spawn(camera, wait, camera, scope)
+        assert not publisher.is_taken_in("raw", "door")
+        listen(scope, publisher, camera="door")
+        wait_for(lambda: told == {"door": True}, "the one that is taken in goes on")
+        scope.stop()
+        publisher.wake()
+        wait_for(lambda: told == {"door": True, "gate": False}, "the other one is stopped")
+
+
 def test_a_large_frame_arrives_whole(publisher: Publisher) -> None:
     pixels = np.random.default_rng(1).integers(0, 255, (1080, 1920, 3), dtype=np.uint8)
     with Scope("test") as scope:

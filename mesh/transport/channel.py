@@ -66,6 +66,11 @@ class Channels:
     def __iter__(self) -> Iterator[Channel]:
         return iter(self._all.values())
 
+    @property
+    def taken_in(self) -> bool:
+        """Whether somebody takes the frames in: as a consumer, where the stream is lossless."""
+        return self.frame.asking > 0 if self.flow is None else bool(self.flow.consumers)
+
     def subscribed(self, prefix: bytes, change: int = 1) -> None:
         """Somebody now asks for what begins with `prefix`; with a `change` of -1, nobody does any more."""
         for channel in self._all.values():

@@ -3,7 +3,7 @@
 Rules kept here: publishing a live stream never blocks, and what a slow subscriber cannot take is dropped for
 that one alone; a lossless stream waits for its consumers (see `credit`), and for nobody else; the socket
 knows who listens, and a view that nobody asked for is not made; every frame that is offered takes a number,
-so that a subscriber sees what it lost.
+so that a subscriber sees what it lost; whoever waits sleeps until a subscriber says something.
 """
 
 import logging
@@ -118,6 +118,23 @@ class Publisher:
         with self._lock:
             flow = self._channels(stage, camera).flow
             return flow.consumers if flow is not None else frozenset()
+
+    def is_taken_in(self, stage: str, camera: str) -> bool:
+        """Whether somebody takes a stream's frames in now: as a consumer, where it is lossless."""
+        with self._lock:
+            self._hear()
+            return self._channels(stage, camera).taken_in
+
+    def await_taker(self, stage: str, camera: str, stop: threading.Event) -> bool:
+        """Wait until a stream's frames are taken in; False when `stop` came first (see `wake`)."""
+        with self._lock:
+            channels = self._channels(stage, camera)
+            return self._await(lambda: channels.taken_in, stop)
+
+    def wake(self) -> None:
+        """Have whoever waits here look at its `stop` at once: call it when one was set."""
+        with self._lock:
+            self._heard.notify_all()
 
     def publish(self, frame: Frame, stop: threading.Event | None = None) -> bool:
         """Offer a frame to whoever listens to its stage and camera.
@@ -244,7 +261,7 @@ class Publisher:
         while not condition():
             if self._closed or (stop is not None and stop.is_set()):
                 return False
-            self._heard.wait(TICK_S)
+            self._heard.wait(IDLE_S)
         return True
 
     def _hear_on(self) -> None:
@@ -253,26 +270,32 @@ class Publisher:
         poller.register(int(self._sock.getsockopt(zmq.FD)), zmq.POLLIN)
         poller.register(self._waker.fd, zmq.POLLIN)
         while not self._scope.stopping.is_set():
-            poll(poller, TICK_S if self._flows else IDLE_S)
+            poll(poller, self._tick_s())
             with self._lock:
                 self._hear()
                 now = self._clock.monotonic()
                 for topic, flow in self._flows.items():
                     self._tend(topic, flow, now)
-                self._heard.notify_all()
+
+    def _tick_s(self) -> float:
+        """Nobody waits for what a stream without consumers has to say."""
+        with self._lock:
+            return TICK_S if any(flow.consumers for flow in self._flows.values()) else IDLE_S
 
     def _tend(self, topic: bytes, flow: Flow, now: float) -> None:
         for consumer in flow.cut_off(now):
             self._counts["cut_off"] += 1
             log.warning("%s no longer waits for %s, which is silent", topic.decode(), consumer)
+            self._heard.notify_all()
         for message in flow.resend(now):
             self._counts["resent"] += 1
             self._send(message)
 
     def _hear(self) -> None:
         """Read who has subscribed and who has left (XPUB tells the first and the last of each prefix), and
-        the credits of those who consume a lossless stream."""
+        the credits of those who consume a lossless stream; tell whoever waits for that."""
         while int(self._sock.get(zmq.EVENTS)) & READABLE:
+            self._heard.notify_all()
             message: bytes = self._sock.recv(zmq.NOBLOCK)
             if message[:1] in (b"\x00", b"\x01"):
                 self._hear_prefix(message[1:], subscribed=message[:1] == b"\x01")

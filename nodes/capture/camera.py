@@ -19,7 +19,6 @@ from mesh.frame import EndOfStream, Frame, draw_boot
 from mesh.registry.records import CameraCount, CameraRecord, CameraState
 from mesh.scope import Scope
 from mesh.transport import Publisher
-from mesh.wire import View
 from nodes.capture.pace import Backoff, Decimator, Pacer
 from nodes.capture.sources.base import Grab, Source, SourceOptions
 from nodes.capture.sources.catalog import open_source
@@ -29,7 +28,6 @@ log = logging.getLogger(__name__)
 
 STAGE = "raw"
 RATE_WINDOW_S = 2.0
-LISTEN_EVERY_S = 0.05
 GIVE_UP_S = 30.0
 UNTIMED_FPS = 25.0
 
@@ -167,7 +165,7 @@ class Camera:
     def _paced(self, source: Source) -> Iterator[Grab]:
         """The source's pictures, thinned out to `fps`, each held until it is due if they have no pace."""
         if not source.live and (self.config.lossless or self.config.pace is Pace.MAX):
-            self._await_listener()
+            self._await_taker()
         decimator, pacer = Decimator(self.config.fps), Pacer()
         for number, grab in enumerate(source):
             at = self._clock.monotonic() if source.live else _presentation_s(grab, number, source.fps)
@@ -223,18 +221,11 @@ class Camera:
         shown_fps = fps if fps is not None else seen.fps or source.fps
         self._set(CameraState.ONLINE, codec=source.codec, width=width, height=height, fps=shown_fps)
 
-    def _is_listened_to(self) -> bool:
-        if self.config.lossless:
-            return bool(self._publisher.consumers(STAGE, self.record.name))
-        return self._publisher.listens(View.FRAME, STAGE, self.record.name)
-
-    def _await_listener(self) -> None:
-        if self._is_listened_to():
-            return
-        log.info("camera %s waits for somebody to take in %s/%s", self.record.name, STAGE, self.record.name)
-        while not self._is_listened_to():
-            if self._clock.wait(self._scope.stopping, LISTEN_EVERY_S):
-                return
+    def _await_taker(self) -> None:
+        name = self.record.name
+        if not self._publisher.is_taken_in(STAGE, name):
+            log.info("camera %s waits for somebody to take in %s/%s", name, STAGE, name)
+            self._publisher.await_taker(STAGE, name, self._scope.stopping)
 
     def _lost(self, error: SourceError, since: float) -> None:
         if self.record.why != str(error):

@@ -74,8 +74,13 @@ class Capture:
             return
         self._node.scope.stop()
         self._node.scope.join()
-        over = threading.Event()
-        waiting = threading.Timer(timeout, over.set)
+        over, publisher = threading.Event(), self._node.publisher
+
+        def hurry() -> None:
+            over.set()
+            publisher.wake()
+
+        waiting = threading.Timer(timeout, hurry)
         waiting.start()
         for _ in range(END_REPEATS):
             self._clock.wait(over, END_REPEAT_S)

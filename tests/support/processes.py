@@ -78,6 +78,12 @@ class Process:
         status = Path(f"/proc/{self.popen.pid}/status").read_text()
         return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")))
 
+    def voluntary_switches(self) -> int:
+        """How often its threads that still run have gone to sleep, since their start."""
+        statuses = [(task / "status").read_text() for task in Path(f"/proc/{self.popen.pid}/task").iterdir()]
+        lines = (line for status in statuses for line in status.splitlines())
+        return sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches:"))
+
     def open_files(self) -> int:
         """How many file descriptors it has open."""
         return sum(1 for _ in Path(f"/proc/{self.popen.pid}/fd").iterdir())
