@@ -140,7 +140,7 @@ def test_process_nodes_chain_and_only_the_last_one_pushes(folder: Path) -> None:
 def test_latest_overwrites_and_max_age_expires_what_a_slow_processor_cannot_take(folder: Path) -> None:
     with Site(folder) as site:
         slow = ("process", "mine:Slow", "--no-push")
-        site.node(*slow, "--stage", "newest", name="newest", cwd=folder)
+        site.node(*slow, "--stage", "newest", "--max-age", 0, name="newest", cwd=folder)
         site.node(*slow, "--stage", "young", "--policy", "fifo", "--max-age", 0.2, name="young", cwd=folder)
         site.node(*slow, "--stage", "short", "--policy", "fifo", "--depth", 2, name="short", cwd=folder)
         site.wait_nodes("newest", "young", "short")

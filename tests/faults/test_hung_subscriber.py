@@ -25,8 +25,8 @@ def seen(viewer: Process) -> dict[str, Any]:
 
 
 def missed(view: dict[str, Any]) -> int:
-    """Frames that never came, and those that were replaced by fresher ones."""
-    return int(view["lost"] + view["dropped"].get("overwritten", 0))
+    """Frames that never came, that were replaced by fresher ones, or that had grown too old."""
+    return int(view["lost"] + sum(view["dropped"].get(cause, 0) for cause in ("overwritten", "expired")))
 
 
 def test_a_hung_subscriber_costs_its_siblings_nothing_and_comes_back_to_fresh_frames(tmp_path: Path) -> None:
