@@ -32,6 +32,7 @@ NODE = {"mesh", "nodes.node", "nodes.address", "nodes.counting"}
 LAYERS: dict[str, set[str]] = {
     "mesh.cli": {"mesh", "nodes"},
     "mesh.__main__": {"mesh.cli"},
+    "mesh.bench": {"mesh", "nodes"},
     "mesh.demo": VALUES | {"mesh.client", "mesh.draw", "mesh.ledger", "mesh.registry"},
     "nodes.capture": NODE,
     "nodes.process": NODE,
@@ -73,17 +74,20 @@ LAYERS: dict[str, set[str]] = {
     "mesh": {"mesh.client", "mesh.publication", "mesh.errors", "mesh.frame"},
 }
 
+# A bench sets the bare library beside ours.
+FLOORS = {"mesh.bench"}
+
 # One library, one seam. `registry` speaks a protocol of its own, so zmq and msgpack appear there, too.
 SEAMS: dict[str, set[str]] = {
-    "zmq": {"mesh.transport", "mesh.delivery", "mesh.registry"},
+    "zmq": {"mesh.transport", "mesh.delivery", "mesh.registry", *FLOORS},
     "msgpack": {"mesh.wire", "mesh.registry"},
-    "simplejpeg": {"mesh.codec"},
-    "av": {"nodes.capture.sources", "nodes.collect.matroska"},
+    "simplejpeg": {"mesh.codec", *FLOORS},
+    "av": {"nodes.capture.sources", "nodes.collect.matroska", *FLOORS},
     "sqlite3": {"mesh.database", "mesh.registry", "mesh.delivery.spool", "nodes.collect.index"},
     "tomlkit": {"mesh.registry"},
     "typer": {"mesh.cli"},
     "rich": {"mesh.cli"},
-    "subprocess": {"mesh.demo.fleet", "nodes.capture.sources.opencv"},
+    "subprocess": {"mesh.bench.children", "mesh.demo.fleet", "nodes.capture.sources.opencv"},
 }
 
 

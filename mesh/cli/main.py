@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from mesh.cli import demo, listing, node, registry, statistics, trace, viewing
+from mesh.cli import bench, demo, listing, node, registry, statistics, trace, viewing
 from mesh.cli.log import say_error
 from mesh.errors import MeshError
 from mesh.presence import this_version
@@ -29,6 +29,7 @@ app.command("trace")(trace.trace)
 app.command("view")(viewing.view)
 app.command("snapshot")(viewing.snapshot)
 app.command("demo")(demo.demo)
+app.command("bench")(bench.bench)
 
 
 @app.command()

@@ -1,0 +1,88 @@
+"""`mesh bench`: what the mesh costs, beside the floor, measured in the same run."""
+
+import math
+import signal
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mesh.bench.catalog import ALL, CATALOG, chosen, measured
+from mesh.bench.machine import this_machine
+from mesh.bench.report import COLUMNS, Report, Row, cells, shown_spread
+from mesh.bench.setup import MAX_SECONDS, Setup
+from mesh.cli.log import set_up
+from mesh.cli.options import AsJson, LogJson, LogLevel
+from mesh.cli.output import is_terminal, print_json
+from mesh.errors import ConfigError
+
+PIPED_WIDTH = 1_000  # no column is folded where nobody looks at it
+
+BENCHES = "\n\n".join(f"{name}: {bench.what}" for name, bench in CATALOG.items())
+
+
+def bench(
+    name: Annotated[str, typer.Argument(metavar="BENCH", help=f"{', '.join((*CATALOG, ALL))}.")],
+    seconds: Annotated[float, typer.Option(metavar="S", help="How long each measurement takes.")] = 3.0,
+    runs: Annotated[int, typer.Option(metavar="N", help="Figures are medians of so many.")] = 5,
+    video: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A video's pictures; else synthetic ones.")
+    ] = None,
+    as_json: AsJson = False,
+    log_level: LogLevel = "warning",
+    log_json: LogJson = False,
+) -> None:
+    """Measure what the mesh costs, beside the floor of the same work, by turns in the same run."""
+    set_up(log_level, log_json)
+    signal.signal(signal.SIGTERM, _terminated)
+    setup = _setup(seconds, runs, video)
+    names = chosen(name)
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    report = Report(this_machine(), started=started, pictures=setup.video or "synthetic")
+    for one in names:
+        for row in measured(one, setup):
+            report = report.with_row(row)
+            _tell(row)
+    if as_json:
+        print_json(report.as_value())
+    else:
+        _print_table(report)
+
+
+def _setup(seconds: float, runs: int, video: Path | None) -> Setup:
+    if not (math.isfinite(seconds) and 0 < seconds <= MAX_SECONDS):
+        raise ConfigError(f"--seconds {seconds:g}: give more than 0, and {MAX_SECONDS:g} at most")
+    if not 1 <= runs <= 100:
+        raise ConfigError(f"--runs {runs}: give 1 to 100")
+    if video is not None and not video.is_file():
+        raise ConfigError(f"--video {video}: no such file")
+    return Setup(seconds, runs, str(video.resolve()) if video else "")
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)  # what was started is ended on the way out
+
+
+def _tell(row: Row) -> None:
+    """Show on stderr that a row is done: a whole run takes minutes."""
+    found = f"skipped: {row.skipped}" if row.skipped else f"{shown_spread(row.ours)} {row.unit}"
+    sys.stderr.write(f"{row.work}: {row.case}: {found}\n")
+
+
+def _print_table(report: Report) -> None:
+    console = Console() if is_terminal() else Console(width=PIPED_WIDTH)
+    machine = ", ".join(f"{name} {value}" for name, value in report.machine.items())
+    console.print(machine, highlight=False)
+    table = Table(title="mesh bench", title_justify="left", header_style="bold")
+    for column in COLUMNS:
+        table.add_column(column, overflow="fold")
+    for row in report.rows:
+        table.add_row(*cells(row))
+    console.print(table, highlight=False)
+    for command in dict.fromkeys(row.command for row in report.rows):
+        console.print(f"again: {command}", highlight=False, soft_wrap=True)
