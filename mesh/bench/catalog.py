@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from mesh.bench import codec
+from mesh.bench import codec, transport
 from mesh.bench.report import Row
 from mesh.bench.setup import Setup
 from mesh.errors import ConfigError
@@ -23,6 +23,7 @@ class Bench:
 CATALOG: Mapping[str, Bench] = MappingProxyType(
     {
         "codec": Bench(codec.measure, "pixels to JPEG and back, beside simplejpeg itself"),
+        "transport": Bench(transport.measure, "frames from process to process, beside pyzmq alone"),
     }
 )
 

@@ -1,0 +1,90 @@
+"""`mesh bench transport`: frames from one process to another through the public API, beside pyzmq alone.
+
+Two kinds of link, each with figures for frames received a second and for the CPU of both ends: pixels that
+are encoded and decoded again, and a camera's own JPEG that the receiver does not decode.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from types import ModuleType
+
+from mesh.bench import ours, raw
+from mesh.bench.children import Children
+from mesh.bench.flow import Flow, flow, lost
+from mesh.bench.pictures import Pictures
+from mesh.bench.report import Row, Target, at_least, at_most
+from mesh.bench.setup import Setup
+
+
+def measure(setup: Setup) -> Iterator[Row]:
+    """Two rows for each kind of link and size."""
+    for pictures in setup.sizes:
+        yield from _pixels(setup, pictures)
+    yield from _passed_through(setup)
+
+
+def link(way: ModuleType, pictures: Pictures, pixels: bool, seconds: float) -> Flow:
+    """One run of a link: `way` is the module that holds its roles, `send` and `receive`."""
+    with Children() as children:
+        return flow(
+            lambda fd: children.start(
+                way.send,
+                fds=(fd,),
+                fd=fd,
+                pictures=pictures.as_options(),
+                pixels=pixels,
+                seconds=seconds,
+            ),
+            lambda fd, endpoint: children.start(
+                way.receive, fds=(fd,), fd=fd, endpoint=endpoint, pixels=pixels
+            ),
+            seconds,
+        )
+
+
+def rows(
+    case: str,
+    unit: str,
+    found: tuple[list[Flow], list[Flow]],
+    floor_is: str,
+    rate: Target | None,
+    cpu: Target | None,
+) -> Iterator[Row]:
+    """The two rows of a link: its rate in `unit` a second, and the CPU of both ends."""
+    floors, flows = found
+    note = f"{lost(flows)}, floor {lost(floors)}"
+    yield Row(
+        case,
+        f"{unit}/s",
+        [one.fps for one in flows],
+        [one.fps for one in floors],
+        floor_is,
+        rate,
+        note,
+    )
+    yield Row(
+        case,
+        f"CPU ms/{unit.removesuffix('s')}, both ends",
+        [one.cpu_ms for one in flows],
+        [one.cpu_ms for one in floors],
+        floor_is,
+        cpu,
+        note,
+    )
+
+
+def _pixels(setup: Setup, pictures: Pictures) -> Iterator[Row]:
+    found = setup.alternate(
+        partial(link, raw, pictures, True, setup.seconds), partial(link, ours, pictures, True, setup.seconds)
+    )
+    case = f"pixels to pixels as JPEG, {pictures}"
+    yield from rows(case, "frames", found, "pyzmq PUB/SUB + simplejpeg", at_least(0.97), at_most(1.05))
+
+
+def _passed_through(setup: Setup) -> Iterator[Row]:
+    found = setup.alternate(
+        partial(link, raw, setup.pictures, False, setup.seconds),
+        partial(link, ours, setup.pictures, False, setup.seconds),
+    )
+    case = f"JPEG passed through, not decoded, {setup.pictures}"
+    yield from rows(case, "messages", found, "pyzmq PUB/SUB, three parts", at_least(0.7), None)
