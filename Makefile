@@ -3,8 +3,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+RIVALS := $(VENV)/.bench
 
-.PHONY: demo test faults lint fuzz clean
+.PHONY: demo test faults bench lint fuzz clean
 
 demo: $(READY)
 	$(BIN)/mesh demo $(DEMO_ARGS)
@@ -20,6 +21,9 @@ lint: $(READY)
 faults: $(READY)
 	$(BIN)/python -m tests.faults.table
 
+bench: $(RIVALS)
+	$(BIN)/mesh bench all --markdown docs/benchmarks.md $(BENCH_ARGS)
+
 fuzz: $(READY)
 	$(BIN)/python -m tests.fuzz.fuzz_wire $(FUZZ_ARGS)
 
@@ -31,3 +35,7 @@ $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $(READY)
+
+$(RIVALS): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	touch $(RIVALS)

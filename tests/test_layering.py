@@ -87,6 +87,10 @@ SEAMS: dict[str, set[str]] = {
     "tomlkit": {"mesh.registry"},
     "typer": {"mesh.cli"},
     "rich": {"mesh.cli"},
+    "flask": {"mesh.bench.rivals"},
+    "requests": {"mesh.bench.rivals"},
+    "redis": {"mesh.bench.rivals"},
+    "imagezmq": {"mesh.bench.rivals"},
     "subprocess": {"mesh.bench.children", "mesh.demo.fleet", "nodes.capture.sources.opencv"},
 }
 

@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from mesh.bench import codec, transport
+from mesh.bench import against, codec, latency, overload, transport
 from mesh.bench.report import Row
 from mesh.bench.setup import Setup
 from mesh.errors import ConfigError
 
 ALL = "all"
+TRANSPORT = "transport"
+AGAINST = "against"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,21 +25,30 @@ class Bench:
 CATALOG: Mapping[str, Bench] = MappingProxyType(
     {
         "codec": Bench(codec.measure, "pixels to JPEG and back, beside simplejpeg itself"),
-        "transport": Bench(transport.measure, "frames from process to process, beside pyzmq alone"),
+        TRANSPORT: Bench(transport.measure, "frames from process to process, beside pyzmq alone"),
+        AGAINST: Bench(against.measure, "the same, beside the ways people come from (transport --against …)"),
+        "latency": Bench(latency.measure, "a camera's pixels to pixels in another process"),
+        "overload": Bench(overload.measure, "a consumer that is too slow, and one that stops"),
     }
 )
 
 
-def chosen(name: str) -> tuple[str, ...]:
-    """The benches that `name` stands for. Raises `ConfigError` for one that is none."""
+def chosen(name: str, against: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The benches that `name` stands for; `transport` against somebody is a bench of its own.
+
+    Raises `ConfigError` for one that is none, and where `against` has no meaning.
+    """
+    if name not in (*CATALOG, ALL):
+        raise ConfigError(f"{name!r} is no bench; there are: {', '.join((*CATALOG, ALL))}")
+    if against and name not in (TRANSPORT, AGAINST, ALL):
+        raise ConfigError(f"--against belongs to {TRANSPORT}, not to {name}")
     if name == ALL:
         return tuple(CATALOG)
-    if name not in CATALOG:
-        raise ConfigError(f"{name!r} is no bench; there are: {', '.join((*CATALOG, ALL))}")
-    return (name,)
+    return (AGAINST,) if against else (name,)
 
 
 def measured(name: str, setup: Setup) -> Iterator[Row]:
     """Every row of a bench, as soon as it is known."""
+    command = replace(setup, against=()).command(name)
     for row in CATALOG[name].measure(setup):
-        yield replace(row, work=row.work or name, command=row.command or setup.command(name))
+        yield replace(row, work=row.work or name, command=row.command or command)

@@ -53,14 +53,16 @@ def usage(pid: int) -> Usage:
 class Child:
     """One process of a bench. Made by `Children`."""
 
-    def __init__(self, name: str, command: Sequence[str], errors: IO[bytes], fds: Sequence[int]) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str], errors: IO[bytes], fds: Sequence[int], stdout: int
+    ) -> None:
         self.name = name
         self._errors = errors
         self._buffer = b""
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=errors,
             pass_fds=fds,
             start_new_session=True,
@@ -175,6 +177,10 @@ class Children:
         words = [str(argument) for argument in arguments]
         return self._start(" ".join(["mesh", *words[:2]]), ["-m", "mesh", *words], ())
 
+    def program(self, *words: object) -> Child:
+        """Run another program. What it says on stdout is not for us."""
+        return self._run(str(words[0]), [str(word) for word in words], (), stdout=subprocess.DEVNULL)
+
     def check(self) -> None:
         """Raise `BenchError` when one of them has ended by itself."""
         for child in self._children:
@@ -191,7 +197,12 @@ class Children:
         self._children.clear()
 
     def _start(self, name: str, arguments: Sequence[str], fds: Sequence[int]) -> Child:
+        return self._run(name, [sys.executable, *arguments], fds)
+
+    def _run(
+        self, name: str, command: Sequence[str], fds: Sequence[int], stdout: int = subprocess.PIPE
+    ) -> Child:
         errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
-        child = Child(name, [sys.executable, *arguments], errors, fds)
+        child = Child(name, command, errors, fds, stdout)
         self._children.append(child)
         return child

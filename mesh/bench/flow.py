@@ -31,11 +31,15 @@ class Ahead:
         self._fd = fd
         self._taken = -1
 
+    def is_told(self, within: float) -> bool:
+        """Whether the receiver says something within so many seconds."""
+        return bool(select.select([self._fd], [], [], within)[0])
+
     def wait(self, seq: int) -> None:
         """Wait until frame `seq` may be sent. What is not taken for a second counts as lost, and is not
         waited for. Raises `BenchError` when the receiver has left."""
         while seq - self._taken > WINDOW:
-            if not select.select([self._fd], [], [], STALL_S)[0]:
+            if not self.is_told(STALL_S):
                 self._taken = seq - 1
                 return
             data = os.read(self._fd, 512 * _NUMBER)

@@ -1,7 +1,7 @@
 """The floor of `transport`: pyzmq and simplejpeg alone, as good as one can write it.
 
 It sends what ours sends: a topic, a header of the same size, and the JPEG, of the same quality and options;
-queues are bounded; nothing is copied that need not be.
+queues are bounded; what is sent is not copied. What is received is, because it measured no slower.
 """
 
 from collections.abc import Callable, Iterator

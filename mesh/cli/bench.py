@@ -11,27 +11,37 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from mesh.bench.against import RIVALS, rivals
 from mesh.bench.catalog import ALL, CATALOG, chosen, measured
 from mesh.bench.machine import this_machine
+from mesh.bench.page import page
 from mesh.bench.report import COLUMNS, Report, Row, cells, shown_spread
 from mesh.bench.setup import MAX_SECONDS, Setup
 from mesh.cli.log import set_up
 from mesh.cli.options import AsJson, LogJson, LogLevel
 from mesh.cli.output import is_terminal, print_json
-from mesh.errors import ConfigError
+from mesh.errors import ConfigError, StorageError
 
 PIPED_WIDTH = 1_000  # no column is folded where nobody looks at it
 
-BENCHES = "\n\n".join(f"{name}: {bench.what}" for name, bench in CATALOG.items())
+WHAT = "\n\n".join(f"{name}: {bench.what}." for name, bench in CATALOG.items())
 
 
 def bench(
-    name: Annotated[str, typer.Argument(metavar="BENCH", help=f"{', '.join((*CATALOG, ALL))}.")],
+    name: Annotated[str, typer.Argument(metavar="BENCH", help=f"One of: {', '.join((*CATALOG, ALL))}.")],
     seconds: Annotated[float, typer.Option(metavar="S", help="How long each measurement takes.")] = 3.0,
     runs: Annotated[int, typer.Option(metavar="N", help="Figures are medians of so many.")] = 5,
     video: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A video's pictures; else synthetic ones.")
+    ] = None,
+    against: Annotated[
+        str,
+        typer.Option(metavar="LIST", help=f"Set transport beside {', '.join(RIVALS)} (commas between)."),
+    ] = "",
+    markdown: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the report as a page, for all benches.")
     ] = None,
     as_json: AsJson = False,
     log_level: LogLevel = "warning",
@@ -40,28 +50,48 @@ def bench(
     """Measure what the mesh costs, beside the floor of the same work, by turns in the same run."""
     set_up(log_level, log_json)
     signal.signal(signal.SIGTERM, _terminated)
-    setup = _setup(seconds, runs, video)
-    names = chosen(name)
+    setup = _setup(seconds, runs, video, rivals(against) if against else ())
+    names = chosen(name, setup.against)
+    _check_page(name, markdown)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     report = Report(this_machine(), started=started, pictures=setup.video or "synthetic")
     for one in names:
         for row in measured(one, setup):
             report = report.with_row(row)
             _tell(row)
+    if markdown is not None:
+        _write(markdown, page(report))
     if as_json:
         print_json(report.as_value())
     else:
         _print_table(report)
 
 
-def _setup(seconds: float, runs: int, video: Path | None) -> Setup:
+def _setup(seconds: float, runs: int, video: Path | None, against: tuple[str, ...]) -> Setup:
     if not (math.isfinite(seconds) and 0 < seconds <= MAX_SECONDS):
         raise ConfigError(f"--seconds {seconds:g}: give more than 0, and {MAX_SECONDS:g} at most")
     if not 1 <= runs <= 100:
         raise ConfigError(f"--runs {runs}: give 1 to 100")
     if video is not None and not video.is_file():
         raise ConfigError(f"--video {video}: no such file")
-    return Setup(seconds, runs, str(video.resolve()) if video else "")
+    return Setup(seconds, runs, str(video) if video else "", against)
+
+
+def _check_page(name: str, markdown: Path | None) -> None:
+    """Refuse what could not be written after minutes of measuring."""
+    if markdown is None:
+        return
+    if name != ALL:
+        raise ConfigError(f"--markdown is the page of all benches: mesh bench {ALL} --markdown {markdown}")
+    if not markdown.parent.is_dir():
+        raise ConfigError(f"--markdown {markdown}: there is no folder {markdown.parent}")
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"cannot write {file}: {error.strerror}") from error
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:
@@ -82,7 +112,7 @@ def _print_table(report: Report) -> None:
     for column in COLUMNS:
         table.add_column(column, overflow="fold")
     for row in report.rows:
-        table.add_row(*cells(row))
+        table.add_row(*map(Text, cells(row)))  # as Text, a bracket is a bracket
     console.print(table, highlight=False)
     for command in dict.fromkeys(row.command for row in report.rows):
-        console.print(f"again: {command}", highlight=False, soft_wrap=True)
+        console.print(f"again: {command}", highlight=False, markup=False, soft_wrap=True)
