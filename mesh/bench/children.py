@@ -13,7 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,7 @@ from mesh.errors import MeshError
 
 WITHIN_S = 60.0
 STOP_WITHIN_S = 10.0
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -202,7 +204,23 @@ class Children:
     def _run(
         self, name: str, command: Sequence[str], fds: Sequence[int], stdout: int = subprocess.PIPE
     ) -> Child:
-        errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
-        child = Child(name, command, errors, fds, stdout)
-        self._children.append(child)
+        with _uninterrupted():  # a process that was started and is not known yet would be left behind
+            errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
+            child = Child(name, command, errors, fds, stdout)
+            self._children.append(child)
         return child
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Put off Ctrl-C and SIGTERM until the block is done. A process that it starts has both as usual: what
+    has a handler is reset by exec, where a signal that is blocked would stay so."""
+    held: list[int] = []
+    before = {one: signal.signal(one, lambda number, frame: held.append(number)) for one in _ENDING}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+        for number in held[:1]:
+            signal.raise_signal(number)

@@ -14,7 +14,7 @@ import simplejpeg
 
 from mesh import codec
 from mesh.bench.child import Channel, Values
-from mesh.bench.children import Children
+from mesh.bench.children import WITHIN_S, Children
 from mesh.bench.pictures import Pictures
 from mesh.bench.report import Row
 from mesh.bench.setup import Setup
@@ -38,33 +38,35 @@ CASES = {
 
 def measure(setup: Setup) -> Iterator[Row]:
     """A row for each kind of work and size."""
-    for pictures in setup.sizes:
-        for case, floor_is in CASES.items():
-            with Children() as children:
-                found = children.start(
-                    by_turns,
-                    pictures=pictures.as_options(),
-                    case=case,
-                    seconds=setup.seconds,
-                    runs=setup.runs,
-                ).result(setup.seconds * setup.runs * 2 + 60)
-            yield Row(f"{case}, {pictures}", "CPU ms/image", found["ours"], found["floor"], floor_is)
+    for pictures in setup.pictures_of_each_size:
+        with Children() as children:
+            child = children.start(
+                by_turns, pictures=pictures.as_options(), seconds=setup.seconds, runs=setup.runs
+            )
+            for case, floor_is in CASES.items():
+                found = child.hear(2 * setup.seconds * setup.runs + WITHIN_S)[case]
+                yield Row(f"{case}, {pictures}", "CPU ms/image", found["ours"], found["floor"], floor_is)
+            child.result()
 
 
-def by_turns(channel: Channel, *, pictures: dict[str, Any], case: str, seconds: float, runs: int) -> Values:
-    """A role: CPU milliseconds an image of floor and ours, a figure a run of `seconds` each."""
-    floor, ours = _works(case, Pictures.of(pictures))
-    found: dict[str, list[float]] = {"floor": [], "ours": []}
-    for _ in range(runs):
-        spent = {"floor": (0.0, 0), "ours": (0.0, 0)}
-        until = time.process_time() + 2 * seconds
-        while time.process_time() < until:
-            for name, work in (("floor", floor), ("ours", ours)):
-                cpu_s, images = _slice(work)
-                spent[name] = spent[name][0] + cpu_s, spent[name][1] + images
-        for name, (cpu_s, images) in spent.items():
-            found[name].append(cpu_s / images * 1e3)
-    return found
+def by_turns(channel: Channel, *, pictures: dict[str, Any], seconds: float, runs: int) -> Values:
+    """A role: says of each case the CPU milliseconds an image of floor and ours, of each run."""
+    for case in CASES:
+        floor, ours = _works(case, Pictures.of(pictures))
+        found = [_run(floor, ours, seconds) for _ in range(runs)]
+        channel.say(**{case: {"floor": [one[0] for one in found], "ours": [one[1] for one in found]}})
+    return {}
+
+
+def _run(floor: Work, ours: Work, seconds: float) -> tuple[float, float]:
+    """CPU milliseconds an image of each, in `seconds` of CPU for both together."""
+    spent, images = [0.0, 0.0], [0, 0]
+    while sum(spent) < seconds:
+        for index, work in enumerate((floor, ours)):
+            cpu_s, done = _slice(work)
+            spent[index] += cpu_s
+            images[index] += done
+    return spent[0] / images[0] * 1e3, spent[1] / images[1] * 1e3
 
 
 def _slice(work: Work) -> tuple[float, int]:

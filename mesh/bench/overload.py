@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from mesh.bench.children import BenchError, Child
-from mesh.bench.paced import FPS, LEAST_S, ages_ms, paced, pause, percentile_ms
+from mesh.bench.paced import FPS, LEAST_S, ages_ms, late, paced, pause, percentile_ms
 from mesh.bench.pictures import Pictures
 from mesh.bench.report import Measure, Row, at_most
 from mesh.bench.setup import Setup
@@ -41,7 +41,10 @@ def measure(setup: Setup) -> Iterator[Row]:
 
 @dataclass(frozen=True, slots=True)
 class _Overloaded:
+    """How old the frames were, how often the camera itself was late, and the memory at both ends."""
+
     ages_ms: list[float]
+    late: int
     rss_kib: list[int]
 
 
@@ -60,7 +63,7 @@ def _overloaded(pictures: Pictures, seconds: float, max_age: float) -> _Overload
     captured, handed, rss_kib = paced(
         pictures, lambda consumer: pause(seconds), max_age=max_age, work_s=WORK_S
     )
-    return _Overloaded(ages_ms(captured, handed), rss_kib)
+    return _Overloaded(ages_ms(captured, handed), late(captured), rss_kib)
 
 
 def _stopped(pictures: Pictures, stop_s: float) -> _Stopped:
@@ -68,7 +71,6 @@ def _stopped(pictures: Pictures, stop_s: float) -> _Stopped:
 
     def stop(consumer: Child) -> None:
         nonlocal went_on
-        pause(AFTER_S)
         consumer.send(signal.SIGSTOP)
         pause(stop_s)
         went_on = time.monotonic_ns()
@@ -112,7 +114,8 @@ def _age(case: str, found: list[_Overloaded], percent: int, most_ms: float) -> R
         "ms",
         [percentile_ms(one.ages_ms, percent) for one in found],
         target=at_most(most_ms, Measure.OURS),
-        note=f"{sum(len(one.ages_ms) for one in found)} frames",
+        note=f"{sum(len(one.ages_ms) for one in found)} frames; "
+        f"camera late {sum(one.late for one in found)} times",
     )
 
 

@@ -10,6 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import mesh
@@ -21,9 +22,9 @@ from mesh.clock import SYSTEM_CLOCK
 from mesh.trace import percentile
 
 FPS = 30.0
-SETTLED = 10  # frames, until buffers have grown and codecs are loaded
+SETTLED = 5  # frames, until buffers have grown and codecs are loaded
 PATIENCE_S = 30.0
-LEAST_S = 1.0
+LEAST_S = 0.2
 
 _never = threading.Event()
 
@@ -111,6 +112,13 @@ def paced(
 def ages_ms(captured: dict[int, int], handed: list[tuple[int, int]]) -> list[float]:
     """How old each frame was when it was handed out."""
     return [(at - captured[seq]) / 1e6 for seq, at in handed]
+
+
+def late(captured: dict[int, int]) -> int:
+    """How often the camera itself was late by half an interval or more: another work had the processor, and
+    the frame before it grew old meanwhile."""
+    times = list(captured.values())
+    return sum(after - before > 1.5e9 / FPS for before, after in pairwise(times))
 
 
 def percentile_ms(durations_ms: list[float], percent: float) -> float:

@@ -18,7 +18,7 @@ from mesh.bench.setup import Setup
 
 def measure(setup: Setup) -> Iterator[Row]:
     """Two rows for each kind of link and size."""
-    for pictures in setup.sizes:
+    for pictures in setup.pictures_of_each_size:
         yield from _pixels(setup, pictures)
     yield from _passed_through(setup)
 

@@ -18,7 +18,7 @@ from mesh.bench.catalog import ALL, CATALOG, chosen, measured
 from mesh.bench.machine import this_machine
 from mesh.bench.page import page
 from mesh.bench.report import COLUMNS, Report, Row, cells, shown_spread
-from mesh.bench.setup import MAX_SECONDS, Setup
+from mesh.bench.setup import MAX_RUNS, MAX_SECONDS, SIZES, Setup, read_sizes, shown_sizes
 from mesh.cli.log import set_up
 from mesh.cli.options import AsJson, LogJson, LogLevel
 from mesh.cli.output import is_terminal, print_json
@@ -26,13 +26,21 @@ from mesh.errors import ConfigError, StorageError
 
 PIPED_WIDTH = 1_000  # no column is folded where nobody looks at it
 
-WHAT = "\n\n".join(f"{name}: {bench.what}." for name, bench in CATALOG.items())
+HELP = "\n\n".join(
+    [
+        "Measure what the mesh costs, beside the floor of the same work, by turns in the same run.",
+        *(f"{name}: {bench.what}" for name, bench in CATALOG.items()),
+    ]
+)
 
 
 def bench(
     name: Annotated[str, typer.Argument(metavar="BENCH", help=f"One of: {', '.join((*CATALOG, ALL))}.")],
-    seconds: Annotated[float, typer.Option(metavar="S", help="How long each measurement takes.")] = 3.0,
+    seconds: Annotated[float, typer.Option(metavar="S", help="How long each measurement takes.")] = 2.0,
     runs: Annotated[int, typer.Option(metavar="N", help="Figures are medians of so many.")] = 5,
+    sizes: Annotated[
+        str, typer.Option(metavar="LIST", help="Of the pictures; what needs one size takes the first.")
+    ] = shown_sizes(SIZES),
     video: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A video's pictures; else synthetic ones.")
     ] = None,
@@ -50,7 +58,7 @@ def bench(
     """Measure what the mesh costs, beside the floor of the same work, by turns in the same run."""
     set_up(log_level, log_json)
     signal.signal(signal.SIGTERM, _terminated)
-    setup = _setup(seconds, runs, video, rivals(against) if against else ())
+    setup = _setup(seconds, runs, sizes, video, against)
     names = chosen(name, setup.against)
     _check_page(name, markdown)
     started = datetime.now(UTC).isoformat(timespec="seconds")
@@ -67,14 +75,15 @@ def bench(
         _print_table(report)
 
 
-def _setup(seconds: float, runs: int, video: Path | None, against: tuple[str, ...]) -> Setup:
+def _setup(seconds: float, runs: int, sizes: str, video: Path | None, against: str) -> Setup:
     if not (math.isfinite(seconds) and 0 < seconds <= MAX_SECONDS):
         raise ConfigError(f"--seconds {seconds:g}: give more than 0, and {MAX_SECONDS:g} at most")
-    if not 1 <= runs <= 100:
-        raise ConfigError(f"--runs {runs}: give 1 to 100")
+    if not 1 <= runs <= MAX_RUNS:
+        raise ConfigError(f"--runs {runs}: give 1 to {MAX_RUNS}")
     if video is not None and not video.is_file():
         raise ConfigError(f"--video {video}: no such file")
-    return Setup(seconds, runs, str(video) if video else "", against)
+    file = str(video) if video else ""
+    return Setup(seconds, runs, read_sizes(sizes), file, rivals(against) if against else ())
 
 
 def _check_page(name: str, markdown: Path | None) -> None:

@@ -29,7 +29,7 @@ app.command("trace")(trace.trace)
 app.command("view")(viewing.view)
 app.command("snapshot")(viewing.snapshot)
 app.command("demo")(demo.demo)
-app.command("bench")(bench.bench)
+app.command("bench", help=bench.HELP)(bench.bench)
 
 
 @app.command()
