@@ -2,7 +2,7 @@
 
 The sender stays at most `WINDOW` frames ahead of what its receiver has taken, as a camera that is slow enough
 would: a queue that only overflows would tell how fast frames are thrown away. The receiver says so every
-`STEP` frames over a pipe of its own, the same for every link, so a link costs what it costs.
+`STEP` frames over a pipe of its own, floor and ours alike.
 
 Rules kept here: a rate is of frames received; frames that were sent and did not arrive are counted; the first
 `WARM_UP` frames, in which buffers grow and codecs load, are not measured.
@@ -27,8 +27,9 @@ _NUMBER = 8  # bytes
 class Ahead:
     """The sender's end: how far ahead of its receiver it may be. `fd` is the pipe that is read."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, window: int = WINDOW) -> None:
         self._fd = fd
+        self._window = window
         self._taken = -1
 
     def is_told(self, within: float) -> bool:
@@ -38,7 +39,7 @@ class Ahead:
     def wait(self, seq: int) -> None:
         """Wait until frame `seq` may be sent. What is not taken for a second counts as lost, and is not
         waited for. Raises `BenchError` when the receiver has left."""
-        while seq - self._taken > WINDOW:
+        while seq - self._taken > self._window:
             if not self.is_told(STALL_S):
                 self._taken = seq - 1
                 return
@@ -51,14 +52,15 @@ class Ahead:
 class Taken:
     """The receiver's end: says which frame it took last. `fd` is the pipe that is written."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, step: int = STEP) -> None:
         self._fd = fd
+        self._step = step
         self._next = 0
 
     def tell(self, seq: int) -> None:
         if seq >= self._next:
             os.write(self._fd, seq.to_bytes(_NUMBER, "little"))
-            self._next = seq + STEP
+            self._next = seq + self._step
 
 
 def send_all(send: Callable[[int], object], ahead: Ahead, seconds: float) -> Values:

@@ -29,7 +29,7 @@ def send(channel: Channel, *, fd: int, pictures: dict[str, Any], pixels: bool, s
 
 def receive(channel: Channel, *, fd: int, endpoint: str, pixels: bool) -> Values:
     """A role: subscribe, and decode to pixels, or don't."""
-    with mesh.subscribe(endpoint, STAGE, CAMERA, policy="fifo", until_end=True) as frames:
+    with mesh.subscribe(endpoint, STAGE, CAMERA, policy="fifo", view="frame", until_end=True) as frames:
         return receive_all(_numbers(frames, pixels), Taken(fd))
 
 

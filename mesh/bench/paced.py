@@ -73,7 +73,7 @@ def consume(
     rng = random.Random(1)
     handed: list[tuple[int, int]] = []
     rss_kib = 0
-    with mesh.subscribe(endpoint, STAGE, CAMERA, max_age=max_age, until_end=True) as frames:
+    with mesh.subscribe(endpoint, STAGE, CAMERA, view="frame", max_age=max_age, until_end=True) as frames:
         while (frame := frames.get(PATIENCE_S)) is not None:
             if decode:
                 _ = frame.image
