@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from mesh.bench import against, codec, latency, overload, transport
+from mesh.bench.children import BenchError
 from mesh.bench.report import Row
 from mesh.bench.setup import Setup
 from mesh.errors import ConfigError
@@ -48,7 +49,10 @@ def chosen(name: str, against: tuple[str, ...] = ()) -> tuple[str, ...]:
 
 
 def measured(name: str, setup: Setup) -> Iterator[Row]:
-    """Every row of a bench, as soon as it is known."""
+    """Every row of a bench, as soon as it is known; the last one says so where the bench failed."""
     command = replace(setup, against=()).command(name)
-    for row in CATALOG[name].measure(setup):
-        yield replace(row, work=row.work or name, command=row.command or command)
+    try:
+        for row in CATALOG[name].measure(setup):
+            yield replace(row, work=row.work or name, command=row.command or command)
+    except BenchError as error:
+        yield Row("the rest", "", failed=str(error), work=name, command=command)

@@ -57,7 +57,8 @@ class Row:
     floor_is:  what was measured as the floor
     target:    what must be reached
     note:      what else belongs to the figure, such as frames lost
-    skipped:   why there is no figure
+    skipped:   why there is no figure, though nothing failed
+    failed:    what went wrong while it was measured
     work, command: the bench, and how to repeat the row; the catalog fills them in
     """
 
@@ -69,6 +70,7 @@ class Row:
     target: Target | None = None
     note: str = ""
     skipped: str = ""
+    failed: str = ""
     work: str = ""
     command: str = ""
 
@@ -97,6 +99,7 @@ class Row:
             "met": self.is_met,
             "note": self.note,
             "skipped": self.skipped,
+            "failed": self.failed,
             "command": self.command,
         }
 
@@ -153,8 +156,15 @@ def cells(row: Row) -> list[str]:
         "-" if row.target is None else str(row.target),
         {True: "yes", False: "NO", None: "-"}[row.is_met],
         row.floor_is or "-",
-        f"skipped: {row.skipped}" if row.skipped else row.note,
+        remark(row),
     ]
+
+
+def remark(row: Row) -> str:
+    """Why there is no figure, or what else belongs to it."""
+    if row.failed:
+        return f"failed: {row.failed}"
+    return f"skipped: {row.skipped}" if row.skipped else row.note
 
 
 def as_spread(figures: Sequence[float]) -> dict[str, Any] | None:

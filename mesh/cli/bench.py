@@ -15,9 +15,10 @@ from rich.text import Text
 
 from mesh.bench.against import RIVALS, rivals
 from mesh.bench.catalog import ALL, CATALOG, chosen, measured
+from mesh.bench.children import BenchError
 from mesh.bench.machine import this_machine
 from mesh.bench.page import page
-from mesh.bench.report import COLUMNS, Report, Row, cells, shown_spread
+from mesh.bench.report import COLUMNS, Report, Row, cells, remark, shown_spread
 from mesh.bench.setup import MAX_RUNS, MAX_SECONDS, SIZES, Setup, read_sizes, shown_sizes
 from mesh.cli.log import set_up
 from mesh.cli.options import AsJson, LogJson, LogLevel
@@ -73,6 +74,8 @@ def bench(
         print_json(report.as_value())
     else:
         _print_table(report)
+    if failed := [row for row in report.rows if row.failed]:
+        raise BenchError("; ".join(f"{row.work}: {row.failed}" for row in failed))
 
 
 def _setup(seconds: float, runs: int, sizes: str, video: Path | None, against: str) -> Setup:
@@ -109,7 +112,7 @@ def _terminated(number: int, frame: FrameType | None) -> None:
 
 def _tell(row: Row) -> None:
     """Show on stderr that a row is done: a whole run takes minutes."""
-    found = f"skipped: {row.skipped}" if row.skipped else f"{shown_spread(row.ours)} {row.unit}"
+    found = f"{shown_spread(row.ours)} {row.unit}" if row.ours else remark(row)
     sys.stderr.write(f"{row.work}: {row.case}: {found}\n")
 
 

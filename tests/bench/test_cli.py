@@ -16,7 +16,7 @@ from tests.support.waiting import wait_for
 
 FIELDS = {
     *("work", "case", "unit", "floor", "floor_is", "ours"),
-    *("ratio", "target", "met", "note", "skipped", "command"),
+    *("ratio", "target", "met", "note", "skipped", "failed", "command"),
 }
 QUICK = ("--seconds", "0.02", "--runs", "1", "--sizes", "64x48", "--json")
 AGAIN = "--seconds 0.02 --runs 1 --sizes 64x48"
@@ -111,14 +111,16 @@ def test_what_is_wrong_is_said_in_one_line(processes: Processes) -> None:
     assert done.err == "mesh: --runs 0: give 1 to 100\n"
 
 
-def test_a_video_that_is_none_fails_in_one_line(processes: Processes, tmp_path: Path) -> None:
+def test_a_bench_that_fails_says_why_and_shows_what_it_has(processes: Processes, tmp_path: Path) -> None:
     video = tmp_path / "clip.mp4"
     video.write_text("not a video")
     done = processes.run("bench", "latency", "--video", str(video), *QUICK)
     assert done.code == 1
-    (line,) = done.err.splitlines()
-    assert "encode_and_decode ended with exit code 1" in line
-    assert "clip.mp4" in line
+    assert done.last_line.startswith("mesh: latency: mesh.bench.")
+    assert "clip.mp4" in done.last_line
+    assert "Traceback" not in done.err
+    (row,) = json.loads(done.out)["rows"]
+    assert f"mesh: latency: {row['failed']}" == done.last_line
 
 
 def test_ctrl_c_ends_a_bench_and_all_that_it_started(processes: Processes) -> None:

@@ -1,5 +1,6 @@
 """The window that keeps a sender close to its receiver, over a real pipe."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 
@@ -14,11 +15,9 @@ from mesh.bench.flow import STEP, WARM_UP, WINDOW, Ahead, Flow, Taken
 def ends() -> Iterator[tuple[int, int]]:
     reading, writing = os.pipe()
     yield reading, writing
-    os.close(reading)
-    try:
-        os.close(writing)
-    except OSError:  # the test closed it
-        return
+    for fd in (reading, writing):
+        with contextlib.suppress(OSError):  # the test closed it
+            os.close(fd)
 
 
 def test_a_sender_may_be_a_window_ahead_and_then_hears_what_was_taken(ends: tuple[int, int]) -> None:
@@ -43,6 +42,13 @@ def test_a_sender_is_told_when_its_receiver_has_left(ends: tuple[int, int]) -> N
     os.close(ends[1])
     with pytest.raises(BenchError, match="has left"):
         Ahead(ends[0]).wait(WINDOW)
+
+
+def test_a_receiver_may_still_have_frames_to_take_when_its_sender_has_left(ends: tuple[int, int]) -> None:
+    arrived = Taken(ends[1])
+    os.close(ends[0])
+    for seq in range(2 * STEP):
+        arrived.tell(seq)
 
 
 def test_only_what_was_received_counts_and_the_rest_is_lost(ends: tuple[int, int]) -> None:
