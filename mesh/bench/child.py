@@ -83,8 +83,9 @@ def main() -> int:
     channel = Channel()
     try:
         channel.say(result=_role(name)(channel, **json.loads(options)))
-    except BrokenPipeError:
-        os._exit(1)  # nobody listens: flushing stdout at exit would fail once more
+    except BrokenPipeError as error:
+        print(f"nobody reads what it writes: {error}", file=sys.stderr)  # noqa: T201 - for the parent
+        os._exit(1)  # flushing stdout at exit would fail once more
     except Exception as error:  # noqa: BLE001 - the end of this process: said in one line
         detail = str(error) if isinstance(error, MeshError) else f"{type(error).__name__}: {error}"
         print(detail, file=sys.stderr)  # noqa: T201 - for the parent
