@@ -204,7 +204,7 @@ class Children:
     def _run(
         self, name: str, command: Sequence[str], fds: Sequence[int], stdout: int = subprocess.PIPE
     ) -> Child:
-        with _uninterrupted():  # a process that was started and is not known yet would be left behind
+        with uninterrupted():  # a process that was started and is not known yet would be left behind
             errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
             child = Child(name, command, errors, fds, stdout)
             self._children.append(child)
@@ -212,7 +212,7 @@ class Children:
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
+def uninterrupted() -> Iterator[None]:
     """Put off Ctrl-C and SIGTERM until the block is done. A process that it starts has both as usual: what
     has a handler is reset by exec, where a signal that is blocked would stay so."""
     held: list[int] = []

@@ -20,6 +20,7 @@ def this_machine() -> dict[str, str]:
         "cpu": _first("/proc/cpuinfo", "model name"),
         "cores": str(len(os.sched_getaffinity(0))),
         "memory": _memory(),
+        "load": f"{os.getloadavg()[0]:.1f} when it began",
         "kernel": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "mesh": this_version(),

@@ -25,7 +25,7 @@ How to read it:
 - "Beside http", "redis", "imagezmq": the way that people come from stands in the floor's column. One whose
   package or server is missing is skipped, and says so.
 
-Each section ends with the commands that measure it again. `mesh bench all --json` is for programs.
+The **command** of a row measures it again, with its neighbours. `mesh bench all --json` is for programs.
 """
 
 _NARROW = {"work"}  # the section says it
@@ -47,10 +47,8 @@ def _machine(report: Report) -> str:
 
 def _section(work: str, rows: Sequence[Row]) -> str:
     keep = [index for index, column in enumerate(COLUMNS) if column not in _NARROW]
-    shown = ([cells(row)[index] for index in keep] for row in rows)
-    commands = "\n".join(dict.fromkeys(row.command for row in rows))
-    table = _table([COLUMNS[index] for index in keep], shown)
-    return f"## {work}\n\n{table}\n```sh\n{commands}\n```\n"
+    shown = ([*(cells(row)[index] for index in keep), f"`{row.command}`"] for row in rows)
+    return f"## {work}\n\n{_table([*(COLUMNS[index] for index in keep), 'command'], shown)}"
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

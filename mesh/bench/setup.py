@@ -15,7 +15,7 @@ from mesh.errors import ConfigError
 F = TypeVar("F")
 O = TypeVar("O")  # noqa: E741 - of ours
 
-MAX_SECONDS = 600.0
+MAX_SECONDS = 120.0
 MAX_RUNS = 100
 SIZES = ((640, 480), (1920, 1080))
 MIN_SIDE, MAX_SIDE = 32, 8192

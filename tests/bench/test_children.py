@@ -8,7 +8,7 @@ import cv2
 import pytest
 
 from mesh.bench import latency, paced
-from mesh.bench.children import BenchError, Children, usage
+from mesh.bench.children import BenchError, Children, uninterrupted, usage
 from mesh.bench.pictures import Pictures
 from tests.capture.sources.support import picture
 
@@ -51,6 +51,20 @@ def test_a_process_that_hangs_ends_when_its_time_is_up() -> None:
         child = children.start(paced.publish, pictures=SMALL.as_options())
         with pytest.raises(BenchError, match=r"exit code -14: it took too long"):
             child.result()
+
+
+def test_ctrl_c_waits_until_a_process_that_is_being_started_is_known() -> None:
+    done = []
+
+    def start() -> None:
+        with uninterrupted():
+            signal.raise_signal(signal.SIGINT)
+            done.append("known")
+
+    with pytest.raises(KeyboardInterrupt):
+        start()
+    assert done == ["known"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_leaving_ends_every_process() -> None:
