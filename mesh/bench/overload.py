@@ -19,7 +19,7 @@ from mesh.bench.setup import Setup
 SLOWER = 3  # times
 WORK_S = SLOWER / FPS
 SHORT_AGE_S = 0.005
-MAX_AGE_S = 1.0
+MAX_AGE_S = 1.0  # the default of `latest`
 STOP_S = 10.0
 AFTER_S = 1.0
 GROWTH = 1.05
@@ -28,7 +28,7 @@ GROWTH = 1.05
 def measure(setup: Setup) -> Iterator[Row]:
     """Rows for an overloaded consumer, one with a short `max_age`, and one that was stopped."""
     seconds = SLOWER * max(setup.seconds, LEAST_S)  # it is handed a third of the frames
-    slow = setup.repeat(partial(_overloaded, setup.pictures, seconds, MAX_AGE_S))
+    slow = setup.repeat(partial(_overloaded, setup.pictures, seconds))
     short = setup.repeat(partial(_overloaded, setup.pictures, seconds, SHORT_AGE_S))
     case = f"a third of {FPS:g} fps, latest"
     at_hand_out = "age when handed out"
@@ -59,7 +59,7 @@ class _Stopped:
     rss_kib: list[int]
 
 
-def _overloaded(pictures: Pictures, seconds: float, max_age: float) -> _Overloaded:
+def _overloaded(pictures: Pictures, seconds: float, max_age: float | None = None) -> _Overloaded:
     captured, handed, rss_kib = paced(
         pictures, lambda consumer: pause(seconds), max_age=max_age, work_s=WORK_S
     )
@@ -77,7 +77,7 @@ def _stopped(pictures: Pictures, stop_s: float) -> _Stopped:
         consumer.send(signal.SIGCONT)
         pause(AFTER_S)
 
-    captured, handed, rss_kib = paced(pictures, stop, max_age=MAX_AGE_S)
+    captured, handed, rss_kib = paced(pictures, stop)
     after = [(seq, at) for seq, at in handed if at >= went_on]
     fresh = [at for seq, at in after if at - captured[seq] <= MAX_AGE_S * 1e9]
     if not fresh:
