@@ -26,7 +26,6 @@ from mesh.errors import MeshError
 WITHIN_S = 60.0
 STOP_WITHIN_S = 10.0
 _ENDING = (signal.SIGINT, signal.SIGTERM)
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class BenchError(MeshError):
@@ -41,15 +40,22 @@ class Usage:
     rss_kib: int
 
 
+def _cpu_clock(pid: int) -> int:
+    """The clock of a process's CPU time, all threads: to the nanosecond, where /proc has steps of 10 ms.
+
+    As clock_getcpuclockid(3) makes it on Linux, which Python does not wrap.
+    """
+    return (~pid << 3) | 2
+
+
 def usage(pid: int) -> Usage:
-    """What process `pid` has used so far, from /proc (its CPU in steps of 10 ms). Raises `BenchError`."""
+    """What process `pid` has used so far. Raises `BenchError`."""
     try:
-        # proc(5): the name may hold spaces and ends with the last ")"; utime and stime are fields 14 and 15.
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        cpu_s = time.clock_gettime(_cpu_clock(pid))
         pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1])
     except OSError as error:
         raise BenchError(f"process {pid} has ended: {error.strerror}") from error
-    return Usage((int(fields[11]) + int(fields[12])) / _TICKS, pages * os.sysconf("SC_PAGE_SIZE") // 1024)
+    return Usage(cpu_s, pages * os.sysconf("SC_PAGE_SIZE") // 1024)
 
 
 class Child:

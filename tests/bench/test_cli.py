@@ -21,7 +21,13 @@ FIELDS = {
 QUICK = ("--seconds", "0.02", "--runs", "1", "--sizes", "64x48", "--json")
 AGAIN = "--seconds 0.02 --runs 1 --sizes 64x48"
 # How many rows each gives, and how many of them have a floor and a target.
-EXPECTED = {"codec": (4, 4, 0), "transport": (4, 4, 3), "latency": (2, 2, 2), "overload": (7, 2, 7)}
+EXPECTED = {
+    "codec": (4, 4, 0),
+    "transport": (4, 4, 3),
+    "latency": (2, 2, 2),
+    "overload": (7, 2, 7),
+    "idle": (6, 0, 5),
+}
 
 
 @pytest.fixture
