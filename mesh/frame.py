@@ -20,7 +20,9 @@ from mesh.codec import Buffer, Image
 from mesh.errors import DecodeError
 from mesh.pixels import Look, derived
 
-PACKED = "_packed"  # where `mesh.wire` keeps what it made of a frame, beside the fields: no copy has it
+# Where `mesh.wire` keeps what it made of a frame, and what a frame was made of, beside its fields. No copy
+# has the first; every copy that is made here has the second.
+PACKED, ORIGIN = "_packed", "_origin"
 
 
 class Codec(StrEnum):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mesh import wire
 from mesh.errors import WireError
-from mesh.frame import Codec, Detection, EndOfStream, Frame, Hop
+from mesh.frame import Codec, Detection, EndOfStream, Frame, Hop, with_fields
 from mesh.wire import Ack, Envelope, Limits, Message, Topic, View
 from tests.support.frames import jpeg_frame, message
 
@@ -170,6 +170,33 @@ def test_every_frame_comes_back_as_it_was(frame: Frame, run: int, n: int) -> Non
     assert (got.topic, got.run, got.n) == (sent.topic, run, n)
     assert isinstance(got.body, Frame)
     assert values(got.body) == values(frame)
+
+
+@given(frames(), st.integers(0, 20), st.lists(detections, max_size=3), notes)
+def test_what_is_passed_on_is_packed_as_if_it_were_new(
+    frame: Frame, crowd: int, more: list[Detection], said: dict[str, Any]
+) -> None:
+    came = wire.decode(wire.encode(message(frame.annotate(*[CAT] * crowd))))
+    assert isinstance(came.body, Frame)
+    passed_on = came.body.annotate(*more, **{f"and {name}": value for name, value in said.items()})
+    assert wire.encode(message(passed_on)) == wire.encode(message(replace(passed_on)))
+
+
+def test_detections_that_came_and_are_no_longer_there_are_not_passed_on() -> None:
+    came = wire.decode(wire.encode(message(DOOR.annotate(*[CAT] * 20, weather="rain")))).body
+    assert isinstance(came, Frame)
+    fewer = with_fields(came, detections=came.detections[11:], attributes={})
+    got = wire.decode(wire.encode(message(fewer))).body
+    assert isinstance(got, Frame)
+    assert (got.detections, got.attributes) == ((CAT,) * 9, {})
+
+
+def test_a_frame_is_packed_once_for_all_who_get_it() -> None:
+    frame = DOOR.annotate(CAT)
+    first = wire.encode(message(frame))
+    object.__setattr__(frame, "seq", 99)  # which nobody may do: it only shows that it is not packed again
+    assert wire.encode(message(frame, n=frame.seq - 99)) == first
+    assert wire.decode(wire.encode(message(frame, n=5))).n == 5
 
 
 def test_the_end_of_a_stream_comes_back_as_it_was() -> None:

@@ -45,6 +45,8 @@ class Reconnector:
 
     def act(self, now: float, wanted: set[str]) -> int:
         """Connect anew to those of the `wanted` endpoints that were given up; how many."""
+        if not self._lost:
+            return 0
         due = [endpoint for endpoint, at in self._lost.items() if at <= now]
         for endpoint in due:
             del self._lost[endpoint]

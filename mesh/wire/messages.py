@@ -11,13 +11,11 @@ what differs from one topic to another goes before the rest of its header.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
-
-import msgpack
+from typing import Any
 
 from mesh.codec import Buffer
 from mesh.errors import WireError
-from mesh.frame import PACKED, Codec, Detection, EndOfStream, Frame, Hop, new_frame
+from mesh.frame import ORIGIN, PACKED, Codec, Detection, EndOfStream, Frame, Hop, new_frame
 from mesh.wire.fields import (
     MAX_HEADER,
     MAX_INT,
@@ -29,11 +27,11 @@ from mesh.wire.fields import (
     check_plain,
     check_version,
     int_in,
-    is_count,
     refuse,
     typed_in,
     unpack,
 )
+from mesh.wire.packed import CROWDED, Entries, Origin, array_of, entries, entry, joined, map_of
 from mesh.wire.topics import Topic, parse_topic
 
 _INTS = ("v", "run", "n", "boot", "flow", "end", "seq", "captured_ns", "pts_ns", "width", "height")
@@ -74,13 +72,6 @@ class Message:
 Parts = tuple[bytes, bytes, Buffer]
 
 
-class _Entries(NamedTuple):
-    """Entries of a map, packed, without the map's own header: a map of more may be put together of them."""
-
-    number: int
-    packed: bytes
-
-
 def encode(message: Message, limits: Limits = DEFAULT_LIMITS) -> Parts:
     """The three parts of a message. Raises `WireError` for one that `decode` would refuse."""
     try:
@@ -106,6 +97,8 @@ def decode(parts: Sequence[Buffer], limits: Limits = DEFAULT_LIMITS, received_ns
         end = EndOfStream(topic.camera, boot, int_in(header, "end"), topic.stage, flow is not None)
         return Message(topic, run, n, end, flow)
     frame = _frame(topic, header, parts[2], limits, received_ns)
+    if len(frame.detections) >= CROWDED:
+        vars(frame)[ORIGIN] = Origin(parts[1], frame.detections, frame.attributes)
     return Message(topic, header["run"], header["n"], frame, flow)
 
 
@@ -120,25 +113,54 @@ def _encoded(message: Message, limits: Limits) -> Parts:
     first = {"v": VERSION, "run": message.run, "n": message.n}
     if message.flow is not None:
         first["flow"] = message.flow
-    packed = _map_of(_entries(first), rest)
+    packed = map_of(_entries(first), rest)
     if len(packed) > MAX_HEADER:
         refuse(f"header of {len(packed)} bytes, over the limit of {MAX_HEADER}")
     return message.topic.checked, packed, payload
 
 
-def _frame_entries(frame: Frame) -> _Entries:
+def _frame_entries(frame: Frame) -> Entries:
     """What a frame's header holds on any topic, checked; made once, and kept with the frame."""
-    kept: _Entries | None = vars(frame).get(PACKED)
+    kept: Entries | None = vars(frame).get(PACKED)
     if kept is None:
-        kept = _entries(_fields(frame))
+        kept = _packed(frame)
         _check_buffer(frame.payload)
         _check_payload(frame)
         vars(frame)[PACKED] = kept
     return kept
 
 
-def _fields(frame: Frame) -> dict[str, Any]:
-    fields: dict[str, Any] = {
+def _packed(frame: Frame) -> Entries:
+    origin: Origin | None = vars(frame).get(ORIGIN)
+    if origin is not None and (came := origin.packed(frame.detections)):
+        return _appended(frame, origin, came)
+    fields = _head(frame)
+    fields["detections"] = list(map(_checked_map, frame.detections))
+    _add_tail(fields, frame)
+    if frame.attributes:
+        check_plain(frame.attributes)
+        fields["attributes"] = frame.attributes
+    return _entries(fields)
+
+
+def _appended(frame: Frame, origin: Origin, came: dict[str, bytes]) -> Entries:
+    """What came packed, and what is new behind it."""
+    new = frame.detections[len(origin.detections) :]
+    parts = [
+        _entries(_head(frame)),
+        entry("detections", array_of(came["detections"], map(_checked_map, new))),
+    ]
+    parts.append(_entries(_add_tail({}, frame)))
+    if frame.attributes and frame.attributes is origin.attributes:
+        parts.append(entry("attributes", came["attributes"]))
+    elif frame.attributes:
+        check_plain(frame.attributes)
+        parts.append(_entries({"attributes": frame.attributes}))
+    return joined(parts)
+
+
+def _head(frame: Frame) -> dict[str, Any]:
+    return {
         "boot": frame.boot,
         "seq": frame.seq,
         "captured_ns": frame.captured_ns,
@@ -146,9 +168,11 @@ def _fields(frame: Frame) -> dict[str, Any]:
         "width": frame.width,
         "height": frame.height,
         "key": frame.keyframe,
-        "detections": list(map(_checked_map, frame.detections)),
-        "hops": list(map(_checked_hop, frame.hops)),
     }
+
+
+def _add_tail(fields: dict[str, Any], frame: Frame) -> dict[str, Any]:
+    fields["hops"] = list(map(_checked_hop, frame.hops))
     if frame.codec is Codec.RAW:
         fields["channels"] = frame.channels
     if frame.pts_ns is not None:
@@ -157,30 +181,19 @@ def _fields(frame: Frame) -> dict[str, Any]:
         fields["part"] = frame.part
     if frame.config:
         fields["config"] = frame.config
-    if frame.attributes:
-        check_plain(frame.attributes)
-        fields["attributes"] = frame.attributes
     return fields
 
 
-def _entries(fields: dict[str, Any]) -> _Entries:
+def _entries(fields: dict[str, Any]) -> Entries:
     """Fields of a header, checked and packed."""
     for name, value in fields.items():
         kind = _KINDS[name]
         if kind is int:
             if type(value) is not int or not 0 <= value <= MAX_INT:
                 int_in(fields, name)
-        elif not isinstance(value, kind):
+        elif type(value) is not kind and not isinstance(value, kind):
             typed_in(fields, name, kind)
-    packed = msgpack.packb(fields)
-    return _Entries(len(fields), packed[1 if len(fields) < 16 else 3 :])
-
-
-def _map_of(first: _Entries, rest: _Entries) -> bytes:
-    """A map of both: msgpack's `fixmap` of up to 15 entries, or its `map 16`."""
-    count = first.number + rest.number
-    header = bytes((0x80 | count,)) if count < 16 else b"\xde" + count.to_bytes(2, "big")
-    return header + first.packed + rest.packed
+    return entries(fields)
 
 
 def detection_map(detection: Detection) -> dict[str, Any]:
@@ -260,7 +273,8 @@ def _frame(topic: Topic, header: dict[str, Any], payload: Buffer, limits: Limits
 
 def _check_always(header: dict[str, Any], limits: Limits) -> None:
     for name in _ALWAYS:
-        if not is_count(header.get(name)):
+        value = header.get(name)
+        if type(value) is not int or not 0 <= value <= MAX_INT:
             int_in(header, name)
     if header["width"] > limits.side or header["height"] > limits.side:
         int_in(header, "width", most=limits.side)
@@ -268,10 +282,12 @@ def _check_always(header: dict[str, Any], limits: Limits) -> None:
 
 
 def _codec(header: dict[str, Any]) -> Codec:
-    codec = _CODECS.get(typed_in(header, "codec", str))
-    if codec is None:
-        refuse(f"unknown codec {header['codec']!r}")
-    return codec
+    codec = header.get("codec")
+    if type(codec) is not str:
+        typed_in(header, "codec", str)
+    if codec not in _CODECS:
+        refuse(f"unknown codec {codec!r}")
+    return _CODECS[codec]
 
 
 def _detection(found: Any) -> Detection:
