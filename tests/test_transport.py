@@ -12,10 +12,10 @@ from mesh.scope import Scope
 from mesh.transport import Publisher, Subscriber
 from mesh.transport.publisher import Preview
 from mesh.transport.reconnect import meant
-from mesh.transport.sockets import Waker
+from mesh.transport.sockets import Waker, poll
 from mesh.wire import Limits, Message, View, topic_prefix
 from tests.support.clock import ManualClock
-from tests.support.frames import jpeg_frame
+from tests.support.frames import jpeg_frame, picture
 from tests.support.waiting import wait_for
 
 
@@ -58,6 +58,30 @@ def test_frames_arrive_as_they_were_with_the_publishers_hop(publisher: Publisher
     assert [hop.node for hop in got.hops] == ["pub-1"]
     assert got.hops[0].received_ns == frame.captured_ns
     assert got.received_ns >= got.hops[0].sent_ns
+
+
+def test_a_large_payload_is_a_read_only_view_that_outlives_its_subscriber(publisher: Publisher) -> None:
+    pixels = picture(320, 240)
+    with Scope("test") as scope:
+        listener = listen(scope, publisher)
+        publisher.publish(jpeg_frame().with_image(pixels))
+        (got,) = wait_for(listener.frames)
+    assert isinstance(got.payload, memoryview)
+    assert got.payload.readonly
+    assert np.array_equal(got.image, pixels)
+
+
+def test_a_waker_tells_once_until_somebody_looks() -> None:
+    waker, poller = Waker(), zmq.Poller()
+    poller.register(waker.fd, zmq.POLLIN)
+    for _ in range(3):
+        waker.wake()
+        waker.wake()
+        assert waker.fd in poll(poller, 60)
+        waker.clear()
+        assert not poll(poller, 0), "what was told twice is heard once"
+    waker.close()
+    waker.wake()  # nobody is left: no harm
 
 
 def test_whoever_waits_for_a_taker_is_told_of_the_first_or_of_the_stop(publisher: Publisher) -> None:
