@@ -34,6 +34,7 @@ MORE = int(zmq.SNDMORE)
 READABLE = int(zmq.POLLIN)
 NOBLOCK = int(zmq.NOBLOCK)
 
+LEND_FROM = 1 << 20  # bytes of a part from which lending it to libzmq costs less than a copy
 VIEW_FROM = 64 * 1024  # bytes of a part from which a view of it costs less than a copy
 
 BUFFER_BYTES = 1 << 20
@@ -105,12 +106,13 @@ def _choose_family(sock: SyncSocket, endpoint: str) -> None:
 def send(sock: SyncSocket, parts: Sequence[Buffer], flags: int = 0) -> None:
     """Send a message; with `NOBLOCK`, `zmq.Again` where there is no room for it.
 
-    Parts are copied, also large ones: what is not has to be tracked, and pyzmq lets go of it on a thread
-    of its own that takes the interpreter's lock with every message.
+    Parts of less than `LEND_FROM` bytes are copied: what is lent has to be tracked, and pyzmq lets go of it
+    on a thread of its own, which takes the interpreter's lock with every message. Measured, CPU of the
+    sending process a message: 400 kB copied 74 us, lent 87 us; 6 MB copied 1.1 ms, lent 0.83 ms.
     """
     last = len(parts) - 1
     for number, part in enumerate(parts):
-        sock.send(part, flags | MORE if number < last else flags)
+        sock.send(part, flags | MORE if number < last else flags, copy=len(part) < LEND_FROM)
 
 
 def receive(sock: SyncSocket) -> list[Buffer] | None:
