@@ -10,7 +10,7 @@ from typing import Self
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.codec import DEFAULT_QUALITY, Buffer, Image, check_image, encode, jpeg_size
 from mesh.errors import ConfigError
-from mesh.frame import Detection, EndOfStream, Frame, draw_boot
+from mesh.frame import Detection, EndOfStream, Frame, draw_boot, new_frame
 from mesh.names import check_name
 from mesh.place import local_endpoints
 from mesh.presence import Presence, new_record
@@ -154,20 +154,24 @@ class Publication:
         return frame
 
     def _new(self, what: Image | Buffer, captured_ns: int | None) -> Frame:
+        if captured_ns is None:
+            captured_ns = self._clock.wall_ns()  # before what takes time
         if isinstance(what, (bytes, memoryview)):
             payload = bytes(what)
             width, height = jpeg_size(payload)
         else:
             height, width = check_image(what).shape[:2]
             payload = encode(what, self._quality)
-        return Frame(
-            camera=self.camera,
-            boot=self.boot,
-            seq=self._count,
-            captured_ns=self._clock.wall_ns() if captured_ns is None else captured_ns,
-            width=width,
-            height=height,
-            payload=payload,
+        return new_frame(
+            {
+                "camera": self.camera,
+                "boot": self.boot,
+                "seq": self._count,
+                "captured_ns": captured_ns,
+                "width": width,
+                "height": height,
+                "payload": payload,
+            }
         )
 
 

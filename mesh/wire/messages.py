@@ -110,13 +110,23 @@ def _encoded(message: Message, limits: Limits) -> Parts:
     else:
         rest, payload = _frame_entries(body), body.payload
         _check_limits(body, limits)
-    first = {"v": VERSION, "run": message.run, "n": message.n}
-    if message.flow is not None:
-        first["flow"] = message.flow
-    packed = map_of(_entries(first), rest)
+    packed = map_of(_first(message), rest)
     if len(packed) > MAX_HEADER:
         refuse(f"header of {len(packed)} bytes, over the limit of {MAX_HEADER}")
     return message.topic.checked, packed, payload
+
+
+def _first(message: Message) -> Entries:
+    """What differs from topic to topic."""
+    run, n = message.run, message.n
+    first: dict[str, Any] = {"v": VERSION, "run": run, "n": n}
+    if type(run) is not int or type(n) is not int or not (0 <= run <= MAX_INT and 0 <= n <= MAX_INT):
+        int_in(first, "run")
+        int_in(first, "n")
+    if message.flow is not None:
+        first["flow"] = message.flow
+        int_in(first, "flow")
+    return entries(first)
 
 
 def _frame_entries(frame: Frame) -> Entries:
