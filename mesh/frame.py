@@ -58,6 +58,15 @@ class Hop:
     sent_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where pixels are in shared memory: the ring's name, its slot, and the generation of what is in it."""
+
+    ring: str
+    index: int
+    generation: int
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)  # no slots: see `with_fields`
 class Frame:
     """One frame of one camera, at one stage of its way.
@@ -74,6 +83,7 @@ class Frame:
     part:               tells apart several frames that a processor made from one; else 0.
     detections, hops:   what was found in it, and the nodes that it passed.
     attributes:         whatever else processors want to say about it (msgpack-able).
+    shm:                on the wire only: where the pixels are, for a subscriber on the publisher's host.
     lossless:           whether its stream waits for its consumers, so that no frame is dropped.
     received_ns:        this machine's wall clock when it arrived here; 0 where it was made.
 
@@ -97,6 +107,7 @@ class Frame:
     detections: tuple[Detection, ...] = ()
     hops: tuple[Hop, ...] = ()
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    shm: Slot | None = None
     lossless: bool = False
     received_ns: int = 0
     _pixels: dict[Look, Image] = field(default_factory=dict, repr=False)
@@ -190,7 +201,7 @@ class Frame:
 
     def without_image(self) -> "Frame":
         """This frame's identity and annotations alone; `width` and `height` stay those of the full frame."""
-        return with_fields(self, payload=b"", codec=Codec.NONE, config=b"", _pixels={})
+        return with_fields(self, payload=b"", codec=Codec.NONE, config=b"", shm=None, _pixels={})
 
     def _cached(self, colour: bool, max_side: int | None) -> Image:
         look = Look(colour, *jpegs.fitted(self.width, self.height, max_side))
