@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from mesh.clock import SYSTEM_CLOCK, Clock
+from mesh.codec import Image
 from mesh.frame import Detection
 
 Size = tuple[int, int]  # width, height in pixels
@@ -34,9 +35,18 @@ class Grab(Protocol):
         """What the source itself knows to be in the picture (a synthetic camera's true boxes)."""
         ...
 
+    @property
+    def has_pixels(self) -> bool:
+        """Whether its pixels are had without decoding a JPEG, so that it is worth giving them as such."""
+        ...
+
     def jpeg(self, quality: int, size: Size | None = None) -> bytes:
         """The picture as a JPEG, scaled to `size` when given. A camera's own JPEG of that size is given
         untouched, whatever the quality. Raises `DecodeError` for a picture that is damaged."""
+        ...
+
+    def draw(self, into: Image) -> None:
+        """Put the picture into (H, W, 3) uint8 BGR, scaled to that size. Raises `DecodeError`."""
         ...
 
 

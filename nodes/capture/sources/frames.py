@@ -1,7 +1,7 @@
-"""A picture that FFmpeg decoded: turned into a JPEG only when somebody asks.
+"""A picture that FFmpeg decoded: turned into a JPEG, or into BGR, only when somebody asks.
 
 Rules kept here: a picture that is skipped costs no conversion; YUV planes go to the JPEG encoder without a
-detour over BGR; rows are read with their padding left out.
+detour over BGR; rows are read with their padding left out; pixels have the colours that the JPEG decodes to.
 """
 
 import threading
@@ -10,7 +10,7 @@ from typing import cast
 import av
 import numpy as np
 from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Colorspace, VideoReformatter
 
 from mesh import codec
 from mesh.codec import Image
@@ -24,7 +24,7 @@ _PACKED_YUV = ("yuyv", "uyvy", "yvyu")
 
 
 class Converter:
-    """Decoded frames of one stream to JPEG. May be called from several threads.
+    """Decoded frames of one stream to JPEG or BGR. May be called from several threads.
 
     One scaler is kept for the stream: setting one up costs more than using it.
     """
@@ -39,6 +39,14 @@ class Converter:
             return self._encode(frame, quality, size)
         except (av.FFmpegError, ValueError) as error:
             raise DecodeError(f"a {frame.format.name} picture does not convert") from error
+
+    def draw(self, frame: VideoFrame, into: Image) -> None:
+        """`frame` put into (H, W, 3) BGR, scaled to that size. Raises `DecodeError`."""
+        try:
+            scaled = self._scaled(frame, (into.shape[1], into.shape[0]), "bgr24")
+        except (av.FFmpegError, ValueError) as error:
+            raise DecodeError(f"a {frame.format.name} picture does not convert") from error
+        np.copyto(into, planes(scaled)[0])
 
     def _encode(self, frame: VideoFrame, quality: int, size: Size) -> bytes:
         if frame.format.name.startswith(_PLANAR_YUV + _PACKED_YUV):
@@ -55,13 +63,18 @@ class Converter:
 
     def _scaled(self, frame: VideoFrame, size: Size, pixels: str) -> VideoFrame:
         method = "AREA" if size[0] < frame.width else "BILINEAR"
+        # JPEG is BT.601, and from YUV to YUV the matrix stays: so it has to be that one to BGR, too.
+        matrix = Colorspace.ITU601 if pixels == "bgr24" else None
         with self._lock:
-            return self._scaler.reformat(frame, *size, format=pixels, interpolation=method)
+            return self._scaler.reformat(
+                frame, *size, format=pixels, interpolation=method, src_colorspace=matrix
+            )
 
 
 class DecodedGrab:
     """A `Grab` that holds a decoded frame."""
 
+    has_pixels = True
     detections: tuple[Detection, ...] = ()
 
     def __init__(self, frame: VideoFrame, pts_ns: int | None, converter: Converter) -> None:
@@ -83,6 +96,10 @@ class DecodedGrab:
     def jpeg(self, quality: int, size: Size | None = None) -> bytes:
         """The frame encoded at `quality`, at `size` = (width, height) where given. Raises `DecodeError`."""
         return self._converter.jpeg(self._frame, quality, size or (self.width, self.height))
+
+    def draw(self, into: Image) -> None:
+        """The frame put into (H, W, 3) BGR, scaled to that size. Raises `DecodeError`."""
+        self._converter.draw(self._frame, into)
 
 
 def planes(frame: VideoFrame) -> list[Image]:

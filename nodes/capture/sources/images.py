@@ -81,6 +81,7 @@ class ImagesSource:
 class PictureGrab:
     """A `Grab` that holds a picture in some other format than JPEG."""
 
+    has_pixels = True
     detections: tuple[Detection, ...] = ()
 
     def __init__(self, name: str, data: bytes, pts_ns: int) -> None:
@@ -107,6 +108,10 @@ class PictureGrab:
     def jpeg(self, quality: int, size: Size | None = None) -> bytes:
         """The picture encoded at `quality`, at `size` = (width, height) where given. `DecodeError` else."""
         return codec.encode(resized(self._image, size or (self.width, self.height)), quality)
+
+    def draw(self, into: Image) -> None:
+        """The picture put into (H, W, 3) BGR, scaled to that size. Raises `DecodeError`."""
+        np.copyto(into, resized(self._image, (into.shape[1], into.shape[0])))
 
 
 def _pictures_in(path: Path) -> list[Path]:

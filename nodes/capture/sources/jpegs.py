@@ -8,6 +8,7 @@ import struct
 from functools import cached_property
 
 import cv2
+import numpy as np
 
 from mesh import codec
 from mesh.codec import Image
@@ -23,6 +24,8 @@ _STANDALONE = frozenset((0x01, *range(0xD0, 0xD9)))  # TEM, RSTn and SOI: no len
 
 class JpegGrab:
     """A `Grab` that holds a JPEG."""
+
+    has_pixels = False
 
     def __init__(self, data: bytes, pts_ns: int | None, detections: tuple[Detection, ...] = ()) -> None:
         self.data = data
@@ -54,6 +57,10 @@ class JpegGrab:
         if size is None or size == own:
             return self.data
         return codec.encode(self._scaled(size), quality)
+
+    def draw(self, into: Image) -> None:
+        """The JPEG decoded into (H, W, 3) BGR, scaled to that size. Raises `DecodeError`."""
+        np.copyto(into, self._scaled((into.shape[1], into.shape[0])))
 
     def _scaled(self, size: Size) -> Image:
         # Half, quarter, … come straight out of the decoder when the proportions are kept.

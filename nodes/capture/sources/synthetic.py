@@ -10,8 +10,12 @@ one that is skipped is not drawn; what is drawn is known, and given as detection
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
 
 from mesh import codec
+from mesh.codec import Image
 from mesh.errors import ConfigError
 from mesh.frame import Detection
 from nodes.capture.sources import urls
@@ -91,6 +95,8 @@ class SyntheticSource:
 class SyntheticGrab:
     """A `Grab` that is drawn when somebody asks for it."""
 
+    has_pixels = True
+
     def __init__(self, scene: Scene, index: int, position: int) -> None:
         self.width, self.height = scene.size
         self.pts_ns: int | None = round(position * 1e9 / scene.fps)
@@ -106,5 +112,12 @@ class SyntheticGrab:
 
     def jpeg(self, quality: int, size: Size | None = None) -> bytes:
         """The picture drawn and encoded at `quality`, scaled to `size` = (width, height) where given."""
-        image = self._scene.draw(self._index)
-        return codec.encode(resized(image, size or self._scene.size), quality)
+        return codec.encode(resized(self._image, size or self._scene.size), quality)
+
+    def draw(self, into: Image) -> None:
+        """The picture drawn into (H, W, 3) BGR, scaled to that size."""
+        np.copyto(into, resized(self._image, (into.shape[1], into.shape[0])))
+
+    @cached_property
+    def _image(self) -> Image:
+        return self._scene.draw(self._index)
