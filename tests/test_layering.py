@@ -59,7 +59,7 @@ LAYERS: dict[str, set[str]] = {
     "mesh.freshness": set(),
     "mesh.transport": VALUES | {"mesh.wire", "mesh.shm"},
     "mesh.shm": VALUES,
-    "mesh.wire": VALUES,
+    "mesh.wire": VALUES | {"mesh.shm.layout"},
     "mesh.frame": GROUND | {"mesh.codec", "mesh.pixels"},
     "mesh.pixels": {"mesh.codec"},
     "mesh.codec": GROUND,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mesh import wire
 from mesh.errors import WireError
-from mesh.frame import Codec, Detection, EndOfStream, Frame, Hop, with_fields
+from mesh.frame import Codec, Detection, EndOfStream, Frame, Hop, Slot, with_fields
 from mesh.wire import Ack, Envelope, Limits, Message, Topic, View
 from tests.support.frames import jpeg_frame, message
 
@@ -475,22 +475,57 @@ def described(got: Message) -> dict[str, Any]:
     common = {"topic": bytes(got.topic).decode(), "run": got.run, "n": got.n, "boot": body.boot}
     if isinstance(body, EndOfStream):
         return common | {"end": body.count}
-    return common | {
-        "seq": body.seq,
-        "captured_ns": body.captured_ns,
-        "pts_ns": body.pts_ns,
-        "codec": body.codec.value,
-        "width": body.width,
-        "height": body.height,
-        "channels": body.channels,
-        "key": body.keyframe,
-        "config": body.config.hex(),
-        "part": body.part,
-        "detections": [wire.detection_map(d) for d in body.detections],
-        "hops": [[hop.node, hop.received_ns, hop.sent_ns] for hop in body.hops],
-        "attributes": dict(body.attributes),
-        "payload": bytes(body.payload).hex(),
-    }
+    return (
+        common
+        | {
+            "seq": body.seq,
+            "captured_ns": body.captured_ns,
+            "pts_ns": body.pts_ns,
+            "codec": body.codec.value,
+            "width": body.width,
+            "height": body.height,
+            "channels": body.channels,
+            "key": body.keyframe,
+            "config": body.config.hex(),
+            "part": body.part,
+            "detections": [wire.detection_map(d) for d in body.detections],
+            "hops": [[hop.node, hop.received_ns, hop.sent_ns] for hop in body.hops],
+            "attributes": dict(body.attributes),
+            "payload": bytes(body.payload).hex(),
+        }
+        | ({"shm": [body.shm.ring, body.shm.index, body.shm.generation]} if body.shm else {})
+    )
+
+
+SHARED = replace(DOOR, codec=Codec.RAW, payload=b"", shm=Slot("framemesh-0123456789abcdef", 2, 14))
+
+
+@given(st.integers(0, 63), st.integers(1, wire.MAX_INT // 2), st.sampled_from((1, 3)))
+def test_pixels_in_shared_memory_come_back(index: int, half: int, channels: int) -> None:
+    frame = replace(SHARED, channels=channels, shm=Slot("framemesh-0123456789abcdef", index, 2 * half))
+    got = wire.decode(wire.encode(message(frame, view=View.SHM)))
+    assert isinstance(got.body, Frame)
+    assert (got.body.shm, got.body.channels, len(got.body.payload)) == (frame.shm, channels, 0)
+
+
+@pytest.mark.parametrize(
+    ("frame", "view", "why"),
+    [
+        (SHARED, View.FRAME, "on a topic of the view frame"),
+        (replace(SHARED, payload=b"x"), View.SHM, "leave the payload empty"),
+        (replace(SHARED, codec=Codec.JPEG), View.SHM, "are raw"),
+        (replace(SHARED, codec=Codec.NONE), View.SHM, "are raw"),
+        (replace(SHARED, channels=4), View.SHM, "raw payload"),
+        (replace(SHARED, width=0), View.SHM, "an empty image"),
+        (replace(SHARED, shm=Slot("../etc/passwd", 2, 14)), View.SHM, "names no ring"),
+        (replace(SHARED, shm=Slot("framemesh-0123456789abcdef", 64, 14)), View.SHM, "slot is 64"),
+        (replace(SHARED, shm=Slot("framemesh-0123456789abcdef", 2, 13)), View.SHM, "generation 13"),
+        (replace(SHARED, shm=Slot("framemesh-0123456789abcdef", 2, 0)), View.SHM, "generation 0"),
+    ],
+)
+def test_pixels_in_shared_memory_that_are_off_are_not_sent(frame: Frame, view: View, why: str) -> None:
+    with pytest.raises(WireError, match=why):
+        wire.encode(message(frame, view=view))
 
 
 def test_the_vectors_cover_each_codec_and_the_end() -> None:

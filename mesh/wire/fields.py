@@ -11,6 +11,7 @@ import msgpack
 
 from mesh.codec import Buffer
 from mesh.errors import WireError
+from mesh.shm.layout import MAX_SLOTS, check_ring_name
 
 VERSION = 1
 MAX_HEADER = 64 * 1024
@@ -56,6 +57,16 @@ def check_hop(hop: Any) -> None:
     for name, value in (("received_ns", hop[1]), ("sent_ns", hop[2])):
         if type(value) is not int or not 0 <= value <= MAX_INT:
             int_in({name: value}, name)
+
+
+def check_slot(found: Any) -> None:
+    if not isinstance(found, dict):
+        refuse("shm is not a map")
+    if not check_ring_name(typed_in(found, "ring", str)):
+        refuse("shm names no ring")
+    int_in(found, "slot", most=MAX_SLOTS - 1)
+    if (generation := int_in(found, "generation")) % 2 or not generation:
+        refuse(f"shm names the generation {generation}, which is never a whole picture's")
 
 
 def attributes_in(header: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from mesh.codec import Buffer
 from mesh.errors import WireError
-from mesh.frame import ORIGIN, PACKED, Codec, Detection, EndOfStream, Frame, Hop, new_frame
+from mesh.frame import ORIGIN, PACKED, Codec, Detection, EndOfStream, Frame, Hop, Slot, new_frame
 from mesh.wire.fields import (
     MAX_HEADER,
     MAX_INT,
@@ -25,6 +25,7 @@ from mesh.wire.fields import (
     check_hop,
     check_keys,
     check_plain,
+    check_slot,
     check_version,
     int_in,
     refuse,
@@ -32,11 +33,12 @@ from mesh.wire.fields import (
     unpack,
 )
 from mesh.wire.packed import CROWDED, Entries, Origin, array_of, entries, entry, joined, map_of
-from mesh.wire.topics import Topic, parse_topic
+from mesh.wire.topics import Topic, View, parse_topic
 
 _INTS = ("v", "run", "n", "boot", "flow", "end", "seq", "captured_ns", "pts_ns", "width", "height")
 _KINDS: dict[str, type] = dict.fromkeys((*_INTS, "channels", "part"), int) | {
-    "codec": Codec, "key": bool, "config": bytes, "detections": list, "hops": list, "attributes": dict
+    "codec": Codec, "key": bool, "config": bytes, "detections": list, "hops": list, "attributes": dict,
+    "shm": dict,
 }  # fmt: skip
 _ALWAYS = ("run", "n", "boot", "seq", "captured_ns", "width", "height")  # the integers of every frame
 _CODECS = {str(codec): codec for codec in Codec}
@@ -97,6 +99,7 @@ def decode(parts: Sequence[Buffer], limits: Limits = DEFAULT_LIMITS, received_ns
         end = EndOfStream(topic.camera, boot, int_in(header, "end"), topic.stage, flow is not None)
         return Message(topic, run, n, end, flow)
     frame = _frame(topic, header, parts[2], limits, received_ns)
+    _check_shared(topic, frame, limits)
     if len(frame.detections) >= CROWDED:
         vars(frame)[ORIGIN] = Origin(parts[1], frame.detections, frame.attributes)
     return Message(topic, header["run"], header["n"], frame, flow)
@@ -110,6 +113,7 @@ def _encoded(message: Message, limits: Limits) -> Parts:
     else:
         rest, payload = _frame_entries(body), body.payload
         _check_limits(body, limits)
+        _check_shared(message.topic, body, limits)
     packed = map_of(_first(message), rest)
     if len(packed) > MAX_HEADER:
         refuse(f"header of {len(packed)} bytes, over the limit of {MAX_HEADER}")
@@ -191,6 +195,8 @@ def _add_tail(fields: dict[str, Any], frame: Frame) -> dict[str, Any]:
         fields["part"] = frame.part
     if frame.config:
         fields["config"] = frame.config
+    if frame.shm is not None:
+        fields["shm"] = _checked_slot(frame.shm)
     return fields
 
 
@@ -228,12 +234,27 @@ def _checked_hop(hop: Hop) -> tuple[str, int, int]:
     return sent
 
 
+def _checked_slot(slot: Slot) -> dict[str, Any]:
+    sent = {"ring": slot.ring, "slot": slot.index, "generation": slot.generation}
+    check_slot(sent)
+    return sent
+
+
 def _check_limits(frame: Frame, limits: Limits) -> None:
     if frame.width > limits.side or frame.height > limits.side:
         sides = {"width": frame.width, "height": frame.height}
         int_in(sides, "width", most=limits.side)
         int_in(sides, "height", most=limits.side)
     _check_size(frame.payload, limits)
+
+
+def _check_shared(topic: Topic, frame: Frame, limits: Limits) -> None:
+    if frame.shm is None:
+        return
+    if topic.view is not View.SHM:
+        refuse(f"pixels in shared memory on a topic of the view {topic.view}")
+    if (size := frame.width * frame.height * frame.channels) > limits.payload:
+        refuse(f"{size} bytes in shared memory, over the limit of {limits.payload}")
 
 
 def _check_buffer(payload: Buffer) -> None:
@@ -312,6 +333,12 @@ def _hop(hop: Any) -> Hop:
     return Hop(hop[0], hop[1], hop[2])
 
 
+def _slot(header: dict[str, Any]) -> Slot:
+    found = header["shm"]
+    check_slot(found)
+    return Slot(found["ring"], found["slot"], found["generation"])
+
+
 # How each field is read that a frame may do without.
 _OPTIONAL: dict[str, Callable[[dict[str, Any]], Any]] = {
     "channels": partial(int_in, name="channels"),
@@ -321,11 +348,16 @@ _OPTIONAL: dict[str, Callable[[dict[str, Any]], Any]] = {
     "detections": lambda header: tuple(map(_detection, typed_in(header, "detections", list))),
     "hops": lambda header: tuple(map(_hop, typed_in(header, "hops", list))),
     "attributes": attributes_in,
+    "shm": _slot,
 }
 
 
 def _check_payload(frame: Frame) -> None:
     size = len(frame.payload)
+    if frame.shm is not None:
+        if frame.codec is not Codec.RAW or size:
+            refuse("pixels in shared memory are raw, and leave the payload empty")
+        size = frame.width * frame.height * frame.channels
     if frame.codec is Codec.NONE:
         if size:
             refuse("codec none carries a payload")

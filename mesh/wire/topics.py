@@ -10,7 +10,7 @@ from mesh.codec import Buffer
 from mesh.wire.fields import refuse
 
 _TOPIC = re.compile(
-    rb"(frame|meta|preview)/([a-z0-9][a-z0-9_-]{0,62})/([a-z0-9][a-z0-9_-]{0,62})/(0|[1-9][0-9]{0,3})/\Z"
+    rb"(frame|meta|preview|shm)/([a-z0-9][a-z0-9_-]{0,62})/([a-z0-9][a-z0-9_-]{0,62})/(0|[1-9][0-9]{0,3})/\Z"
 )
 
 
@@ -20,6 +20,7 @@ class View(StrEnum):
     FRAME = "frame"  # the stream's own codec
     META = "meta"  # identity and annotations, no image
     PREVIEW = "preview"  # a small JPEG at a low rate
+    SHM = "shm"  # pixels in shared memory, where there are any; else as `frame`
 
 
 MAX_TOPIC = 256
