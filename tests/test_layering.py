@@ -19,7 +19,7 @@ GROUND = {
     "mesh.database",
     "mesh.place",
 }
-VALUES = GROUND | {"mesh.codec", "mesh.pixels", "mesh.frame"}
+VALUES = GROUND | {"mesh.codec", "mesh.pixels", "mesh.frame", "mesh.picture"}
 FABRIC = VALUES | {
     "mesh.wire",
     "mesh.transport",
@@ -60,6 +60,7 @@ LAYERS: dict[str, set[str]] = {
     "mesh.transport": VALUES | {"mesh.wire", "mesh.shm"},
     "mesh.shm": VALUES,
     "mesh.wire": VALUES | {"mesh.shm.layout"},
+    "mesh.picture": {"mesh.codec", "mesh.frame"},
     "mesh.frame": GROUND | {"mesh.codec", "mesh.pixels"},
     "mesh.pixels": {"mesh.codec"},
     "mesh.codec": GROUND,

@@ -10,7 +10,7 @@ from mesh.errors import TransportError, WireError
 from mesh.frame import EndOfStream, Frame
 from mesh.scope import Scope
 from mesh.transport import Publisher, Subscriber
-from mesh.transport.publisher import Preview
+from mesh.transport.forms import Preview
 from mesh.transport.reconnect import meant
 from mesh.transport.sockets import Waker, poll
 from mesh.wire import Limits, Message, View, topic_prefix

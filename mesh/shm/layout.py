@@ -21,6 +21,11 @@ MIN_SLOTS = 3  # one that is read, one that is waiting to be, one that is writte
 MAX_SLOTS = 64
 MAX_BYTES = 64 * 1024 * 1024
 
+# The bytes that are locked, whatever is in them: the writer holds `LIFE` for as long as it lives, each reader
+# `READERS` for as long as it has the ring open, and whoever uses a slot holds its byte.
+LIFE = 0
+READERS = 1
+
 _NAME = re.compile(r"framemesh-[0-9a-f]{16}")
 _FIXED = struct.Struct("=8sIIQ")
 _GENERATIONS_AT = 64
@@ -49,6 +54,11 @@ class Layout:
     def header(self) -> bytes:
         """The file's first bytes."""
         return _FIXED.pack(MAGIC, self.slots, 0, self.stride)
+
+
+def slot_byte(slot: int) -> int:
+    """The byte that is locked by whoever uses a slot."""
+    return 2 + slot
 
 
 def plan(frame_bytes: int, slots: int = SLOTS, most: int = MAX_BYTES) -> Layout | None:

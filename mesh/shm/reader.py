@@ -20,7 +20,7 @@ import numpy as np
 from mesh.codec import Buffer
 from mesh.errors import TransportError
 from mesh.frame import Slot
-from mesh.shm.layout import PAGE, Layout, check_ring_name, read_layout
+from mesh.shm.layout import PAGE, READERS, Layout, check_ring_name, read_layout, slot_byte
 from mesh.shm.locks import SUPPORTED, lock, unlock
 from mesh.shm.writer import FOLDER
 
@@ -44,6 +44,7 @@ class RingReader:
             self._fd = _open(name, folder)
             self._layout = _layout(self._fd)
             self._map = mmap.mmap(self._fd, self._layout.size, prot=mmap.PROT_READ)
+            lock(self._fd, READERS, "shared")
         except (OSError, TransportError) as error:
             why = error.strerror if isinstance(error, OSError) else error
             raise TransportError(f"the ring {name} cannot be read: {why}") from error
@@ -85,7 +86,7 @@ class RingReader:
         if os.getpid() != self._pid:
             return
         with contextlib.suppress(OSError):
-            unlock(fd, index + 1)
+            unlock(fd, slot_byte(index))
         self._free.append(fd)
 
     def _description(self) -> int | None:
@@ -112,15 +113,15 @@ class RingReader:
             try:
                 return self._map[at : at + size]
             finally:
-                unlock(self._fd, slot.index + 1)
+                unlock(self._fd, slot_byte(slot.index))
 
     def _holds(self, fd: int, slot: Slot) -> bool:
         """Lock a slot by `fd`, if it has the generation that was asked for, and that one is whole."""
-        if slot.generation % 2 or not slot.generation or not lock(fd, slot.index + 1, "shared"):
+        if slot.generation % 2 or not slot.generation or not lock(fd, slot_byte(slot.index), "shared"):
             return False
         if _GENERATION.unpack_from(self._map, self._layout.generation_at(slot.index))[0] == slot.generation:
             return True
-        unlock(fd, slot.index + 1)
+        unlock(fd, slot_byte(slot.index))
         return False
 
 

@@ -18,14 +18,15 @@ from pathlib import Path
 
 import numpy as np
 
+from mesh.clock import SYSTEM_CLOCK
 from mesh.codec import Image
 from mesh.errors import TransportError
 from mesh.frame import Slot
-from mesh.shm.layout import MAX_BYTES, SLOTS, Layout, plan
+from mesh.shm.layout import LIFE, MAX_BYTES, READERS, SLOTS, Layout, plan, slot_byte
 from mesh.shm.locks import SUPPORTED, lock, unlock
 
 FOLDER = Path("/dev/shm")
-LIFE = 0  # the byte that a writer holds for its life; slot N's is N + 1
+LOOK_EVERY_S = 0.01
 _PREFIX = "framemesh-"
 _GENERATION = struct.Struct("@Q")  # aligned, so one store
 
@@ -44,7 +45,7 @@ class RingWriter:
         self.passed_over = 0  # slots that were pinned when their turn came
         self._layout = layout
         self._lock = threading.Lock()
-        self._closed = False
+        self._closed = self._written = False
         self._turns = deque(range(layout.slots))
         try:
             self._path, self._fd, self._map = _create(folder, layout)
@@ -76,12 +77,16 @@ class RingWriter:
             if slot is None:
                 return None
             try:
+                self._written = True
                 return Slot(self.name, slot, self._fill(slot, shape, fill))
             finally:
-                unlock(self._fd, slot + 1)
+                unlock(self._fd, slot_byte(slot))
 
-    def close(self) -> None:
-        """Remove the ring. Readers that have pinned something keep their pixels."""
+    def close(self, linger_s: float = 0.0) -> None:
+        """Remove the ring. Readers that have it open keep it; `linger_s` seconds it stays for a first one."""
+        never, deadline = threading.Event(), SYSTEM_CLOCK.monotonic() + linger_s
+        while not self._was_opened() and SYSTEM_CLOCK.monotonic() < deadline:
+            SYSTEM_CLOCK.wait(never, LOOK_EVERY_S)
         with self._lock:
             if self._closed:
                 return
@@ -91,12 +96,20 @@ class RingWriter:
             os.close(self._fd)
             del self._map
 
+    def _was_opened(self) -> bool:
+        """Whether a reader has it open, or nothing was ever written for one."""
+        with self._lock:
+            if self._closed or not self._written or not lock(self._fd, READERS, "exclusive"):
+                return True
+            unlock(self._fd, READERS)
+            return False
+
     def _take_next(self) -> int | None:
         """The next slot in turn that nobody has pinned, locked."""
         for _ in range(0 if self._closed else self._layout.slots):
             slot = self._turns.popleft()
             self._turns.append(slot)
-            if lock(self._fd, slot + 1, "exclusive"):
+            if lock(self._fd, slot_byte(slot), "exclusive"):
                 return slot
             self.passed_over += 1
         return None

@@ -2,8 +2,8 @@
 
 Rules kept here: publishing a live stream never blocks, and what a slow subscriber cannot take is dropped for
 that one alone; a lossless stream waits for its consumers (see `credit`), and for nobody else; the socket
-knows who listens, and a view that nobody asked for is not made; every frame that is offered takes a number,
-so that a subscriber sees what it lost; whoever waits sleeps until a subscriber says something.
+knows who listens, and what nobody asked for is neither drawn nor encoded; every frame that is offered takes
+a number, so that a subscriber sees what it lost; whoever waits sleeps until a subscriber says something.
 """
 
 import logging
@@ -11,18 +11,21 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import zmq
 
-from mesh import codec
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import DecodeError, WireError
 from mesh.frame import Codec, EndOfStream, Frame, Hop, with_fields
+from mesh.picture import Picture
 from mesh.scope import Scope
+from mesh.shm import FOLDER, sweep
 from mesh.transport.channel import Channel, Channels
 from mesh.transport.credit import Flow
+from mesh.transport.forms import DEFAULT_PREVIEW, Forms, Preview, forms_of, preview_of
+from mesh.transport.sharing import REACH_S, Sharing
 from mesh.transport.sockets import READABLE, Waker, bind, open_socket, poll, send
 from mesh.wire import Message, View, decode_credit, encode
 
@@ -35,23 +38,12 @@ TICK_S = 0.1
 IDLE_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """The `preview` view: the longest side in pixels, JPEG quality, and frames per second at most."""
-
-    max_side: int = 320
-    quality: int = 70
-    fps: float = 2.0
-
-
-DEFAULT_PREVIEW = Preview()
-
-
 class Publisher:
     """Publishes frames of any number of cameras and stages. Thread-safe; close it when done.
 
     node:     the name that goes into each frame's hop
     bind_to:  where to listen: `tcp://HOST:PORT`, with `*` for a free port
+    rings:    the folder in memory for the pixels of subscribers on this host
     """
 
     def __init__(
@@ -61,11 +53,13 @@ class Publisher:
         *,
         preview: Preview = DEFAULT_PREVIEW,
         hwm: int = HIGH_WATER_MARK,
+        rings: Path = FOLDER,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.node = node
         self.run = random.getrandbits(RUN_BITS)
         self._preview = preview
+        self._rings = rings
         self._clock = clock
         self._lock = threading.Lock()  # of all that follows
         self._heard = threading.Condition(self._lock)
@@ -73,6 +67,7 @@ class Publisher:
         self._streams: dict[tuple[str, str], Channels] = {}  # by stage and camera
         self._flows: dict[bytes, Flow] = {}
         self._prefixes: set[bytes] = set()
+        self._swept = False  # of the rings that others left behind
         self._sock = open_socket(zmq.XPUB, hwm=hwm)
         self.endpoints = tuple(bind(self._sock, endpoint) for endpoint in bind_to)
         self._closed = False
@@ -89,13 +84,15 @@ class Publisher:
         return self.endpoints[0]
 
     def stats(self) -> dict[str, int]:
-        """What was offered, and what was sent, by view."""
+        """What was offered, and what was sent, by view; `encoded` counts the pictures made into JPEGs."""
         with self._lock:
             counts = Counter(self._counts)
             for channels in self._streams.values():
                 for channel in channels:
                     counts[f"{channel.topic.view}_offered"] += channel.offered
                     counts[f"{channel.topic.view}_sent"] += channel.sent
+                if channels.sharing is not None:
+                    counts += channels.sharing.counts
         return dict(+counts)
 
     def stamp(self, frame: Frame, **changes: Any) -> Frame:
@@ -136,25 +133,28 @@ class Publisher:
         with self._lock:
             self._heard.notify_all()
 
-    def publish(self, frame: Frame, stop: threading.Event | None = None) -> bool:
+    def publish(
+        self, frame: Frame, stop: threading.Event | None = None, picture: Picture | None = None
+    ) -> bool:
         """Offer a frame to whoever listens to its stage and camera.
 
+        picture:  what the frame shows: drawn and encoded only for those who listen, unless the frame is a
+                  JPEG already. Without one it goes out as it is.
         A frame of a lossless stream waits until its consumers have room; False when `stop` came first and it
-        was not sent. Raises `WireError` for annotations that cannot be packed.
+        was not sent. Raises `WireError` for annotations that cannot be packed, and `DecodeError` for a
+        picture that is damaged; such a frame takes no number.
         """
+        forms = Forms(frame, frame) if picture is None else self._forms(frame, picture)
         with self._lock:
             channels = self._channels(frame.stage, frame.camera)
             self._hear()
-            if frame.lossless and channels.flow is not None:
-                if not self._offer_waiting(channels.flow, channels.frame, frame, stop):
-                    return False
-            else:
-                self._offer(channels.frame, frame)
+            if not self._offer_forms(channels, frame, forms, stop):
+                return False
             if channels.meta.asking:
                 self._offer(channels.meta, frame.without_image())
-            due = channels.preview.asking and self._preview_is_due(channels) and frame.codec is not Codec.NONE
-        if due:
-            self._offer_preview(channels, frame)
+            due = channels.preview.asking and self._preview_is_due(channels)
+        if due and (picture is not None or frame.codec is not Codec.NONE):
+            self._offer_preview(channels, frame, picture)
         return True
 
     def end(self, end: EndOfStream, stop: threading.Event | None = None) -> None:
@@ -176,7 +176,7 @@ class Publisher:
             send(self._sock, list(parts))
 
     def listens(self, view: View, stage: str, camera: str) -> bool:
-        """Whether anybody asks for this stream now."""
+        """Whether anybody asks for this view of a stream now."""
         with self._lock:
             self._hear()
             return self._channels(stage, camera)[view].asking > 0
@@ -191,6 +191,10 @@ class Publisher:
         self._scope.join()
         self._waker.close()
         self._sock.close(linger=END_LINGER_MS if flush else 0)
+        until = self._clock.monotonic() + REACH_S if flush else 0.0
+        for channels in self._streams.values():
+            if channels.sharing is not None:
+                channels.sharing.close(until - self._clock.monotonic())
 
     # What follows is called with the lock held, unless it says otherwise.
 
@@ -200,27 +204,55 @@ class Publisher:
             channels = self._streams[stage, camera] = Channels(stage, camera, self._prefixes)
         return channels
 
-    def _offer(self, channel: Channel, frame: Frame) -> None:
-        n = channel.take(frame.boot)
-        if channel.asking:
+    def _offer_forms(
+        self, channels: Channels, frame: Frame, forms: Forms, stop: threading.Event | None
+    ) -> bool:
+        """Send a frame in the forms that were made; False when it is time to stop."""
+        if frame.lossless and channels.flow is not None:
+            if not self._offer_waiting(channels.flow, channels.frame, forms.whole or frame, stop):
+                return False
+            n = channels.shm.take(frame.boot)
+        else:
+            n = channels.frame.take(frame.boot)
+            self._send_form(channels.frame, n, forms.whole)
+        self._send_form(channels.shm, n, forms.shared)
+        self._counts["encoded"] += forms.encoded
+        return True
+
+    def _send_form(self, channel: Channel, n: int, frame: Frame | None) -> None:
+        if channel.asking and frame is not None:
             self._send(Message(channel.topic, self.run, n, frame))
             channel.sent += 1
 
-    def _offer_preview(self, channels: Channels, frame: Frame) -> None:
-        """Without the lock: making it takes a while."""
+    def _offer(self, channel: Channel, frame: Frame) -> None:
+        self._send_form(channel, channel.take(frame.boot), frame)
+
+    def _forms(self, frame: Frame, picture: Picture) -> Forms:
+        """Without the lock: making them takes a while."""
+        with self._lock:
+            self._hear()
+            channels = self._channels(frame.stage, frame.camera)
+            whole = channels.frame.asking > 0 or (frame.lossless and channels.flow is not None)
+            sharing = self._sharing(channels) if channels.shm.asking else None
+        if sharing is None and channels.sharing is not None:
+            channels.sharing.drop()
+        return forms_of(frame, picture, sharing, whole=whole)
+
+    def _sharing(self, channels: Channels) -> Sharing:
+        if channels.sharing is None:
+            if not self._swept:
+                self._swept = sweep(self._rings) >= 0
+            channels.sharing = Sharing(channels.frame.topic, self._rings, self._clock)
+        return channels.sharing
+
+    def _offer_preview(self, channels: Channels, frame: Frame, picture: Picture | None) -> None:
+        """Without the lock, as above."""
         try:
-            small = frame.thumbnail(self._preview.max_side)
+            preview = preview_of(frame, picture, self._preview)
         except DecodeError:
             with self._lock:
                 self._counts["preview_undecodable"] += 1
             return
-        preview = with_fields(
-            frame.with_image(small),
-            payload=codec.encode(small, self._preview.quality),
-            codec=Codec.JPEG,
-            channels=3,
-            attributes={**frame.attributes, "full_size": [frame.width, frame.height]},
-        )
         with self._lock:
             self._offer(channels.preview, preview)
 

@@ -1,0 +1,80 @@
+"""One stream's pixels in shared memory, for its subscribers on this host.
+
+Rules kept here: there is a ring while somebody asks for one; a picture that cannot go there (no room, no
+ring, every slot pinned) goes out as bytes, and is counted; a host that refused a ring is not asked again with
+every frame.
+"""
+
+import logging
+from collections import Counter
+from pathlib import Path
+
+from mesh.clock import Clock
+from mesh.errors import TransportError
+from mesh.frame import Codec, Frame, with_fields
+from mesh.picture import Picture
+from mesh.shm import RingWriter
+from mesh.wire import Topic
+
+log = logging.getLogger(__name__)
+
+AGAIN_S = 30.0
+REACH_S = 1.0  # so long a subscriber may take to open a ring whose writer closes
+
+
+class Sharing:
+    """Called by the one thread that publishes the stream; `close` by any, once that has stopped.
+
+    counts: `shm_shared` pictures in the ring, `shm_busy` and `shm_no_ring`: those that went out as bytes
+    """
+
+    def __init__(self, topic: Topic, folder: Path, clock: Clock) -> None:
+        self.counts = Counter[str]()
+        self._topic, self._folder, self._clock = topic, folder, clock
+        self._ring: RingWriter | None = None
+        self._refused: tuple[int, float] | None = None  # bytes of a frame, and until when
+
+    def put(self, frame: Frame, picture: Picture) -> Frame | None:
+        """`frame` with its pixels in the ring; None when they have to go another way.
+
+        Raises `DecodeError` for a picture that is damaged.
+        """
+        shape = (frame.height, frame.width, 3) if picture.channels == 3 else (frame.height, frame.width)
+        ring = self._ring_of(frame.width * frame.height * picture.channels)
+        if ring is None:
+            self.counts["shm_no_ring"] += 1
+            return None
+        slot = ring.write(shape, picture.draw)
+        self.counts["shm_shared" if slot is not None else "shm_busy"] += 1
+        if slot is None:
+            return None
+        raw = {"codec": Codec.RAW, "channels": picture.channels, "payload": b"", "config": b""}
+        return with_fields(frame, shm=slot, _pixels={}, **raw)
+
+    def drop(self) -> None:
+        """Nobody asks any more."""
+        if self._ring is not None:
+            self._ring.close()
+            self._ring = None
+
+    def close(self, linger_s: float) -> None:
+        """Remove the ring, once a subscriber has opened it or has had `linger_s` seconds for that."""
+        if self._ring is not None:
+            self._ring.close(linger_s)
+            self._ring = None
+
+    def _ring_of(self, size: int) -> RingWriter | None:
+        if self._ring is not None and self._ring.fits(size):
+            return self._ring
+        now = self._clock.monotonic()
+        if self._refused is not None and self._refused[0] == size and now < self._refused[1]:
+            return None
+        self.drop()
+        try:
+            self._ring = RingWriter(size, self._folder)
+        except TransportError as error:
+            if self._refused is None:
+                name = f"{self._topic.stage}/{self._topic.camera}"
+                log.warning("%s goes out encoded, without shared memory: %s", name, error)
+            self._refused = (size, now + AGAIN_S)
+        return self._ring
