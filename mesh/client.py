@@ -23,6 +23,7 @@ from mesh.scope import Scope
 from mesh.subscription import Subscription, subscribe
 from mesh.trace import NodeClock, Trace, Traced
 from mesh.transport import Subscriber
+from mesh.views import AUTO
 from mesh.wire import Message, View, topic_prefix
 
 __all__ = ["DEFAULT_REGISTRY", "Mesh", "NoFrame", "Subscription", "connect", "registry_url", "subscribe"]
@@ -69,7 +70,7 @@ class Mesh:
         *,
         depth: int = DEFAULT_DEPTH,
         max_age: float | None = None,
-        view: str = View.FRAME,
+        view: str = AUTO,
         until_end: bool = False,
     ) -> Subscription:
         """Frames of a stage: of one camera, or of every camera that it has or will have.
@@ -79,7 +80,10 @@ class Mesh:
         max_age:    frames captured more than so many seconds ago are dropped, counted "expired"; a second
                     for "latest" unless given, 0 is no limit (`mesh.freshness` says how ages are judged
                     where clocks differ; frames of lossless streams have none)
-        view:       "frame", "meta" (annotations without an image) or "preview" (small, at a low rate)
+        view:       "frame" (as the stream is encoded), "meta" (annotations without an image), "preview"
+                    (small, at a low rate), or "shm" (pixels in shared memory, for a publisher on this host
+                    that has some). "auto" takes "shm" where it can be had and the policy is "latest", and
+                    "frame" else: `frame.image` is the same, and `frame.jpeg` encodes where it has to
         until_end:  iteration ends where the stream ends, if it does; else it waits for the camera's return
         """
         self._registry.get("nodes/any")  # one clear error now, if there is no registry

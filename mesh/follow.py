@@ -10,14 +10,15 @@ from functools import partial
 
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import RegistryError
-from mesh.inbox import Inbox
+from mesh.inbox import Inbox, Policy
 from mesh.names import check_name
 from mesh.place import this_place
 from mesh.registry import Delete, Entry, Event, Put, Registry
 from mesh.registry.records import StreamRecord
 from mesh.scope import Scope
 from mesh.transport import Subscriber
-from mesh.wire import Topic, View, topic_prefix
+from mesh.views import Views, choose
+from mesh.wire import Topic, View
 
 GRACE_S = 10.0
 FADING_LOOK_S = 1.0
@@ -109,7 +110,8 @@ def follow_streams(
     stage: str,
     camera: str | None = None,
     *,
-    view: View = View.FRAME,
+    view: View | None = View.FRAME,
+    views: Views | None = None,
     inbox: Inbox | None = None,
     but_not: str = "",
     on_stream: Callable[[StreamRecord], None] = lambda record: None,
@@ -117,19 +119,35 @@ def follow_streams(
 ) -> None:
     """Keep `subscriber` connected to whoever publishes `stage`: one camera, or every one that ever appears.
 
+    view:   what to take; None chooses for each camera, and takes pixels in shared memory from its host, for
+            an `inbox` of policy `latest`
+    views:  where that is kept, for who reads such pixels
     Lossless streams are consumed as such where `inbox` does so.
     `but_not` names a node whose own streams are left out; `on_stream` is called with the first stream of each
     camera that is found, before the subscriber connects to it.
     """
     check_name("stage", stage)
-    subscriber.subscribe(topic_prefix(view, stage, camera))
+    views = views or Views(subscriber, stage)
+    chooses, with_images = view in (None, View.SHM), view in (None, View.SHM, View.FRAME)
+    fresh = inbox is not None and inbox.policy is Policy.LATEST
+    if view is not None and not chooses:
+        views.take(camera, view)
     connected: set[str] = set()
     known: set[tuple[str, bool]] = set()
 
     def meet(record: StreamRecord) -> None:
         on_stream(record)
-        if record.lossless and view is View.FRAME and inbox is not None and inbox.consumes:
-            subscriber.consume(Topic(view, stage, record.camera), partial(inbox.room, stage, record.camera))
+        if record.lossless and with_images and inbox is not None and inbox.consumes:
+            topic = Topic(View.FRAME, stage, record.camera)
+            subscriber.consume(topic, partial(inbox.room, stage, record.camera))
+
+    def choose_views(found: list[StreamRecord]) -> None:
+        cameras = {record.camera for record in found}
+        for each in cameras:
+            records = [record for record in found if record.camera == each]
+            views.take(each, choose(view, records, this_place(), fresh=fresh))
+        for gone in set(views.cameras()) - cameras:
+            views.leave(gone)
 
     def on_change(entries: Mapping[str, Entry]) -> None:
         found = publishers(entries.values(), camera, but_not)
@@ -137,6 +155,8 @@ def follow_streams(
             if (record.camera, record.lossless) not in known:
                 known.add((record.camera, record.lossless))
                 meet(record)
+        if chooses:
+            choose_views(found)
         wanted = {record.reach(this_place()) for record in found}
         for endpoint in wanted - connected:
             subscriber.connect(endpoint)

@@ -42,7 +42,8 @@ class Cause(StrEnum):
     """Why a frame was dropped."""
 
     BEFORE_JOIN = "before_join"  # published before this subscription began
-    OVERWRITTEN = "overwritten"
+    OVERWRITTEN = "overwritten"  # by a newer one, here or in the shared memory that it came in
+    UNREADABLE = "unreadable"  # its pixels were in shared memory that cannot be opened here
     OVERFLOW = "overflow"
     LATE = "late"  # it came after a later one of its publisher's
     EXPIRED = "expired"  # older than the limit when its turn came
@@ -180,6 +181,7 @@ class Inbox:
     on_ready:       called (on the offering thread) whenever there is something to take
     consumes:       whether lossless streams are consumed as such: not replaced
     on_room:        called (on the taking thread) when there is room for more of a lossless stream
+    claim:          gives (on the taking thread) a frame whose pixels are in shared memory to whoever takes it
     """
 
     def __init__(
@@ -191,14 +193,16 @@ class Inbox:
         on_ready: Callable[[], None] = lambda: None,
         consumes: bool = False,
         on_room: Callable[[], None] = lambda: None,
+        claim: Callable[[Frame], Frame | Cause] = lambda frame: Cause.UNREADABLE,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self._policy = policy
+        self.policy = policy
         self._depth = 1 if policy is Policy.LATEST else depth
         self._max_age_s = age_limit(policy, max_age_s)
         self._on_ready = on_ready
         self.consumes = consumes or policy is Policy.LOSSLESS
         self._on_room = on_room
+        self._claim = claim
         self._clock = clock
         self._lock = threading.Lock()
         self._ready = threading.Condition(self._lock)
@@ -209,7 +213,7 @@ class Inbox:
 
     def __repr__(self) -> str:
         waiting = sum(len(s.queue) for s in self._streams.values())
-        return f"<Inbox {self._policy} streams={len(self._streams)} waiting={waiting}>"
+        return f"<Inbox {self.policy} streams={len(self._streams)} waiting={waiting}>"
 
     def offer(self, message: Message) -> None:
         """Take in a message; never blocks."""
@@ -226,14 +230,16 @@ class Inbox:
         """The next frame or end of stream, each stream in its turn; None after `timeout` seconds, or when
         the inbox is closed. Its stream is held until `settle` is called with it, or until the next `take`
         says that it is `settled`: processed."""
-        with self._lock:
-            if settled is not None:
-                self._settle(settled, None)
-            item = self._next() or self._wait(timeout)
-            tell = item is not None and self._is_kept(item) and self._is_time_to_tell(item)
-        if tell:
-            self._on_room()
-        return item
+        deadline = None if timeout is None else SYSTEM_CLOCK.monotonic() + timeout
+        while True:
+            item = self._take(deadline, settled)
+            if not isinstance(item, Frame) or item.shm is None:
+                return item
+            claimed = self._claim(item)
+            if isinstance(claimed, Frame):
+                return claimed
+            self.settle(item, claimed)
+            settled = None
 
     def room(self, stage: str, camera: str) -> int:
         """How many more frames of a lossless stream can be taken in."""
@@ -274,6 +280,16 @@ class Inbox:
             self._ready.notify_all()
         self._on_ready()
 
+    def _take(self, deadline: float | None, settled: Item | None) -> Item | None:
+        with self._lock:
+            if settled is not None:
+                self._settle(settled, None)
+            item = self._next() or self._wait(deadline)
+            tell = item is not None and self._is_kept(item) and self._is_time_to_tell(item)
+        if tell:
+            self._on_room()
+        return item
+
     # What follows is called with the lock held.
 
     def _offer(self, message: Message) -> bool:
@@ -296,11 +312,12 @@ class Inbox:
             self._account(stream.ledgers[item.boot], dropped)
         self._queue(key, stream)
 
-    def _wait(self, timeout: float | None) -> Item | None:
+    def _wait(self, deadline: float | None) -> Item | None:
         # Real time, whatever the clock: a Condition waits in that.
-        deadline = None if timeout is None else SYSTEM_CLOCK.monotonic() + timeout
-        left = timeout
-        while not self._closed and (left is None or left > 0):
+        while not self._closed:
+            left = None if deadline is None else deadline - SYSTEM_CLOCK.monotonic()
+            if left is not None and left <= 0:
+                return None
             self._waiting += 1
             try:
                 self._ready.wait(left)
@@ -308,7 +325,6 @@ class Inbox:
                 self._waiting -= 1
             if (item := self._next()) is not None:
                 return item
-            left = None if deadline is None else deadline - SYSTEM_CLOCK.monotonic()
         return None
 
     def _is_kept(self, item: Item) -> bool:
@@ -339,7 +355,7 @@ class Inbox:
             return
         oldest = next((item for item in stream.queue if isinstance(item, Frame)), None)
         if oldest is not None:
-            replaced = self._policy is Policy.LATEST and not kept
+            replaced = self.policy is Policy.LATEST and not kept
             cause = Cause.OVERWRITTEN if replaced else Cause.OVERFLOW
             stream.queue.remove(oldest)
             self._account(stream.ledgers[oldest.boot], cause)

@@ -1,17 +1,18 @@
 """Publishing from a script: frames of one's own, or a stage made of frames that were subscribed to.
 
 Rules kept here: a new image gets a new identity, a frame that came from the mesh keeps its own; raw pixels
-are encoded once; closing says that the stream has ended and how many frames it had.
+are encoded once, for those who listen; closing says that the stream has ended and how many frames it had.
 """
 
 from collections.abc import Iterable
 from typing import Self
 
 from mesh.clock import SYSTEM_CLOCK, Clock
-from mesh.codec import DEFAULT_QUALITY, Buffer, Image, check_image, encode, jpeg_size
+from mesh.codec import DEFAULT_QUALITY, Buffer, Image, check_image, jpeg_size
 from mesh.errors import ConfigError
-from mesh.frame import Detection, EndOfStream, Frame, draw_boot, new_frame
+from mesh.frame import Codec, Detection, EndOfStream, Frame, draw_boot, new_frame
 from mesh.names import check_name
+from mesh.picture import Pixels
 from mesh.place import local_endpoints
 from mesh.presence import Presence, new_record
 from mesh.registry import Registry
@@ -24,7 +25,6 @@ from mesh.registry.records import (
 )
 from mesh.scope import Scope
 from mesh.transport import Publisher
-from mesh.wire import View
 
 
 class Publication:
@@ -71,7 +71,7 @@ class Publication:
     @property
     def listened_to(self) -> bool:
         """Whether anybody subscribes to it now."""
-        return self._publisher.listens(View.FRAME, self.stage, self.camera)
+        return self._publisher.is_taken_in(self.stage, self.camera)
 
     def send(
         self,
@@ -80,7 +80,10 @@ class Publication:
         captured_ns: int | None = None,
         detections: Iterable[Detection] = (),
     ) -> Frame:
-        """Publish a frame, and give it back as it was sent. It never waits for subscribers.
+        """Publish a frame, and give it back with its identity. It never waits for subscribers.
+
+        Pixels are encoded, or put into shared memory, before this returns, and only for those who listen; an
+        array may be used again then, but the frame given back looks at it.
 
         what:         a Frame that came from the mesh (it keeps its identity), (H, W, 3) uint8 BGR or (H, W)
                       uint8 gray pixels, or the bytes of a JPEG
@@ -90,8 +93,9 @@ class Publication:
         """
         frame = self._own(what) if isinstance(what, Frame) else self._new(what, captured_ns)
         found = (*frame.detections, *detections)
-        frame = self._publisher.stamp(frame.encoded(self._quality), stage=self.stage, detections=found)
-        self._publisher.publish(frame)
+        frame = self._publisher.stamp(frame, stage=self.stage, detections=found)
+        picture = Pixels.of(frame, self._quality) if frame.codec is Codec.RAW else None
+        self._publisher.publish(frame, picture=picture)
         self._count += 1
         return frame
 
@@ -156,13 +160,9 @@ class Publication:
     def _new(self, what: Image | Buffer, captured_ns: int | None) -> Frame:
         if captured_ns is None:
             captured_ns = self._clock.wall_ns()  # before what takes time
-        if isinstance(what, (bytes, memoryview)):
-            payload = bytes(what)
-            width, height = jpeg_size(payload)
-        else:
-            height, width = check_image(what).shape[:2]
-            payload = encode(what, self._quality)
-        return new_frame(
+        payload = bytes(what) if isinstance(what, (bytes, memoryview)) else b""
+        width, height = jpeg_size(payload) if payload else check_image(what).shape[1::-1]
+        frame = new_frame(
             {
                 "camera": self.camera,
                 "boot": self.boot,
@@ -173,6 +173,7 @@ class Publication:
                 "payload": payload,
             }
         )
+        return frame if payload else frame.with_image(check_image(what))
 
 
 def publish(endpoint: str, stage: str, camera: str, *, quality: int = DEFAULT_QUALITY) -> Publication:

@@ -17,6 +17,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Self, TypeVar
 
+from mesh.claims import Claims
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import ConfigError
 from mesh.follow import follow_streams
@@ -26,7 +27,8 @@ from mesh.names import check_name
 from mesh.registry import Registry
 from mesh.scope import Scope
 from mesh.transport import Subscriber
-from mesh.wire import Topic, View, topic_prefix
+from mesh.views import AUTO, Views, check_view
+from mesh.wire import Topic, View
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -78,7 +80,7 @@ class Subscription:
         policy: str = Policy.LATEST,
         depth: int = DEFAULT_DEPTH,
         max_age: float | None = None,
-        view: str = View.FRAME,
+        view: str = AUTO,
         until_end: bool = False,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
@@ -88,19 +90,21 @@ class Subscription:
         if endpoint is not None:
             check_endpoint(endpoint)
         self.closed = False
-        self._view = _choice(View, "view", view)
+        self._view = check_view(view)
         self._until_end = until_end
         self._waiters: dict[asyncio.Future[None], asyncio.AbstractEventLoop] = {}
         self._lock = threading.Lock()
         self._clock = clock
         self._held: Item | None = None
         self._told = False
+        claims = Claims(lambda camera: self._views.give_up(camera))
         self._inbox = Inbox(
             _choice(Policy, "policy", policy),
             depth=depth,
             max_age_s=max_age,
             on_ready=self._wake,
             on_room=lambda: self._subscriber.made_room(),
+            claim=claims.claim,
             clock=clock,
         )
         if endpoint is not None and self._inbox.consumes and camera is None:
@@ -108,8 +112,12 @@ class Subscription:
         self._scope = Scope(f"subscribe {stage}/{camera or '*'}")
         self._scope.on_stop(self._inbox.close)
         self._subscriber = Subscriber(
-            self._scope, self._inbox.offer_all, consumer=f"script-{secrets.token_hex(6)}", clock=clock
+            self._scope,
+            claims.before(self._inbox.offer_all),
+            consumer=f"script-{secrets.token_hex(6)}",
+            clock=clock,
         )
+        self._views = Views(self._subscriber, stage)
         if endpoint is not None:
             self._reach(endpoint, stage, camera)
         elif registry is not None:
@@ -176,9 +184,10 @@ class Subscription:
         self.close()
 
     def _reach(self, endpoint: str, stage: str, camera: str | None) -> None:
-        self._subscriber.subscribe(topic_prefix(self._view, stage, camera))
+        view = self._view or _nearest(endpoint, self._inbox.policy)
+        self._views.take(camera, view)
         # Whether the stream is lossless is not known here; the publisher of one that is not heeds no credits.
-        if self._inbox.consumes and self._view is View.FRAME and camera is not None:
+        if self._inbox.consumes and view is View.FRAME and camera is not None:
             topic = Topic(View.FRAME, stage, camera)
             self._subscriber.consume(topic, partial(self._inbox.room, stage, camera))
         self._subscriber.connect(endpoint)
@@ -191,6 +200,7 @@ class Subscription:
             stage,
             camera,
             view=self._view,
+            views=self._views,
             inbox=self._inbox,
             clock=self._clock,
         )
@@ -230,6 +240,11 @@ class Subscription:
                     loop.call_soon_threadsafe(_release, future)
 
 
+def _nearest(endpoint: str, policy: Policy) -> View:
+    """Pixels in shared memory from a publisher on this host, for frames that are taken at once."""
+    return View.SHM if endpoint.startswith("ipc://") and policy is Policy.LATEST else View.FRAME
+
+
 def _release(future: "asyncio.Future[None]") -> None:
     if not future.done():
         future.set_result(None)
@@ -243,7 +258,7 @@ def subscribe(
     policy: str = Policy.LATEST,
     depth: int = DEFAULT_DEPTH,
     max_age: float | None = None,
-    view: str = View.FRAME,
+    view: str = AUTO,
     until_end: bool = False,
 ) -> Subscription:
     """Frames straight from a publisher at `endpoint` (`tcp://HOST:PORT`), without a registry.

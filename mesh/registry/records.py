@@ -153,6 +153,10 @@ class StreamRecord(Record):
         """The endpoint for a subscriber at the place `here`."""
         return nearest(self.endpoint, self.local, self.place, here)
 
+    def is_near(self, here: str) -> bool:
+        """Whether the publisher is on the host of the place `here`, and reached without TCP."""
+        return bool(self.local) and self.reach(here) == self.local
+
 
 class CameraCount(Record):
     """A capture node's (or publisher's) counts for one camera since `boot`."""
