@@ -11,6 +11,8 @@ from mesh.client import registry_url
 from mesh.codec import DEFAULT_QUALITY
 from mesh.errors import ConfigError
 from mesh.inbox import DEFAULT_DEPTH, Policy
+from mesh.views import AUTO, check_view
+from mesh.wire import View
 
 app = typer.Typer(help="Run a node: capture, process or collect.", no_args_is_help=True)
 
@@ -123,6 +125,14 @@ def process(
         int, typer.Option(min=1, help="The queue's length, in frames a camera.")
     ] = DEFAULT_DEPTH,
     max_age: MaxAge = None,
+    view: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|frame|shm",
+            help="How frames are taken in: encoded, or as pixels in shared memory from nodes on this host; "
+            "auto is shm where it can be had and nothing is pushed.",
+        ),
+    ] = "auto",
     workers: Annotated[int, typer.Option(min=1, help="Cameras that are worked on at the same time.")] = 1,
     push: Annotated[bool, typer.Option(help="Push results to collectors.")] = True,
     window_mb: Annotated[
@@ -158,6 +168,8 @@ def process(
     from nodes.node import Node, NodeConfig
     from nodes.process.node import Process, ProcessConfig
 
+    if view not in (AUTO, View.FRAME, View.SHM):
+        raise ConfigError(f"--view {view!r} is none: use auto, frame or shm")
     if policy not in (Policy.LATEST, Policy.FIFO):
         raise ConfigError(f"--policy {policy!r} is none: use latest or fifo (lossless is chosen at capture)")
     work = Process(
@@ -168,6 +180,7 @@ def process(
             policy=Policy(policy),
             depth=depth,
             max_age_s=max_age,
+            view=check_view(view),
             workers=workers,
             push=push,
             quality=quality,

@@ -2,7 +2,8 @@
 
 Rules kept here: `run_once` reads a source until it ends or breaks, `run` decides what comes next; a camera
 that fails affects itself alone; `seq` counts on over reconnects and a new `boot` is drawn only at the start;
-what a picture's `captured_ns` says is when it was taken here.
+what a picture's `captured_ns` says is when it was taken here; one that nobody wants is counted, and neither
+converted nor encoded.
 """
 
 import logging
@@ -13,13 +14,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mesh.clock import Clock
-from mesh.codec import DEFAULT_QUALITY, jpeg_size
+from mesh.codec import DEFAULT_QUALITY
 from mesh.errors import DecodeError, MeshError, SourceError, SourceRefused
-from mesh.frame import EndOfStream, Frame, draw_boot
+from mesh.frame import Codec, EndOfStream, Frame, draw_boot
 from mesh.registry.records import CameraCount, CameraRecord, CameraState
 from mesh.scope import Scope
 from mesh.transport import Publisher
 from nodes.capture.pace import Backoff, Decimator, Pacer
+from nodes.capture.picture import GrabPicture
 from nodes.capture.sources.base import Grab, Source, SourceOptions
 from nodes.capture.sources.catalog import open_source
 from nodes.capture.sources.redact import redact
@@ -184,14 +186,23 @@ class Camera:
         return not (over or enough or self._scope.stopping.is_set())
 
     def _take(self, grab: Grab, source: Source) -> None:
-        captured_ns = self._clock.wall_ns()
         try:
-            jpeg = grab.jpeg(self.config.quality, self.config.size)
-            width, height = jpeg_size(jpeg)
+            frame, picture = self._framed(grab)
+            if not self._publisher.publish(self._publisher.stamp(frame), self._scope.stopping, picture):
+                return
         except DecodeError as error:
             self._dropped["decode"] += 1
             log.debug("camera %s: a damaged picture: %s", self.record.name, error)
             return
+        self._seq += 1
+        self._online(source, frame.width, frame.height)
+
+    def _framed(self, grab: Grab) -> tuple[Frame, GrabPicture | None]:
+        """The frame of a picture, with a camera's own JPEG, or with what makes one. Raises `DecodeError`."""
+        captured_ns = self._clock.wall_ns()
+        own = grab.width, grab.height
+        width, height = size = self.config.size or own
+        passes = not grab.has_pixels and size == own
         frame = Frame(
             camera=self.record.name,
             boot=self.record.boot,
@@ -200,15 +211,13 @@ class Camera:
             pts_ns=grab.pts_ns,
             width=width,
             height=height,
-            payload=jpeg,
+            payload=grab.jpeg(self.config.quality) if passes else b"",
+            codec=Codec.JPEG if passes else Codec.NONE,
             stage=STAGE,
             detections=grab.detections,
             lossless=self.config.lossless,
         )
-        if not self._publisher.publish(self._publisher.stamp(frame), self._scope.stopping):
-            return
-        self._seq += 1
-        self._online(source, width, height)
+        return frame, None if passes else GrabPicture(grab, self.config.quality, size)
 
     def _online(self, source: Source, width: int, height: int) -> None:
         fps = self._rate.tick()

@@ -12,14 +12,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mesh.claims import Claims
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.codec import DEFAULT_QUALITY
 from mesh.delivery import MAX_BYTES, Collector, Sender, SentCount, Spool
 from mesh.errors import ConfigError, DecodeError, MeshError, ProcessorError, RegistryError
 from mesh.follow import follow, follow_streams
-from mesh.frame import EndOfStream, Frame
+from mesh.frame import Codec, EndOfStream, Frame, with_fields
 from mesh.inbox import DEFAULT_DEPTH, Cause, Inbox, Policy, StreamCount
 from mesh.names import check_name
+from mesh.picture import Pixels
 from mesh.place import this_place
 from mesh.registry import Entry
 from mesh.registry.records import (
@@ -34,6 +36,8 @@ from mesh.registry.records import (
 from mesh.scope import Scope
 from mesh.stats import Counters, Rarely
 from mesh.transport import Subscriber
+from mesh.views import Views
+from mesh.wire import View
 from nodes.counting import group_count
 from nodes.node import Node
 from nodes.process.chain import Chain
@@ -53,6 +57,8 @@ class ProcessConfig:
     input, stage:   the stage that is taken in, and the name of the one that is published
     policy, depth, max_age_s:  of the inbox; see `mesh.inbox`. Without `max_age_s`, `latest` takes nothing
                     that is older than a second; 0 is no limit
+    view:           what is taken of the input: None chooses pixels in shared memory where they can be had and
+                    nothing is pushed (a collector wants the camera's own encoding); see `mesh.views`
     workers:        threads; a camera's frames stay on one at a time
     push:           whether results go to collectors; a stage in the middle of a chain does without
     quality:        JPEG quality (1 to 100) of frames whose pixels a processor changed
@@ -66,6 +72,7 @@ class ProcessConfig:
     policy: Policy = Policy.LATEST
     depth: int = DEFAULT_DEPTH
     max_age_s: float | None = None
+    view: View | None = None
     workers: int = 1
     push: bool = True
     quality: int = DEFAULT_QUALITY
@@ -98,12 +105,15 @@ class Process:
         self._factories = [factory(text) for text in config.processors]
         self.stage = stage_name(config, self._factories)
         self.inputs = (check_name("stage", config.input),)
+        self._claims = Claims(self._give_up_shared)
+        self._views: Views | None = None
         self._inbox = Inbox(
             config.policy,
             depth=config.depth,
             max_age_s=config.max_age_s,
             consumes=True,
             on_room=self._made_room,
+            claim=self._claims.claim,
             clock=clock,
         )
         self._intake = self._outlet = Scope("idle")
@@ -131,13 +141,16 @@ class Process:
         for number in range(self._config.workers):
             node.scope.spawn(f"worker {number}", self._work, node)
         self._subscriber = Subscriber(
-            self._intake, self._inbox.offer_all, consumer=node.id, clock=self._clock
+            self._intake, self._claims.before(self._inbox.offer_all), consumer=node.id, clock=self._clock
         )
+        self._views = Views(self._subscriber, self._config.input)
         follow_streams(
             self._intake,
             node.registry,
             self._subscriber,
             self._config.input,
+            view=View.FRAME if self._config.push and self._config.view is None else self._config.view,
+            views=self._views,
             inbox=self._inbox,
             but_not=node.id,
             on_stream=self._announce,
@@ -265,13 +278,24 @@ class Process:
 
     def _emit(self, node: Node, result: Frame) -> bool:
         """Publish a result and offer it to the collectors; False when the node stopped before it could."""
-        frame = node.publisher.stamp(result.encoded(self._config.quality), stage=self.stage)
-        if not node.publisher.publish(frame, node.scope.stopping):
+        frame, picture = self._framed(result)
+        frame = node.publisher.stamp(frame, stage=self.stage)
+        if not node.publisher.publish(frame, node.scope.stopping, picture):
             return False
         if not self._offer(node, frame):
             return False
         self._made.add(f"{frame.camera} {frame.boot}")
         return True
+
+    def _framed(self, result: Frame) -> tuple[Frame, Pixels | None]:
+        """A result as it goes out: with a JPEG where it is pushed, and beside it the pixels that it holds."""
+        quality = self._config.quality
+        if result.codec is not Codec.RAW:
+            return result.encoded(quality), None  # itself, unless it holds no image
+        picture = Pixels.of(result, quality)
+        if self._sender is None:
+            return result, picture
+        return with_fields(result, payload=picture.jpeg, codec=Codec.JPEG, channels=3, _pixels={}), picture
 
     def _finish(self, node: Node, end: EndOfStream) -> None:
         """A camera has ended upstream: say so downstream, behind its last result."""
@@ -307,6 +331,10 @@ class Process:
         if found.lossless:
             node.publisher.lossless(self.stage, found.camera, hold=not self._config.push)
         node.presence.show(node.presence.node.stream(self.stage, found.camera, lossless=found.lossless))
+
+    def _give_up_shared(self, camera: str) -> None:
+        if self._views is not None:
+            self._views.give_up(camera)
 
     def _made_room(self) -> None:
         if self._subscriber is not None:
