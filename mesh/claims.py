@@ -71,7 +71,10 @@ class Claims:
 
     def _ring(self, frame: Frame, slot: Slot) -> RingReader | None:
         with self._lock:
-            stream = self._streams.setdefault((frame.stage, frame.camera), _Stream())
+            key = frame.stage, frame.camera
+            stream = self._streams.get(key)
+            if stream is None:
+                stream = self._streams[key] = _Stream()
             for ring in stream.rings:
                 if ring.name == slot.ring:
                     return ring
