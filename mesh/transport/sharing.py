@@ -6,6 +6,7 @@ every frame.
 """
 
 import logging
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -23,7 +24,7 @@ REACH_S = 1.0  # so long a subscriber may take to open a ring whose writer close
 
 
 class Sharing:
-    """Called by the one thread that publishes the stream; `close` by any, once that has stopped.
+    """Called by the one thread that publishes the stream; `close` by any.
 
     counts: `shm_shared` pictures in the ring, `shm_busy` and `shm_no_ring`: those that went out as bytes
     """
@@ -32,6 +33,8 @@ class Sharing:
         self.counts = Counter[str]()
         self._topic, self._folder, self._clock = topic, folder, clock
         self._ring: RingWriter | None = None
+        self._closed = False
+        self._lock = threading.Lock()  # of these two
         self._refused: tuple[int, float] | None = None  # bytes of a frame, and until when
 
     def put(self, frame: Frame, picture: Picture) -> Frame | None:
@@ -53,28 +56,39 @@ class Sharing:
 
     def drop(self) -> None:
         """Nobody asks any more."""
-        if self._ring is not None:
-            self._ring.close()
-            self._ring = None
+        with self._lock:
+            ring, self._ring = self._ring, None
+        if ring is not None:
+            ring.close()
 
     def close(self, linger_s: float) -> None:
-        """Remove the ring, once a subscriber has opened it or has had `linger_s` seconds for that."""
-        if self._ring is not None:
-            self._ring.close(linger_s)
-            self._ring = None
+        """Have no ring any more. This one goes once a subscriber has opened it, or after `linger_s` seconds."""
+        with self._lock:
+            self._closed, ring, self._ring = True, self._ring, None
+        if ring is not None:
+            ring.close(linger_s)
 
     def _ring_of(self, size: int) -> RingWriter | None:
-        if self._ring is not None and self._ring.fits(size):
-            return self._ring
+        ring = self._ring
+        if ring is not None and ring.fits(size):
+            return ring
         now = self._clock.monotonic()
         if self._refused is not None and self._refused[0] == size and now < self._refused[1]:
             return None
         self.drop()
         try:
-            self._ring = RingWriter(size, self._folder)
+            return self._keep(RingWriter(size, self._folder))
         except TransportError as error:
             if self._refused is None:
                 name = f"{self._topic.stage}/{self._topic.camera}"
                 log.warning("%s goes out encoded, without shared memory: %s", name, error)
             self._refused = (size, now + AGAIN_S)
-        return self._ring
+            return None
+
+    def _keep(self, ring: RingWriter) -> RingWriter | None:
+        with self._lock:
+            if not self._closed:
+                self._ring = ring
+                return ring
+        ring.close()
+        return None

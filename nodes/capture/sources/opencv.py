@@ -2,7 +2,8 @@
 
 Rules kept here: OpenCV cannot be interrupted once it blocks, so it runs in a child process, which is killed
 and reaped when it stalls, when it is stopped, and at the end; the expression, which may hold a password,
-travels over a pipe, never on a command line; at most one picture is on its way.
+travels over a pipe, never on a command line; at most one picture is on its way, as pixels: whether anybody
+wants it encoded is not known there.
 """
 
 import json
@@ -14,17 +15,19 @@ import threading
 from collections.abc import Generator, Iterator
 from typing import Any
 
-from mesh.codec import DEFAULT_QUALITY
+import numpy as np
+
+from mesh.codec import Image
 from mesh.errors import ConfigError, SourceError
 from nodes.capture.sources.base import Grab, SourceOptions
-from nodes.capture.sources.jpegs import JpegGrab
-from nodes.capture.sources.opencv_child import END, HEADER, HELLO, NO_PTS
+from nodes.capture.sources.opencv_child import END, HEADER, HELLO, NO_PTS, SIZE
+from nodes.capture.sources.pixels import PixelGrab
 from nodes.capture.sources.redact import redact
 from nodes.capture.sources.urls import rest_of
 
 _CHILD = "nodes.capture.sources.opencv_child"
 _POLL_S = 0.05
-_MAX_MESSAGE = 64 << 20  # bytes
+_MAX_MESSAGE = 128 << 20  # bytes: a picture of 7680x4320, and more
 
 
 def parse(url: str) -> str:
@@ -54,8 +57,7 @@ class Child:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             start_new_session=True,  # Ctrl-C is for the node, which ends its children itself
         )
-        order = {"expression": expression, "quality": DEFAULT_QUALITY}
-        self._write(json.dumps(order).encode() + b"\n")
+        self._write(json.dumps({"expression": expression}).encode() + b"\n")
 
     @property
     def pid(self) -> int:
@@ -65,7 +67,7 @@ class Child:
         """Ask for the next picture."""
         self._write(b"?")
 
-    def message(self) -> tuple[bytes, int, bytes] | None:
+    def message(self) -> tuple[bytes, int, bytearray] | None:
         """(kind, pts_ns, data); None once it is killed or stopped. Raises `SourceError` when it stalls."""
         deadline = self._options.clock.monotonic() + self._options.stall_s
         header = self._read(HEADER.size, deadline)
@@ -98,22 +100,22 @@ class Child:
         except BrokenPipeError:
             return  # it is gone: reading from it will tell
 
-    def _read(self, count: int, deadline: float) -> bytes | None:
+    def _read(self, count: int, deadline: float) -> bytearray | None:
         stdout = self._process.stdout
         assert stdout is not None
-        data = bytearray()
+        data, got = bytearray(count), 0
         with selectors.DefaultSelector() as selector:
             selector.register(stdout, selectors.EVENT_READ)
-            while len(data) < count:
+            while got < count:
                 if not self._readable(selector, deadline):
                     return None
-                got = os.read(stdout.fileno(), count - len(data))
-                if not got and self._killed.is_set():
+                read = os.readv(stdout.fileno(), [memoryview(data)[got:]])
+                if not read and self._killed.is_set():
                     return None
-                if not got:
+                if not read:
                     raise SourceError(f"{self._shown}: OpenCV's process ended by itself")
-                data += got
-        return bytes(data)
+                got += read
+        return data
 
     def _readable(self, selector: selectors.BaseSelector, deadline: float) -> bool:
         while not (self._killed.is_set() or self._options.stop.is_set()):
@@ -189,7 +191,7 @@ class OpenCvSource:
                 break
             stamp = None if pts_ns == NO_PTS else base_ns + pts_ns
             next_ns = next_ns if stamp is None else stamp + period_ns
-            yield JpegGrab(data, stamp)
+            yield PixelGrab(_pixels(data), stamp)
         return next_ns
 
     def _begin_again(self) -> bool:
@@ -220,3 +222,8 @@ class OpenCvSource:
 
     def _ended(self) -> bool:
         return self._closed or self._options.stop.is_set()
+
+
+def _pixels(data: bytearray) -> Image:
+    width, height = SIZE.unpack_from(data)
+    return np.frombuffer(data, np.uint8, offset=SIZE.size).reshape(height, width, 3)

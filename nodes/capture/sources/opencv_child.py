@@ -1,4 +1,4 @@
-"""The child process of the `opencv:` source: grabs with cv2.VideoCapture, encodes, and sends on demand.
+"""The child process of the `opencv:` source: grabs with cv2.VideoCapture, and sends on demand.
 
 Rules kept here: what to open comes over stdin, never on the command line, where a password would show; one
 byte on stdin asks for one picture, so at most one is on its way; of a live source the freshest is sent, of
@@ -6,9 +6,11 @@ any other the next; the process ends when stdin does, even while OpenCV blocks, 
 parent.
 
 What it sends, each with a header (kind, presentation time in ns, length): `HELLO` with JSON {live, fps},
-`PICTURE` with a JPEG, `END` with a reason in text (empty at the end of a source that has one).
+`PICTURE` with its `SIZE` (width, height) and its pixels (BGR, rows without padding), `END` with a reason in
+text (empty at the end of a source that has one).
 """
 
+import contextlib
 import json
 import os
 import struct
@@ -17,8 +19,14 @@ import threading
 from typing import BinaryIO
 
 import cv2
+import numpy as np
+
+if sys.platform == "linux":
+    import fcntl
 
 HEADER = struct.Struct("<cqI")
+SIZE = struct.Struct("<II")
+PIPE_BYTES = 1 << 20  # so that a picture takes few turns between the two processes
 HELLO, PICTURE, END = b"h", b"p", b"e"
 NO_PTS = -1
 
@@ -79,7 +87,7 @@ def main(out: BinaryIO) -> None:
     hello = {"live": slot.live, "fps": fps if 0 < fps < 1000 else 0.0}
     send(out, HELLO, json.dumps(hello).encode())
     threading.Thread(target=grab, args=(capture, slot, fps), name="grab").start()
-    serve(out, slot, order["quality"])
+    serve(out, slot)
 
 
 def listen(slot: Slot) -> None:
@@ -102,24 +110,31 @@ def grab(capture: cv2.VideoCapture, slot: Slot, fps: float) -> None:
         slot.end("OpenCV gives no more pictures" if slot.live or not index else "")
 
 
-def serve(out: BinaryIO, slot: Slot, quality: int) -> None:
+def serve(out: BinaryIO, slot: Slot) -> None:
     """Send what is asked for."""
     while not isinstance(taken := slot.take(), str):
         image, pts_ns = taken
-        _, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        send(out, PICTURE, jpeg.tobytes(), pts_ns)
+        pixels = np.ascontiguousarray(image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR))
+        height, width = pixels.shape[:2]
+        send(out, PICTURE, SIZE.pack(width, height), pts_ns, pixels.data.cast("B"))
     send(out, END, taken.encode())
 
 
-def send(out: BinaryIO, kind: bytes, data: bytes, pts_ns: int = NO_PTS) -> None:
+def send(
+    out: BinaryIO, kind: bytes, data: bytes, pts_ns: int = NO_PTS, rest: bytes | memoryview = b""
+) -> None:
     """One message to the parent."""
-    out.write(HEADER.pack(kind, pts_ns, len(data)) + data)
+    out.write(HEADER.pack(kind, pts_ns, len(data) + len(rest)) + data)
+    out.write(rest)
     out.flush()
 
 
 def private_stdout() -> BinaryIO:
     """Stdout for the messages alone: what OpenCV's libraries print there goes nowhere."""
     out = os.fdopen(os.dup(1), "wb")
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # more than this user may have
+            fcntl.fcntl(out.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return out
 

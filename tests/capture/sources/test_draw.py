@@ -11,6 +11,7 @@ from nodes.capture.sources.base import Grab
 from nodes.capture.sources.frames import Converter, DecodedGrab
 from nodes.capture.sources.images import PictureGrab
 from nodes.capture.sources.jpegs import JpegGrab
+from nodes.capture.sources.pixels import PixelGrab
 from tests.capture.sources.support import grabs
 from tests.support.frames import picture
 
@@ -38,6 +39,7 @@ GRABS = {
     "gray": decoded("gray"),
     "synthetic": grabs(f"synthetic:?size={WIDTH}x{HEIGHT}&frames=1")[0],
     "png": PictureGrab("a.png", png(picture(WIDTH, HEIGHT)), 0),
+    "pixels": PixelGrab(picture(WIDTH, HEIGHT), 0),
     "jpeg": JpegGrab(codec.encode(picture(WIDTH, HEIGHT)), 0),
 }
 
