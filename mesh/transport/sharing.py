@@ -62,7 +62,7 @@ class Sharing:
             ring.close()
 
     def close(self, linger_s: float) -> None:
-        """Have no ring any more. This one goes once a subscriber has opened it, or after `linger_s` seconds."""
+        """Have no ring any more. This one goes once a subscriber has it open, or after `linger_s` seconds."""
         with self._lock:
             self._closed, ring, self._ring = True, self._ring, None
         if ring is not None:
