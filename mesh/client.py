@@ -113,8 +113,9 @@ class Mesh:
         return publication
 
     def snapshot(self, camera: str, stage: str = "raw", *, timeout: float = 10.0) -> Frame:
-        """One frame of a camera, as soon as it comes. Raises `NoFrame` after `timeout` seconds."""
-        with self.subscribe(stage, camera) as subscription:
+        """One frame of a camera, as soon as it comes, in the stream's own encoding. Raises `NoFrame` after
+        `timeout` seconds."""
+        with self.subscribe(stage, camera, view=View.FRAME) as subscription:
             frame = subscription.get(timeout)
         if frame is None:
             raise self._no_frame(camera, f"{stage}/{camera}", timeout)
