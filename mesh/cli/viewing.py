@@ -17,6 +17,8 @@ from mesh.codec import Image, encode
 from mesh.draw import annotated
 from mesh.errors import ConfigError, StorageError
 from mesh.frame import Frame
+from mesh.views import AUTO
+from mesh.wire import View
 
 WAIT_S = 10.0
 
@@ -61,7 +63,12 @@ def view(
         raise ConfigError(f"{stream!r} is not STAGE/CAMERA, such as raw/door")
     if save_to is None and not has_display():
         raise ConfigError("there is no display here: save frames with --save DIR, or set DISPLAY")
-    with connect(registry) as mesh, mesh.subscribe(stage, camera, max_age=max_age) as subscription:
+    as_encoded = save_to is not None and not boxes  # then the stream's own bytes are saved
+    wanted = View.FRAME if as_encoded else AUTO
+    with (
+        connect(registry) as mesh,
+        mesh.subscribe(stage, camera, max_age=max_age, view=wanted) as subscription,
+    ):
         coming = _frames(subscription, stream, frames, timeout)
         if save_to is not None:
             _save_all(coming, save_to, boxes)
