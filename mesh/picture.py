@@ -58,5 +58,5 @@ class Pixels:
 
     def draw(self, into: Image) -> None:
         """Put the pixels into (H, W, 3) BGR or (H, W) gray, made smaller to that size where it is smaller."""
-        image = codec.resize(self._image, max(into.shape[:2]))
+        image = codec.shrunk(self._image, (into.shape[1], into.shape[0]))
         np.copyto(into, codec.bgr(image) if into.ndim == 3 else codec.gray(image))

@@ -9,6 +9,7 @@ Rules kept here: nothing ever waits for a lock.
 
 import struct
 import sys
+from functools import lru_cache
 from typing import Literal
 
 _FLOCK = struct.Struct("hhqqi0q")  # l_type, l_whence, l_start, l_len, l_pid (0 for these locks)
@@ -20,7 +21,11 @@ if sys.platform == "linux":
     _KINDS = {"shared": fcntl.F_RDLCK, "exclusive": fcntl.F_WRLCK, "none": fcntl.F_UNLCK}
 
     def _set(fd: int, byte: int, kind: str) -> None:
-        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _FLOCK.pack(_KINDS[kind], 0, byte, 1, 0))
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _order(byte, kind))
+
+    @lru_cache(256)  # there are some ten bytes, and two or more orders for each with every frame
+    def _order(byte: int, kind: str) -> bytes:
+        return _FLOCK.pack(_KINDS[kind], 0, byte, 1, 0)
 
 else:
     SUPPORTED = False

@@ -147,7 +147,8 @@ class Publisher:
         forms = Forms(frame, frame) if picture is None else self._forms(frame, picture)
         with self._lock:
             channels = self._channels(frame.stage, frame.camera)
-            self._hear()
+            if picture is None:  # else it was done just now
+                self._hear()
             if not self._offer_forms(channels, frame, forms, stop):
                 return False
             if channels.meta.asking:
