@@ -30,7 +30,7 @@ def send(channel: Channel, *, fd: int, pictures: dict[str, Any], pixels: bool, s
 def receive(channel: Channel, *, fd: int, endpoint: str, pixels: bool) -> Values:
     """A role: subscribe, and decode to pixels, or don't."""
     with mesh.subscribe(endpoint, STAGE, CAMERA, policy="fifo", view="frame", until_end=True) as frames:
-        return receive_all(_numbers(frames, pixels), Taken(fd))
+        return receive_all(numbers(frames, pixels), Taken(fd))
 
 
 def payloads(pictures: Pictures, pixels: bool) -> Callable[[int], Image | bytes]:
@@ -49,7 +49,8 @@ def await_listener(out: mesh.Publication) -> None:
         SYSTEM_CLOCK.wait(never, LOOK_EVERY_S)
 
 
-def _numbers(frames: mesh.Subscription, pixels: bool) -> Iterator[int]:
+def numbers(frames: mesh.Subscription, pixels: bool) -> Iterator[int]:
+    """The number of each frame as it comes, once its pixels are there where they are wanted."""
     while (frame := frames.get(PATIENCE_S)) is not None:
         if pixels:
             touch(frame.image)

@@ -1,14 +1,15 @@
 """`mesh bench transport`: frames from one process to another through the public API, beside pyzmq alone.
 
-Two kinds of link, each with figures for frames received a second and for the CPU of both ends: pixels that
-are encoded and decoded again, and a camera's own JPEG that the receiver does not decode.
+Three kinds of link, each with figures for frames received a second and for the CPU of both ends: pixels that
+are encoded and decoded again; a camera's own JPEG that the receiver does not decode; and pixels in shared
+memory (see `shm`).
 """
 
 from collections.abc import Iterator
 from functools import partial
 from types import ModuleType
 
-from mesh.bench import ours, raw
+from mesh.bench import ours, raw, shm
 from mesh.bench.children import Children
 from mesh.bench.flow import Flow, flow, lost
 from mesh.bench.pictures import Pictures
@@ -17,10 +18,12 @@ from mesh.bench.setup import Setup
 
 
 def measure(setup: Setup) -> Iterator[Row]:
-    """Two rows for each kind of link and size."""
+    """The rows of each kind of link and size."""
     for pictures in setup.pictures_of_each_size:
         yield from _pixels(setup, pictures)
     yield from _passed_through(setup)
+    for pictures in setup.pictures_of_each_size:
+        yield from shm.rows(setup, pictures)
 
 
 def link(way: ModuleType, pictures: Pictures, pixels: bool, seconds: float) -> Flow:

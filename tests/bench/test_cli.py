@@ -23,7 +23,7 @@ AGAIN = "--seconds 0.02 --runs 1 --sizes 64x48"
 # How many rows each gives, and how many of them have a floor and a target.
 EXPECTED = {
     "codec": (4, 4, 0),
-    "transport": (4, 4, 3),
+    "transport": (7, 6, 6),
     "latency": (2, 2, 2),
     "overload": (7, 2, 7),
     "idle": (6, 0, 5),
