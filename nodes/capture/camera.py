@@ -22,8 +22,9 @@ from mesh.scope import Scope
 from mesh.transport import Publisher
 from nodes.capture.pace import Backoff, Decimator, Pacer
 from nodes.capture.picture import GrabPicture
-from nodes.capture.sources.base import Grab, Source, SourceOptions
+from nodes.capture.sources.base import Grab, SharedSource, Source, SourceOptions
 from nodes.capture.sources.catalog import open_source
+from nodes.capture.sources.reactor import Reactor
 from nodes.capture.sources.redact import redact
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ class Camera:
 
     show:     called with the camera's record when its state changes
     settled:  called when it has ended or failed, so that its node can see whether any camera is left
+    reactor:  reads the sources that need no thread of their own
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Camera:
         show: Callable[[CameraRecord], None],
         settled: Callable[[], None],
         clock: Clock,
+        reactor: Reactor | None = None,
     ) -> None:
         self.config = config
         self.record = CameraRecord(
@@ -97,6 +100,7 @@ class Camera:
         self._show = show
         self._settled = settled
         self._clock = clock
+        self._reactor = reactor
         self._seq = 0
         self._dropped: Counter[str] = Counter()
         self._opened = False
@@ -151,11 +155,16 @@ class Camera:
     def _run_once(self, backoff: Backoff) -> None:
         stop = self._scope.stopping
         config = self.config
-        options = SourceOptions(config.stall_s, config.loop, stop, self._clock, config.hwaccel)
+        # Scaling takes long; on a thread of each camera's own it runs side by side.
+        reactor = None if config.size else self._reactor
+        options = SourceOptions(config.stall_s, config.loop, stop, self._clock, config.hwaccel, reactor)
         source = open_source(self.config.url, options)
         try:
             if source.live and self.config.lossless:
                 raise SourceRefused("a live source cannot wait: leave out --lossless, or record it first")
+            if isinstance(source, SharedSource) and source.is_shared:
+                source.drive(self._each(source, backoff))
+                return
             for grab in self._paced(source):
                 if not self._wanted():
                     return
@@ -163,6 +172,20 @@ class Camera:
                 backoff.reset()
         finally:
             source.close()
+
+    def _each(self, source: Source, backoff: Backoff) -> Callable[[Grab], bool]:
+        """What takes each picture of a live source; it says whether another is wanted."""
+        decimator = Decimator(self.config.fps)
+
+        def take(grab: Grab) -> bool:
+            if not self._wanted():
+                return False
+            if decimator.takes(self._clock.monotonic()):
+                self._take(grab, source)
+                backoff.reset()
+            return True
+
+        return take
 
     def _paced(self, source: Source) -> Iterator[Grab]:
         """The source's pictures, thinned out to `fps`, each held until it is due if they have no pace."""

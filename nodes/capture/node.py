@@ -1,4 +1,5 @@
-"""The capture node: several cameras, each on a thread of its own, one publisher for all.
+"""The capture node: several cameras, one publisher for all. Each camera has a thread of its own, which opens
+its source and reads it; sources that can share one thread are read there.
 
 Rules kept here: one camera's failure leaves the others alone; the node ends when no camera is left, and
 fails if any of them has; a camera's name is taken before its source is opened.
@@ -14,6 +15,7 @@ from mesh.registry.records import CameraState, NodeKind, StatsRecord
 from nodes.capture.camera import STAGE, Camera, CameraConfig
 from nodes.capture.sources.catalog import check_source
 from nodes.capture.sources.hwaccel import check_hwaccel
+from nodes.capture.sources.reactor import Reactor
 from nodes.node import Node
 
 END_REPEATS = 3
@@ -45,10 +47,13 @@ class Capture:
         self._clock = clock
         self._cameras: list[Camera] = []
         self._node: Node | None = None
+        self._reactor: Reactor | None = None
         self._settling = threading.Lock()
 
     def start(self, node: Node) -> None:
         self._node = node
+        self._reactor = reactor = Reactor(self._clock)
+        node.scope.on_stop(reactor.stop)
         for config in self._configs:
             camera = Camera(
                 config,
@@ -57,6 +62,7 @@ class Capture:
                 show=node.presence.show,
                 settled=self._settled,
                 clock=self._clock,
+                reactor=reactor,
             )
             node.presence.claim_camera(camera.record)
             self._cameras.append(camera)
@@ -65,6 +71,7 @@ class Capture:
             if lossless:
                 node.publisher.lossless(STAGE, name, hold=True)
             node.presence.show(node.presence.node.stream(STAGE, name, lossless=lossless))
+        node.scope.spawn("read", reactor.run)
         for camera in self._cameras:
             node.scope.spawn(camera.record.name, camera.run)
 
@@ -97,6 +104,8 @@ class Capture:
 
     def close(self) -> None:
         """Sources were closed by the threads that read them."""
+        if self._reactor is not None:
+            self._reactor.close()
 
     def _settled(self) -> None:
         with self._settling:

@@ -5,13 +5,14 @@ that blocks ends within the stall time, or soon after `close`; a picture that is
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.codec import Image
 from mesh.frame import Detection
+from nodes.capture.sources.reactor import Reactor
 
 Size = tuple[int, int]  # width, height in pixels
 
@@ -58,6 +59,7 @@ class SourceOptions:
     loop:       begin again at the end, for sources that have one; `pts_ns` goes on rising
     stop:       set when the camera is being stopped: a wait inside a source ends at once
     hwaccel:    what decodes video: "none" is software, "auto" a device where there is one, else its kind
+    reactor:    reads the source together with others, if it is one that can be
     """
 
     stall_s: float = 10.0
@@ -65,6 +67,7 @@ class SourceOptions:
     stop: threading.Event = field(default_factory=threading.Event)
     clock: Clock = SYSTEM_CLOCK
     hwaccel: str = "none"
+    reactor: Reactor | None = None
 
 
 class Source(Protocol):
@@ -90,3 +93,18 @@ class Source(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class SharedSource(Source, Protocol):
+    """A source that can be read on a thread that it shares with others."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether there is such a thread: `SourceOptions.reactor`."""
+        ...
+
+    def drive(self, take: Callable[[Grab], bool]) -> None:
+        """Instead of being iterated: call `take` for every picture, on the shared thread, until it says
+        False; wait for that. Raises what `take` raises, and `SourceError` when the source breaks off."""
+        ...

@@ -1,4 +1,5 @@
-"""FFmpeg's errors as ours: one clear line each, and whether trying again can help.
+"""What goes wrong with a source, FFmpeg's errors and the system's, as ours: one clear line each, and whether
+trying again can help.
 
 Rules kept here: pure, but for a look-up of the host's name after FFmpeg failed; nothing of FFmpeg's own
 message that may hold the URL is repeated, so no password shows.
@@ -28,10 +29,18 @@ class NotOffered(SourceRefused):
     """The device is there, but has no such mode."""
 
 
+_HTTP_REFUSALS = {
+    401: "wants another user or password (401 unauthorised)",
+    403: "is not for this user (403 forbidden)",
+    404: "is not there (404 not found): check the path",
+}
+_HTTP_SERVER = "failed with a server error (5xx)"
+_HTTP_CLIENT = "refused the request (4xx)"
+
 _REFUSALS: tuple[tuple[type[Exception], str], ...] = (
-    (av.error.HTTPUnauthorizedError, "wants another user or password (401 unauthorised)"),
-    (av.error.HTTPForbiddenError, "is not for this user (403 forbidden)"),
-    (av.error.HTTPNotFoundError, "is not there (404 not found): check the path"),
+    (av.error.HTTPUnauthorizedError, _HTTP_REFUSALS[401]),
+    (av.error.HTTPForbiddenError, _HTTP_REFUSALS[403]),
+    (av.error.HTTPNotFoundError, _HTTP_REFUSALS[404]),
     (av.error.ProtocolNotFoundError, "needs a protocol that this FFmpeg does not have"),
     (av.error.DemuxerNotFoundError, "needs an input that this FFmpeg does not have on this system"),
     (builtins.PermissionError, "may not be read by this user: permission denied"),
@@ -40,8 +49,8 @@ _FAILURES: tuple[tuple[type[Exception], str], ...] = (
     (builtins.ConnectionRefusedError, "refused the connection: is it on, and is the port right?"),
     (builtins.ConnectionResetError, "closed the connection"),
     (builtins.BrokenPipeError, "closed the connection"),
-    (av.error.HTTPServerError, "failed with a server error (5xx)"),
-    (av.error.HTTPClientError, "refused the request (4xx)"),
+    (av.error.HTTPServerError, _HTTP_SERVER),
+    (av.error.HTTPClientError, _HTTP_CLIENT),
     (builtins.MemoryError, "needs more memory than there is"),
 )
 
@@ -49,6 +58,18 @@ _FAILURES: tuple[tuple[type[Exception], str], ...] = (
 def stalled(origin: Origin, stall_s: float) -> SourceError:
     """It gave nothing for the stall time."""
     return SourceError(f"{origin.shown} gave no frame for {stall_s:g} s")
+
+
+def stopped(origin: Origin) -> SourceError:
+    """It was stopped before it was open."""
+    return SourceError(f"{origin.shown}: stopped while it was being opened")
+
+
+def refused_with(origin: Origin, status: int) -> SourceError:
+    """What to raise for an HTTP status of 400 or more."""
+    if status in _HTTP_REFUSALS:
+        return SourceRefused(f"{origin.shown} {_HTTP_REFUSALS[status]}")
+    return SourceError(f"{origin.shown} {_HTTP_SERVER if status >= 500 else _HTTP_CLIENT}")
 
 
 def opening_failed(origin: Origin, error: Exception) -> SourceError:
@@ -86,7 +107,7 @@ def _unreadable(origin: Origin) -> SourceError:
 
 
 def _reason(error: Exception) -> str:
-    text = error.strerror if isinstance(error, av.FFmpegError) else None
+    text = error.strerror if isinstance(error, av.FFmpegError | OSError) else None
     return (text or type(error).__name__).lower()
 
 
