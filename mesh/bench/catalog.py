@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from mesh.bench import against, codec, idle, latency, overload, transport
+from mesh.bench import against, cameras, codec, idle, latency, overload, pipeline, transport
 from mesh.bench.children import BenchError
 from mesh.bench.report import Row
 from mesh.bench.setup import Setup
@@ -29,6 +29,8 @@ CATALOG: Mapping[str, Bench] = MappingProxyType(
         TRANSPORT: Bench(transport.measure, "frames from process to process, beside pyzmq alone"),
         AGAINST: Bench(against.measure, "the same, beside the ways people come from (transport --against …)"),
         "latency": Bench(latency.measure, "a camera's pixels to pixels in another process"),
+        "pipeline": Bench(pipeline.measure, "MJPEG in, motion, recorded: three nodes, beside one process"),
+        "cameras": Bench(cameras.measure, "how many cameras at what pace, through three nodes to the disk"),
         "idle": Bench(idle.measure, "nodes that have nothing to do"),
         "overload": Bench(overload.measure, "a consumer that is too slow, and one that stops"),
     }

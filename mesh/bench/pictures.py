@@ -40,24 +40,25 @@ class Pictures:
         """JSON-able, for a child process."""
         return asdict(self)
 
-    def bgr(self, count: int = COUNT) -> list[Image]:
-        """`count` pictures, (H, W, 3) uint8 BGR; a short video's come again. Raises `SourceError`."""
-        drawn = self._of_video(count) if self.video else self._synthetic(count)
+    def bgr(self, count: int = COUNT, every: int = EVERY) -> list[Image]:
+        """`count` pictures, (H, W, 3) uint8 BGR, so many apart; a short video's come again. Raises
+        `SourceError`."""
+        drawn = self._of_video(count, every) if self.video else self._synthetic(count, every)
         found = list(drawn)
         if not found:
             raise SourceError(f"{self.video} holds no pictures")
         return list(itertools.islice(itertools.cycle(found), count))
 
-    def jpegs(self, count: int = COUNT) -> list[bytes]:
+    def jpegs(self, count: int = COUNT, every: int = EVERY) -> list[bytes]:
         """The same as JPEGs of the usual quality."""
-        return [codec.encode(image) for image in self.bgr(count)]
+        return [codec.encode(image) for image in self.bgr(count, every)]
 
-    def _synthetic(self, count: int) -> Iterator[Image]:
+    def _synthetic(self, count: int, every: int) -> Iterator[Image]:
         scene = Scene(SceneOptions(size=(self.width, self.height)))
-        return (scene.draw(index * EVERY) for index in range(count))
+        return (scene.draw(index * every) for index in range(count))
 
-    def _of_video(self, count: int) -> Iterator[Image]:
+    def _of_video(self, count: int, every: int) -> Iterator[Image]:
         with closing(open_source(self.video)) as source:
-            for grab in itertools.islice(source, 0, count * EVERY, EVERY):
+            for grab in itertools.islice(source, 0, count * every, every):
                 jpeg = grab.jpeg(VIDEO_QUALITY, (self.width, self.height))
                 yield codec.decode_bgr(jpeg, self.width, self.height)

@@ -5,12 +5,15 @@ Rules kept here: floor and ours take turns, so that what else the machine does m
 
 import re
 import shlex
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from mesh.bench.pictures import Pictures
-from mesh.errors import ConfigError
+from mesh.errors import ConfigError, StorageError
 
 F = TypeVar("F")
 O = TypeVar("O")  # noqa: E741 - of ours
@@ -31,6 +34,8 @@ class Setup:
     sizes:    of the pictures, (width, height); benches that need one size take the first
     video:    a file whose pictures to use; empty for the synthetic source's
     against:  other people's ways to set beside ours, by name
+    into:     the folder below which benches record; empty for the system's temporary one
+    cameras, fps:  how many cameras, and at what pace, where a bench is to measure that case alone
     """
 
     seconds: float = 2.0
@@ -38,6 +43,9 @@ class Setup:
     sizes: tuple[tuple[int, int], ...] = SIZES
     video: str = ""
     against: tuple[str, ...] = ()
+    into: str = ""
+    cameras: int | None = None
+    fps: float | None = None
 
     @property
     def pictures_of_each_size(self) -> tuple[Pictures, ...]:
@@ -66,12 +74,25 @@ class Setup:
         """What it gave in each run, where there is no floor to measure."""
         return [ours() for _ in range(self.runs)]
 
+    @contextmanager
+    def folder(self) -> Iterator[Path]:
+        """A folder to record to, which is removed at the end. Raises `StorageError`."""
+        try:
+            folder = tempfile.TemporaryDirectory(prefix="mesh-bench-", dir=self.into or None)
+        except OSError as error:
+            raise StorageError(f"cannot record below {self.into}: {error.strerror}") from error
+        with folder as path:
+            yield Path(path)
+
     def command(self, bench: str) -> str:
         """The command line that measures this again."""
         words = ["mesh", "bench", bench, "--seconds", f"{self.seconds:g}", "--runs", str(self.runs)]
         words += ["--sizes", shown_sizes(self.sizes)] if self.sizes != SIZES else []
         words += ["--video", self.video] if self.video else []
         words += ["--against", ",".join(self.against)] if self.against else []
+        words += ["--into", self.into] if self.into else []
+        words += ["--cameras", str(self.cameras)] if self.cameras else []
+        words += ["--fps", f"{self.fps:g}"] if self.fps else []
         return shlex.join(words)
 
 

@@ -3,6 +3,7 @@
 import math
 import signal
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -49,6 +50,16 @@ def bench(
         str,
         typer.Option(metavar="LIST", help=f"Set transport beside {', '.join(RIVALS)} (commas between)."),
     ] = "",
+    into: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Record below this; else a temporary folder.")
+    ] = None,
+    cameras: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="For cameras: so many, instead of the usual cases.")
+    ] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option(min=0.1, max=1000, help="For cameras: their pace; else the highest is found."),
+    ] = None,
     markdown: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the report as a page, for all benches.")
     ] = None,
@@ -60,6 +71,7 @@ def bench(
     set_up(log_level, log_json)
     signal.signal(signal.SIGTERM, _terminated)
     setup = _setup(seconds, runs, sizes, video, against)
+    setup = replace(setup, into=str(_folder(into)) if into else "", cameras=cameras, fps=fps)
     names = chosen(name, setup.against)
     _check_page(name, markdown)
     started = datetime.now(UTC).isoformat(timespec="seconds")
@@ -87,6 +99,12 @@ def _setup(seconds: float, runs: int, sizes: str, video: Path | None, against: s
         raise ConfigError(f"--video {video}: no such file")
     file = str(video) if video else ""
     return Setup(seconds, runs, read_sizes(sizes), file, rivals(against) if against else ())
+
+
+def _folder(into: Path) -> Path:
+    if not into.is_dir():
+        raise ConfigError(f"--into {into}: no such folder")
+    return into.absolute()
 
 
 def _check_page(name: str, markdown: Path | None) -> None:
