@@ -36,6 +36,7 @@ LOOKS = 4  # at what is overdue, in that time
 HIGH_WATER_MARK = 64
 RUN_BITS = 50
 ROOM_LOOK_S = 0.1
+PAUSE_S = 0.002  # between two looks for results: what comes meanwhile goes together, and wakes threads once
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +216,8 @@ class Sender:
             while not self._scope.stopping.is_set():
                 if self._retarget:
                     self._follow(lines, poller)
-                self._push(lines, poller)
+                if self._push(lines, poller):
+                    self._scope.stopping.wait(PAUSE_S)  # in real time, whatever the clock
                 self._wait(lines, poller)
         finally:
             for line in lines.values():
@@ -267,7 +269,9 @@ class Sender:
         push.setsockopt(zmq.IMMEDIATE, 1)  # queue for live connections only: the window keeps the rest
         return _Line(collector, push, acks)
 
-    def _push(self, lines: dict[str, _Line], poller: zmq.Poller) -> None:
+    def _push(self, lines: dict[str, _Line], poller: zmq.Poller) -> bool:
+        """Send what may be sent now; whether that was anything."""
+        before = self._sent
         for node, line in lines.items():
             blocked = False
             result, parts = self._next(node)
@@ -276,6 +280,7 @@ class Sender:
                     break
                 result, parts = self._next(node, sent=result)
             line.wait_for_room(poller, blocked)
+        return self._sent > before
 
     def _next(self, node: str, sent: Result | None = None) -> tuple[Result | None, Sequence[Any]]:
         """What is to be sent next to a collector, with its parts, which go with what is given up; `sent` is

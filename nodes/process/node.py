@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
 
 DEGRADED_AFTER = 3
 LOOK_EVERY_S = 0.05
+INTAKE_PAUSE_S = 0.002  # a camera's frames come tens of milliseconds apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ class Process:
         for number in range(self._config.workers):
             node.scope.spawn(f"worker {number}", self._work, node)
         self._subscriber = Subscriber(
-            self._intake, self._claims.before(self._inbox.offer_all), consumer=node.id, clock=self._clock
+            self._intake, self._claims.before(self._inbox.offer_all), consumer=node.id, pause_s=INTAKE_PAUSE_S, clock=self._clock
         )
         self._views = Views(self._subscriber, self._config.input)
         follow_streams(

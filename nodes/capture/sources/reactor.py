@@ -16,6 +16,7 @@ from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.transport.sockets import Waker
 
 LOOK_S = 0.25  # how often it looks whether a channel has stalled
+PAUSE_S = 0.002  # between two rounds of reading: what comes meanwhile is read, and published, together
 
 
 class Channel(Protocol):
@@ -47,6 +48,7 @@ class Reactor:
         self._channels: set[Channel] = set()
         self._look_at = 0.0
         self._stopped = False
+        self._over = threading.Event()
         self._selector = selectors.DefaultSelector()
         self._waker = Waker()
         self._selector.register(self._waker.fd, selectors.EVENT_READ)
@@ -73,13 +75,15 @@ class Reactor:
         """Finish every channel, and end `run`."""
         with self._lock:
             self._stopped = True
+        self._over.set()
         self._waker.wake()
 
     def run(self) -> None:
         """Read until `stop`."""
         try:
             while not self._stopped:
-                self._turn()
+                if self._turn():
+                    self._over.wait(PAUSE_S)  # in real time, whatever the clock
         finally:
             self.stop()
             for channel in (*self._channels, *self._taken_in()):
@@ -90,12 +94,14 @@ class Reactor:
         self._selector.close()
         self._waker.close()
 
-    def _turn(self) -> None:
-        woken = False
+    def _turn(self) -> bool:
+        """Wait for something to do, and do it; whether anything was read."""
+        woken = has_read = False
         for key, _ in self._selector.select(LOOK_S if self._channels else None):
             if key.data is None:
                 woken = True
             elif key.data in self._channels:
+                has_read = True
                 self._guard(key.data, key.data.read)
         if woken:
             self._waker.clear()
@@ -105,6 +111,7 @@ class Reactor:
             self._look_at = self._clock.monotonic() + LOOK_S
             for channel in tuple(self._channels):
                 self._guard(channel, channel.check)
+        return has_read
 
     def _taken_in(self) -> list[Channel]:
         with self._lock:
