@@ -142,7 +142,11 @@ class Process:
         for number in range(self._config.workers):
             node.scope.spawn(f"worker {number}", self._work, node)
         self._subscriber = Subscriber(
-            self._intake, self._claims.before(self._inbox.offer_all), consumer=node.id, pause_s=INTAKE_PAUSE_S, clock=self._clock
+            self._intake,
+            self._claims.before(self._inbox.offer_all),
+            consumer=node.id,
+            pause_s=INTAKE_PAUSE_S,
+            clock=self._clock,
         )
         self._views = Views(self._subscriber, self._config.input)
         follow_streams(
