@@ -87,7 +87,7 @@ SEAMS: dict[str, set[str]] = {
     "zmq": {"mesh.transport", "mesh.delivery", "mesh.registry", *FLOORS},
     "msgpack": {"mesh.wire", "mesh.registry"},
     "simplejpeg": {"mesh.codec", *FLOORS},
-    "av": {"nodes.capture.sources", "nodes.collect.matroska", *FLOORS},
+    "av": {"nodes.capture.sources", *FLOORS},
     "sqlite3": {"mesh.database", "mesh.registry", "mesh.delivery.spool", "nodes.collect.index"},
     "tomlkit": {"mesh.registry"},
     "typer": {"mesh.cli"},

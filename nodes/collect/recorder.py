@@ -13,7 +13,6 @@ memory: commit often. Not for two threads at a time; `stats` may be called from 
 import errno
 import os
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +24,7 @@ from mesh.frame import Frame
 from mesh.names import check_name
 from nodes.collect.index import SegmentRow
 from nodes.collect.segment import Item, Segment, SegmentLimits, needs_new_segment
+from nodes.collect.syncing import Crew
 
 Stream = tuple[str, str]  # camera, stage
 
@@ -72,7 +72,8 @@ class Recorder:
         self._open: dict[Stream, Segment] = {}
         self._waiting: dict[Stream, list[Item]] = {}
         self._safe: list[Frame] = []
-        self._rows: dict[Path, SegmentRow] = {}
+        self._rows: dict[str, SegmentRow] = {}
+        self._crew: Crew[Segment, list[Item] | OSError] = Crew(_synced)
         self._segments = self._frames = self._bytes = 0
 
     def __repr__(self) -> str:
@@ -102,15 +103,9 @@ class Recorder:
     def commit(self) -> Commit:
         """Have the disk hold what the open segments hold so far, and say what is safe since the last commit.
 
-        Of each open segment the last frames may still be in memory: they follow with the next one, or at its
-        end. A segment that fails costs its own stream alone.
+        A segment that fails costs its own stream alone.
         """
-        failed: dict[Stream, StorageError] = {}
-        for stream in [stream for stream, segment in self._open.items() if segment.unsafe]:
-            try:
-                self._finish(stream, Segment.sync, keep=True)
-            except StorageError as error:
-                failed[stream] = error
+        failed = self._sync([stream for stream, segment in self._open.items() if segment.unsafe])
         done = Commit(tuple(self._safe), tuple(self._rows.values()), failed)
         self._safe, self._rows = [], {}
         return done
@@ -124,13 +119,14 @@ class Recorder:
         """End a stream's open segment, if there is one: no more frames are to come. Raises `StorageError`."""
         self.retry((camera, stage))
         if (camera, stage) in self._open:
-            self._finish((camera, stage), Segment.close)
+            self._finish((camera, stage))
 
     def close(self) -> None:
         """End every segment, whatever fails, then raise the first `StorageError`.
 
         When it raised, calling it again tries again to write the frames that wait.
         """
+        self._crew.close()
         first: StorageError | None = None
         for camera, stage in {**self._open, **self._waiting}:
             try:
@@ -147,7 +143,7 @@ class Recorder:
 
     def _append(self, stream: Stream, item: Item) -> None:
         segment = self._segment_for(stream, item)
-        before = segment.bytes
+        before = segment.bytes if segment.frames else 0
         try:
             segment.write(item)
         except OSError as error:
@@ -164,7 +160,7 @@ class Recorder:
     def _segment_for(self, stream: Stream, item: Item) -> Segment:
         segment = self._open.get(stream)
         if segment is not None and needs_new_segment(segment.state, item, self._limits):
-            self._finish(stream, Segment.close)
+            self._finish(stream)
             segment = None
         if segment is None:
             try:
@@ -173,35 +169,52 @@ class Recorder:
                 raise storage_error(self.into / item.frame.camera, error) from error
         return segment
 
-    def _finish(self, stream: Stream, act: Callable[[Segment], list[Item]], *, keep: bool = False) -> None:
+    def _sync(self, streams: list[Stream]) -> dict[Stream, StorageError]:
+        """Sync these streams' open segments, together; which of them failed, and why."""
+        segments = [self._open[stream] for stream in streams]
+        if len(segments) > 1:
+            for segment in segments:
+                segment.hasten()
+        failed = {}
+        for stream, segment, done in zip(streams, segments, self._crew.work(segments), strict=True):
+            if isinstance(done, OSError):
+                self._give_up(stream, segment)
+                failed[stream] = storage_error(segment.path, done)
+            else:
+                self._settle(stream, segment, done, is_open=True)
+        return failed
+
+    def _finish(self, stream: Stream) -> None:
+        """End a stream's open segment. Raises `StorageError`."""
         segment = self._open[stream]
         before = segment.bytes
         try:
-            self._safe += (item.frame for item in act(segment))
+            safe = segment.close()
         except OSError as error:
             self._give_up(stream, segment)
             raise storage_error(segment.path, error) from error
         self._bytes += segment.bytes - before
-        self._note(stream, segment, is_open=keep)
-        if not keep:
-            del self._open[stream]
+        del self._open[stream]
+        self._settle(stream, segment, safe, is_open=False)
+
+    def _settle(self, stream: Stream, segment: Segment, safe: list[Item], *, is_open: bool) -> None:
+        self._safe += [item.frame for item in safe]
+        self._note(stream, segment, is_open=is_open)
 
     def _give_up(self, stream: Stream, segment: Segment) -> None:
         """Let go of a segment that failed. What it could not keep waits, before what came later."""
         del self._open[stream]
         had, remains = segment.frames, segment.abandon()
-        self._safe += (item.frame for item in remains.safe)
         if remains.cut:
             self._waiting[stream] = remains.cut + self._waiting.get(stream, [])
         self._frames -= len(remains.cut)
         self._segments -= had > 0 and not segment.safe
-        self._note(stream, segment, is_open=False)
+        self._settle(stream, segment, remains.safe, is_open=False)
 
     def _note(self, stream: Stream, segment: Segment, *, is_open: bool) -> None:
-        path = str(segment.path.relative_to(self.into))
-        boot = segment.state.boot
-        self._rows[segment.path] = SegmentRow(
-            path, stream[1], stream[0], boot, is_open, segment.safe, segment.late
+        camera, stage = stream
+        self._rows[segment.name] = SegmentRow(
+            segment.name, stage, camera, segment.boot, is_open, segment.safe, segment.late
         )
 
     def __enter__(self) -> Self:
@@ -245,6 +258,13 @@ def _advice(error: OSError) -> str:
         errno.ENOENT: "the folder has gone: mount the disk again",
         errno.EIO: f"{what}: check the disk",
     }.get(error.errno or 0, f"{what}: check the disk or record elsewhere")
+
+
+def _synced(segment: Segment) -> list[Item] | OSError:
+    try:
+        return segment.sync()
+    except OSError as error:
+        return error
 
 
 def _recordable(frame: Frame) -> Frame:

@@ -7,6 +7,7 @@ with its whole cluster, and is kept in memory until then; after a failure both f
 frames that both hold whole, and where not even that can be done, to those that were safe.
 """
 
+import errno
 import io
 import os
 from collections.abc import Iterator
@@ -15,10 +16,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 
 from mesh.frame import Frame
+from nodes.collect.layout import About
 from nodes.collect.lines import line
 from nodes.collect.matroska import MatroskaWriter, write_all
+from nodes.collect.syncing import begin_writing
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,38 +84,52 @@ def next_pts_ms(first_ns: int, captured_ns: int, last_ms: int | None) -> int:
     return max(0, since) if last_ms is None else max(last_ms + 1, since)
 
 
+class _End(NamedTuple):
+    """How far a segment's files reach: frames, bytes of each file, and the last frame's time."""
+
+    frames: int
+    video: int
+    lines: int
+    last_ms: int | None
+
+
 class Segment:
-    """An open segment of one camera and stage. Raises `OSError` when the disk refuses; then `abandon` it."""
+    """An open segment of one camera and stage. Raises `OSError` when the disk refuses; then `abandon` it.
+
+    path, name:  where its video is, and that below the folder of recordings
+    safe, late:  frames that the disk holds for good, and those among them that came late
+    """
 
     def __init__(self, into: Path, item: Item) -> None:
         first = item.frame
         self._begins_late = item.late
         self.path, self._video_file, self._lines_file = _create(into, first)
-        self._boot, self._size, self._first_ns = first.boot, (first.width, first.height), first.captured_ns
-        self._last_ms: int | None = None
-        self._line_ends = [0]
+        self.name = str(self.path.relative_to(into))
+        self.boot = first.boot
+        self._size, self._first_ns = (first.width, first.height), first.captured_ns
         self._picture_bytes = 0
         self._unsafe: list[Item] = []
-        self._safe_bytes = 0
         self._named = False  # whether the disk holds the files' names
-        self.safe = self.late = 0  # frames, and those among them that came late
-        self._video = MatroskaWriter(self._video_file, first.width, first.height, _tags(first))
+        self._doubtful = False  # whether what the system says of the files can be relied on
+        self.safe = self.late = 0
+        self._video = self._begun(first)
+        self._end = self._safe_end = _End(0, self._video.end, 0, None)
 
     def __repr__(self) -> str:
         return f"<Segment {self.path} frames={self.frames}>"
 
     @property
     def state(self) -> SegmentState:
-        return SegmentState(self._boot, *self._size, self._first_ns, self._picture_bytes, self._begins_late)
+        return SegmentState(self.boot, *self._size, self._first_ns, self._picture_bytes, self._begins_late)
 
     @property
     def frames(self) -> int:
-        return len(self._line_ends) - 1
+        return self._end.frames
 
     @property
     def bytes(self) -> int:
         """Bytes in both files."""
-        return self._video.size + self._line_ends[-1]
+        return self._video.end + self._end.lines
 
     @property
     def unsafe(self) -> int:
@@ -120,26 +138,31 @@ class Segment:
 
     def write(self, item: Item) -> None:
         """Append a frame that holds a JPEG. Raises `OSError`, or `WireError` for unwritable annotations."""
-        frame = item.frame
-        pts_ms = next_pts_ms(self._first_ns, frame.captured_ns, self._last_ms)
+        frame, end = item.frame, self._end
+        pts_ms = next_pts_ms(self._first_ns, frame.captured_ns, end.last_ms)
         text = line(frame, pts_ms, late=item.late)
         self._video.write(frame.payload, pts_ms)
-        write_all(self._lines_file.fileno(), text, self._line_ends[-1])
-        self._last_ms = pts_ms
+        write_all(self._lines_file.fileno(), text, end.lines)
+        self._end = _End(end.frames + 1, self._video.end, end.lines + len(text), pts_ms)
         self._picture_bytes += len(frame.payload)
-        self._line_ends.append(self._line_ends[-1] + len(text))
         self._unsafe.append(item)
+
+    def hasten(self) -> None:
+        """Have the system begin to write what `sync` will wait for."""
+        begin_writing(self._video_file.fileno())
+        begin_writing(self._lines_file.fileno())
 
     def sync(self) -> list[Item]:
         """Have the disk hold what the files hold; the frames that are safe now and were not before.
 
-        The last frame may still be in memory (see `matroska`). Raises `OSError`.
+        May be called from any thread, while no other uses this segment. Raises `OSError`.
         """
-        os.fsync(self._video_file.fileno())
-        os.fsync(self._lines_file.fileno())
+        self._doubtful = True  # after a failure the system takes what it could not write for written
+        self._sync_files()
         if not self._named:
             sync_folder(self.path.parent)
             self._named = True
+        self._doubtful = False
         return self._settle()
 
     def close(self) -> list[Item]:
@@ -150,7 +173,7 @@ class Segment:
         if not self.frames:
             self.abandon()
             return []
-        self._video.close()
+        self._video.finish()
         safe = self.sync()
         self._video_file.close()
         self._lines_file.close()
@@ -161,30 +184,46 @@ class Segment:
 
         Raises nothing: it is the way out after a failure. A segment that holds no frame is removed.
         """
-        self._video.abandon()
         safe: list[Item] = []
         try:
-            self._cut(min(self._video.whole_frames, self.frames), self._video.whole_bytes)
+            if self._doubtful:
+                raise OSError(errno.EIO, "what was to be synced is in doubt")
+            self._cut(self._end)
             safe = self.sync()
         except OSError:
             with suppress(OSError):
-                self._cut(self.safe, self._safe_bytes)
+                self._cut(self._safe_end)
+                self._sync_files()
+        self._let_go()
+        return Remains(safe, self._unsafe)
+
+    def _begun(self, first: Frame) -> MatroskaWriter:
+        try:
+            return MatroskaWriter(self._video_file, _about(first))
+        except OSError:
+            self._let_go()
+            raise
+
+    def _let_go(self) -> None:
         for file in (self._video_file, self._lines_file):
             with suppress(OSError):
                 file.close()
         if not self.safe:
             _remove(self.path)
-        return Remains(safe, self._unsafe)
 
-    def _cut(self, frames: int, video_bytes: int) -> None:
-        os.ftruncate(self._video_file.fileno(), video_bytes)
-        os.ftruncate(self._lines_file.fileno(), self._line_ends[frames])
+    def _cut(self, end: _End) -> None:
+        os.ftruncate(self._lines_file.fileno(), end.lines)
+        self._video.cut(end.video, end.last_ms or 0)
+        self._end = end
+
+    def _sync_files(self) -> None:
+        os.fdatasync(self._video_file.fileno())
+        os.fdatasync(self._lines_file.fileno())
 
     def _settle(self) -> list[Item]:
-        whole = min(self._video.whole_frames, self.frames)
-        safe, self._unsafe = self._unsafe[: whole - self.safe], self._unsafe[whole - self.safe :]
+        safe, self._unsafe = self._unsafe, []
         self.late += sum(item.late for item in safe)
-        self.safe, self._safe_bytes = whole, self._video.whole_bytes
+        self.safe, self._safe_end = self.frames, self._end
         return safe
 
 
@@ -240,14 +279,11 @@ def _remove(path: Path) -> None:
             each.unlink()
 
 
-def _tags(first: Frame) -> dict[str, str]:
-    at = datetime.fromtimestamp(first.captured_ns // 1_000_000_000, UTC)
-    micros = first.captured_ns % 1_000_000_000 // 1000
-    return {
-        "title": f"{first.camera} {first.stage}",
-        "creation_time": f"{at:%Y-%m-%dT%H:%M:%S}.{micros:06}Z",
+def _about(first: Frame) -> About:
+    tags = {
         "CAMERA": first.camera,
         "STAGE": first.stage,
         "BOOT": str(first.boot),
         "FIRST_CAPTURED_NS": str(first.captured_ns),
     }
+    return About(first.width, first.height, f"{first.camera} {first.stage}", first.captured_ns, tags)

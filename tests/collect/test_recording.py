@@ -202,7 +202,7 @@ def test_a_group_is_committed_when_it_is_large_enough(tmp_path: Path) -> None:
         wait_for(lambda: len(bench.forwarded) == 9)
         assert bench.acked == []
         bench.push(9)
-        wait_for(lambda: bench.acked == list(range(9)))
+        wait_for(lambda: bench.acked == list(range(10)))
 
 
 def test_what_is_no_picture_is_acknowledged_and_not_recorded(tmp_path: Path) -> None:
