@@ -1,5 +1,9 @@
 """Group commit: what was written since the last one becomes safe, and is acknowledged.
 
+A commit begins when it is due: the files of all streams are synced, on other threads, while more is written
+to them. It ends when that is over: with the index, the acknowledgements, and the counts. One is under way at
+a time; what is written meanwhile is for the next one.
+
 Rules kept here: files first, then their rows in the index, then the acknowledgements; what could not be
 committed is kept for the next time; a result is counted, and remembered as seen, once it is safe.
 """
@@ -9,6 +13,7 @@ from dataclasses import dataclass
 
 from mesh.delivery import Identity, Seen, identity
 from mesh.errors import StorageError
+from mesh.frame import Frame
 from mesh.wire import Envelope
 from nodes.collect.index import Index, SegmentRow
 from nodes.collect.recorder import Recorder
@@ -22,7 +27,7 @@ class CommitPolicy:
     """How long results wait for the disk at most, in seconds, and how many of them."""
 
     seconds: float = 0.2
-    frames: int = 64
+    frames: int = 256
 
 
 DEFAULT_POLICY = CommitPolicy()
@@ -39,7 +44,10 @@ class Commits:
         streams: Streams,
         acknowledge: Callable[[Iterable[Envelope]], None],
         policy: CommitPolicy,
+        wake: Callable[[], None],
     ) -> None:
+        """`wake` is called, from another thread, when a commit that has begun can end."""
+        self._wake = wake
         self._recorder, self._index, self._seen, self._streams = recorder, index, seen, streams
         self._acknowledge = acknowledge
         self._policy = policy
@@ -48,18 +56,25 @@ class Commits:
         self._owed: dict[Envelope, None] = {}
         self._frames = 0
         self._since: float | None = None  # when the first of what is to be committed came
+        self._begun = False
 
     def __repr__(self) -> str:
         return f"<Commits frames={self._frames} owed={len(self._owed)} streams={len(self._touched)}>"
 
     @property
     def due_at(self) -> float | None:
-        """When the next commit is due; None while there is nothing to commit."""
-        return None if self._since is None else self._since + self._policy.seconds
+        """When the next commit is to begin; None while there is nothing to commit, or one is under way."""
+        return None if self._since is None or self._begun else self._since + self._policy.seconds
 
     def is_due(self, now: float) -> bool:
+        """Whether a commit is to begin."""
         due_at = self.due_at
         return due_at is not None and (now >= due_at or self._frames >= self._policy.frames)
+
+    def can_end(self) -> bool:
+        """Whether the commit that is under way is to end: it has come to that, or what was written since is
+        as much as may wait."""
+        return self._begun and (self._recorder.landed or self._frames >= self._policy.frames)
 
     def is_safe(self, result: Identity) -> bool:
         """Whether a result was recorded before."""
@@ -85,21 +100,33 @@ class Commits:
         if self._since is None:
             self._since = now
 
-    def commit(self) -> dict[Place, StorageError]:
-        """Commit; where the disk refused, and why: `INDEX` when nothing could be acknowledged."""
-        done = self._recorder.commit()
+    def begin(self) -> None:
+        """Begin a commit."""
+        self._frames, self._since, self._begun = 0, None, True
+        if not self._recorder.begin_commit(self._wake):
+            self._wake()
+
+    def end(self, now: float) -> dict[Place, StorageError]:
+        """End a commit; where the disk refused, and why: `INDEX` when nothing could be acknowledged."""
+        self._begun = False
+        done = self._recorder.end_commit()
         self._rows |= {row.path: row for row in done.segments}
         for frame in done.safe:
-            stream = self._streams[frame.stage, frame.camera, frame.boot]
-            self._owed |= dict.fromkeys(stream.settle(identity(frame)))
-            self._seen.add(identity(frame))
-            self._touched.add(stream.key)
+            self._settle(frame)
         try:
             self._index.write(self._rows.values(), map(self._streams.row, self._touched))
         except StorageError as error:
+            self.look_again(now)
             return {**done.failed, INDEX: error}
         self._streams.show(self._touched)
         self._acknowledge(self._owed)
         self._rows, self._touched, self._owed = {}, set(), {}
-        self._frames, self._since = 0, None
         return done.failed
+
+    def _settle(self, frame: Frame) -> None:
+        """A frame is safe."""
+        result = identity(frame)
+        stream = self._streams[frame.stage, frame.camera, frame.boot]
+        self._owed |= stream.settle(result)
+        self._seen.add(result)
+        self._touched.add(stream.key)

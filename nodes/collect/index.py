@@ -15,7 +15,8 @@ import random
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 
 from mesh.database import durable, transaction
@@ -89,6 +90,7 @@ _COLUMNS = {
     "streams": [field.name for field in fields(StreamRow)],
     "folder": ["id"],
 }
+_SEGMENT, _STREAM = attrgetter(*_COLUMNS["segments"]), attrgetter(*_COLUMNS["streams"])
 
 
 class Index:
@@ -133,14 +135,17 @@ class Index:
         segments = list(segments)
         with self._translated(), transaction(self._db):
             self._db.executemany(
-                "INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?, ?, ?)", map(astuple, segments)
+                "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET"
+                " stage = excluded.stage, camera = excluded.camera, boot = excluded.boot,"
+                " open = excluded.open, frames = excluded.frames, late = excluded.late",
+                map(_SEGMENT, segments),
             )
             self._db.executemany(
                 "DELETE FROM segments WHERE path = ?",
                 [(row.path,) for row in segments if not (row.open or row.frames)],
             )
             self._db.executemany(
-                "INSERT OR REPLACE INTO streams VALUES (?, ?, ?, ?, ?, ?, ?, ?)", map(astuple, streams)
+                "INSERT OR REPLACE INTO streams VALUES (?, ?, ?, ?, ?, ?, ?, ?)", map(_STREAM, streams)
             )
 
     def close(self) -> None:

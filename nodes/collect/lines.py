@@ -17,6 +17,8 @@ from mesh.frame import Frame
 from mesh.names import check_name
 from mesh.wire import detection_map
 
+_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -54,11 +56,21 @@ def line(frame: Frame, pts_ms: int, *, late: bool = False) -> bytes:
 
     Raises `WireError` for annotations that are not plain values.
     """
+    entry = _line(frame, pts_ms, late)
     try:
-        text = json.dumps(
-            _line(frame, pts_ms, late), ensure_ascii=False, allow_nan=False, separators=(",", ":")
-        )
-        return text.encode() + b"\n"
+        return _encode(entry)
+    except (TypeError, ValueError, RecursionError):
+        # Rarely: JSON has no word for something in it.
+        return _encode_odd(frame, entry)
+
+
+def _encode(entry: dict[str, Any]) -> bytes:
+    return _JSON.encode(entry).encode() + b"\n"
+
+
+def _encode_odd(frame: Frame, entry: dict[str, Any]) -> bytes:
+    try:
+        return _encode(_plain(entry))
     except (TypeError, ValueError, RecursionError) as error:
         raise WireError(f"annotations of {frame!r} cannot be written as JSON: {error}") from error
 
@@ -71,8 +83,8 @@ def _line(frame: Frame, pts_ms: int, late: bool) -> dict[str, Any]:
         "stage": frame.stage,
         "captured_ns": frame.captured_ns,
         "pts_ms": pts_ms,
-        "detections": [_plain(detection_map(found)) for found in frame.detections],
-        "hops": [[hop.node, hop.received_ns, hop.sent_ns] for hop in frame.hops],
+        "detections": [detection_map(found) for found in frame.detections],
+        "hops": [(hop.node, hop.received_ns, hop.sent_ns) for hop in frame.hops],
     }
     if frame.pts_ns is not None:
         entry["source_pts_ms"] = frame.pts_ns / 1_000_000
@@ -81,7 +93,7 @@ def _line(frame: Frame, pts_ms: int, late: bool) -> dict[str, Any]:
     if late:
         entry["late"] = True
     if frame.attributes:
-        entry["attributes"] = _plain(frame.attributes)
+        entry["attributes"] = frame.attributes
     return entry
 
 

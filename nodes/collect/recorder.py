@@ -13,6 +13,7 @@ memory: commit often. Not for two threads at a time; `stats` may be called from 
 import errno
 import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +24,7 @@ from mesh.errors import DecodeError, StorageError
 from mesh.frame import Frame
 from mesh.names import check_name
 from nodes.collect.index import SegmentRow
-from nodes.collect.segment import Item, Segment, SegmentLimits, needs_new_segment
+from nodes.collect.segment import End, Item, Segment, SegmentLimits, needs_new_segment
 from nodes.collect.syncing import Crew
 
 Stream = tuple[str, str]  # camera, stage
@@ -68,12 +69,14 @@ class Recorder:
     ) -> None:
         check_target(into)
         self.into = into
-        self._limits = SegmentLimits(segment_seconds, segment_bytes)
+        self.limits = SegmentLimits(segment_seconds, segment_bytes)
         self._open: dict[Stream, Segment] = {}
         self._waiting: dict[Stream, list[Item]] = {}
         self._safe: list[Frame] = []
         self._rows: dict[str, SegmentRow] = {}
-        self._crew: Crew[Segment, list[Item] | OSError] = Crew(_synced)
+        self._crew = Crew()
+        self._flying: list[tuple[Stream, Segment, End]] = []  # what is being synced, and how far
+        self._failed: dict[Stream, StorageError] = {}
         self._segments = self._frames = self._bytes = 0
 
     def __repr__(self) -> str:
@@ -101,14 +104,37 @@ class Recorder:
         self._waiting.pop(stream, None)
 
     def commit(self) -> Commit:
-        """Have the disk hold what the open segments hold so far, and say what is safe since the last commit.
+        """Have the disk hold what was written, and say what is safe since the last commit.
 
         A segment that fails costs its own stream alone.
         """
-        failed = self._sync([stream for stream, segment in self._open.items() if segment.unsafe])
-        done = Commit(tuple(self._safe), tuple(self._rows.values()), failed)
-        self._safe, self._rows = [], {}
+        self.begin_commit(lambda: None)
+        return self.end_commit()
+
+    def begin_commit(self, done: Callable[[], None]) -> bool:
+        """Begin to have the disk hold what was written so far; more may be written meanwhile.
+
+        Whether there is anything to wait for: `done` is then called, from another thread, when `end_commit`
+        need not wait any more.
+        """
+        self._land()
+        unsafe = [(stream, segment) for stream, segment in self._open.items() if segment.unsafe]
+        self._flying = [(stream, segment, segment.end) for stream, segment in unsafe]
+        if unsafe:
+            self._crew.start([segment for _, segment in unsafe], done)
+        return bool(unsafe)
+
+    def end_commit(self) -> Commit:
+        """What is safe since the last commit, once what was begun is over."""
+        self._land()
+        done = Commit(tuple(self._safe), tuple(self._rows.values()), self._failed)
+        self._safe, self._rows, self._failed = [], {}, {}
         return done
+
+    @property
+    def landed(self) -> bool:
+        """Whether `end_commit` need not wait."""
+        return not self._flying or self._crew.landed
 
     def unsafe(self, stream: Stream) -> int:
         """How many frames of a stream were taken and are not in a file for good."""
@@ -126,6 +152,7 @@ class Recorder:
 
         When it raised, calling it again tries again to write the frames that wait.
         """
+        self._land()
         self._crew.close()
         first: StorageError | None = None
         for camera, stage in {**self._open, **self._waiting}:
@@ -159,7 +186,7 @@ class Recorder:
 
     def _segment_for(self, stream: Stream, item: Item) -> Segment:
         segment = self._open.get(stream)
-        if segment is not None and needs_new_segment(segment.state, item, self._limits):
+        if segment is not None and needs_new_segment(segment.state, item, self.limits):
             self._finish(stream)
             segment = None
         if segment is None:
@@ -169,24 +196,22 @@ class Recorder:
                 raise storage_error(self.into / item.frame.camera, error) from error
         return segment
 
-    def _sync(self, streams: list[Stream]) -> dict[Stream, StorageError]:
-        """Sync these streams' open segments, together; which of them failed, and why."""
-        segments = [self._open[stream] for stream in streams]
-        if len(segments) > 1:
-            for segment in segments:
-                segment.hasten()
-        failed = {}
-        for stream, segment, done in zip(streams, segments, self._crew.work(segments), strict=True):
-            if isinstance(done, OSError):
-                self._give_up(stream, segment)
-                failed[stream] = storage_error(segment.path, done)
+    def _land(self) -> None:
+        """Wait for what is being synced. Until then its files must not be closed, and cannot be given up."""
+        flying, self._flying = self._flying, []
+        for (stream, segment, end), error in zip(flying, self._crew.wait(), strict=True):
+            if error is None:
+                self._settle(stream, segment, segment.settle(end), is_open=True)
             else:
-                self._settle(stream, segment, done, is_open=True)
-        return failed
+                self._give_up(stream, segment, in_doubt=True)
+                self._failed[stream] = storage_error(segment.path, error)
 
     def _finish(self, stream: Stream) -> None:
         """End a stream's open segment. Raises `StorageError`."""
         segment = self._open[stream]
+        self._land()
+        if self._open.get(stream) is not segment:
+            raise self._failed.pop(stream)
         before = segment.bytes
         try:
             safe = segment.close()
@@ -201,10 +226,13 @@ class Recorder:
         self._safe += [item.frame for item in safe]
         self._note(stream, segment, is_open=is_open)
 
-    def _give_up(self, stream: Stream, segment: Segment) -> None:
+    def _give_up(self, stream: Stream, segment: Segment, *, in_doubt: bool = False) -> None:
         """Let go of a segment that failed. What it could not keep waits, before what came later."""
+        self._land()
+        if self._open.get(stream) is not segment:
+            return  # it was given up just now: what was being synced failed, too
         del self._open[stream]
-        had, remains = segment.frames, segment.abandon()
+        had, remains = segment.frames, segment.abandon(in_doubt=in_doubt)
         if remains.cut:
             self._waiting[stream] = remains.cut + self._waiting.get(stream, [])
         self._frames -= len(remains.cut)
@@ -258,13 +286,6 @@ def _advice(error: OSError) -> str:
         errno.ENOENT: "the folder has gone: mount the disk again",
         errno.EIO: f"{what}: check the disk",
     }.get(error.errno or 0, f"{what}: check the disk or record elsewhere")
-
-
-def _synced(segment: Segment) -> list[Item] | OSError:
-    try:
-        return segment.sync()
-    except OSError as error:
-        return error
 
 
 def _recordable(frame: Frame) -> Frame:

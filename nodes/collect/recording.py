@@ -7,6 +7,7 @@ was taken is kept and tried again; one stream that cannot be recorded does not h
 
 import logging
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -67,14 +68,21 @@ class Recording:
         self._recorder = recorder
         self._handover, self._inbox, self._outlets = handover, inbox, outlets
         self._clock = clock
+        self._rest_s = recorder.limits.seconds
         self._streams = Streams(recovered.streams, recovered.index.id, bounds)
         self._commits = Commits(
-            recorder, recovered.index, recovered.seen, self._streams, outlets.acknowledge, policy
+            recorder,
+            recovered.index,
+            recovered.seen,
+            self._streams,
+            outlets.acknowledge,
+            policy,
+            handover.wake,
         )
         self._rarely = Rarely()
         self._trouble: Trouble[Place] = Trouble()
         self._told = ""
-        self._writing: dict[Place, Stream] = {}  # what may go quiet
+        self._writing: OrderedDict[Place, Stream] = OrderedDict()  # whose files are open, the quietest first
         self._holding: set[Key] = set()  # streams whose reorder buffers hold something
         self._stuck: dict[Key, Frame] = {}  # frames of the inbox that the disk refuses
         self._more = False  # whether the inbox was left before it was empty
@@ -96,8 +104,9 @@ class Recording:
         now = self._clock.monotonic()
         for key in list(self._holding):
             self._release(self._streams[key], now)
-        self._close_quiet()
-        self._retry()
+        self._end_quiet(now)
+        if self._trouble:
+            self._retry()
         self._commit_if_due()
         self._tell()
 
@@ -105,12 +114,11 @@ class Recording:
         """How long nothing is to be done unless something comes."""
         if self._more:
             return 0.0
-        due_at = self._commits.due_at
-        if due_at is None and not (self._holding or self._writing or self._trouble):
-            return None
-        if due_at is None or self._trouble:
-            return TICK_S
-        return min(max(0.0, due_at - self._clock.monotonic()), TICK_S)
+        due = [at for at in (self._commits.due_at, self._quiet_at()) if at is not None]
+        wait_s = max(0.0, min(due) - self._clock.monotonic()) if due else None
+        if self._holding or self._trouble:
+            return TICK_S if wait_s is None else min(wait_s, TICK_S)
+        return wait_s
 
     def _take(self, delivery: Delivery) -> None:
         """Take in a result that was pushed, unless it is here already or the disk refuses."""
@@ -128,7 +136,12 @@ class Recording:
                 return
             stream.pending[identity(body)] = Pending(message.run, message.n, owed={delivery.envelope: None})
             place, size = (body.seq, body.part), len(body.payload)
-        stream.reorder.offer(Arrival(body, delivery.envelope), place, message.run, message.n, size, now)
+        arrival = Arrival(body, delivery.envelope)
+        if (released := stream.reorder.straight(arrival, place, message.run, message.n)) is not None:
+            self._record(stream, released)
+            self._commit_if_due()
+            return
+        stream.reorder.offer(arrival, place, message.run, message.n, size, now)
         self._release(stream, AT_ONCE)
 
     def _take_subscribed(self, most: int) -> None:
@@ -226,8 +239,9 @@ class Recording:
             self._complain(error)
             return Cause.DECODE
         self._trouble.worked(stream.place)
-        stream.wrote(self._clock.monotonic())
+        stream.written_at = self._clock.monotonic()
         self._writing[stream.place] = stream
+        self._writing.move_to_end(stream.place)
         self._outlets.forward(frame)
         return None
 
@@ -236,12 +250,18 @@ class Recording:
         self._outlets.forward(end)
         return self._close_segment(stream.place)
 
-    def _close_quiet(self) -> None:
-        """End the files of streams that have gone quiet: their last frames are safe only then."""
-        now = self._clock.monotonic()
-        for place, stream in list(self._writing.items()):
-            if not self._trouble.must_wait(place, now) and stream.is_quiet(now):
-                self._close_segment(place)
+    def _quiet_at(self) -> float | None:
+        """When the file of the stream that has been quiet for longest is to end."""
+        first = next(iter(self._writing.values()), None)
+        return None if first is None or first.written_at is None else first.written_at + self._rest_s
+
+    def _end_quiet(self, now: float) -> None:
+        """End the files of streams that were quiet for a segment's length: the next frame begins another."""
+        while (at := self._quiet_at()) is not None and now >= at:
+            place, stream = next(iter(self._writing.items()))
+            if self._trouble.must_wait(place, now) or not self._close_segment(place):
+                stream.written_at = now  # the disk refuses: later
+                self._writing.move_to_end(place)
 
     def _close_segment(self, place: Place) -> bool:
         if (stream := self._writing.get(place)) is not None:
@@ -255,7 +275,7 @@ class Recording:
         if had:
             self._trouble.worked(place)
         if stream is not None:
-            stream.rest()
+            stream.written_at = None
             del self._writing[place]
         return True
 
@@ -281,11 +301,18 @@ class Recording:
 
     def _commit_if_due(self) -> None:
         now = self._clock.monotonic()
+        if self._commits.can_end() and not self._trouble.must_wait(INDEX, now):
+            self._end_commit()
         if self._commits.is_due(now) and not self._trouble.must_wait(INDEX, now):
-            self._commit()
+            self._commits.begin()
 
     def _commit(self) -> None:
-        failed = self._commits.commit()
+        """Commit, and wait for it."""
+        self._commits.begin()
+        self._end_commit()
+
+    def _end_commit(self) -> None:
+        failed = self._commits.end(self._clock.monotonic())
         for place, error in failed.items():
             self._failed(place, error)
         if INDEX not in failed:

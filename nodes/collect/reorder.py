@@ -69,6 +69,9 @@ class _Run:
     beyond: set[int] = field(default_factory=set)
 
     def arrive(self, n: int) -> None:
+        if n == self.expected and not self.beyond:
+            self.expected += 1
+            return
         if n >= self.expected:
             self.beyond.add(n)
             self._follow()
@@ -131,6 +134,16 @@ class Reorder(Generic[T]):
         self.items += 1
         self.bytes += size
 
+    def straight(self, item: T, place: Place, run: int, n: int) -> Released[T] | None:
+        """The item, released at once, when nothing is missing before it, as is the rule; else `offer` it."""
+        state = self._runs.get(run)
+        if self._heap or state is None or state.expected != n or place <= self._newest or place == END:
+            return None
+        released = Released(item, False, run, n, self._newest)
+        self._run(run).arrive(n)
+        self._newest = place
+        return released
+
     def skip(self, run: int, n: int) -> None:
         """A result that came and needs no place: it was recorded before."""
         self._run(run).arrive(n)
@@ -176,6 +189,6 @@ class Reorder(Generic[T]):
     def _run(self, run: int) -> _Run:
         state = self._runs.setdefault(run, _Run())
         self._runs.move_to_end(run)
-        for old in list(self._runs)[:-RUNS_KEPT]:
-            del self._runs[old]
+        while len(self._runs) > RUNS_KEPT:
+            self._runs.popitem(last=False)
         return state

@@ -7,7 +7,6 @@ with its whole cluster, and is kept in memory until then; after a failure both f
 frames that both hold whole, and where not even that can be done, to those that were safe.
 """
 
-import errno
 import io
 import os
 from collections.abc import Iterator
@@ -84,7 +83,7 @@ def next_pts_ms(first_ns: int, captured_ns: int, last_ms: int | None) -> int:
     return max(0, since) if last_ms is None else max(last_ms + 1, since)
 
 
-class _End(NamedTuple):
+class End(NamedTuple):
     """How far a segment's files reach: frames, bytes of each file, and the last frame's time."""
 
     frames: int
@@ -97,6 +96,7 @@ class Segment:
     """An open segment of one camera and stage. Raises `OSError` when the disk refuses; then `abandon` it.
 
     path, name:  where its video is, and that below the folder of recordings
+    end:         how far its files reach
     safe, late:  frames that the disk holds for good, and those among them that came late
     """
 
@@ -110,10 +110,10 @@ class Segment:
         self._picture_bytes = 0
         self._unsafe: list[Item] = []
         self._named = False  # whether the disk holds the files' names
-        self._doubtful = False  # whether what the system says of the files can be relied on
+        self._in_doubt = False  # whether they could not be written out
         self.safe = self.late = 0
         self._video = self._begun(first)
-        self._end = self._safe_end = _End(0, self._video.end, 0, None)
+        self.end = self._safe_end = End(0, self._video.end, 0, None)
 
     def __repr__(self) -> str:
         return f"<Segment {self.path} frames={self.frames}>"
@@ -124,12 +124,12 @@ class Segment:
 
     @property
     def frames(self) -> int:
-        return self._end.frames
+        return self.end.frames
 
     @property
     def bytes(self) -> int:
         """Bytes in both files."""
-        return self._video.end + self._end.lines
+        return self._video.end + self.end.lines
 
     @property
     def unsafe(self) -> int:
@@ -138,32 +138,34 @@ class Segment:
 
     def write(self, item: Item) -> None:
         """Append a frame that holds a JPEG. Raises `OSError`, or `WireError` for unwritable annotations."""
-        frame, end = item.frame, self._end
+        frame, end = item.frame, self.end
         pts_ms = next_pts_ms(self._first_ns, frame.captured_ns, end.last_ms)
         text = line(frame, pts_ms, late=item.late)
         self._video.write(frame.payload, pts_ms)
         write_all(self._lines_file.fileno(), text, end.lines)
-        self._end = _End(end.frames + 1, self._video.end, end.lines + len(text), pts_ms)
+        self.end = End(end.frames + 1, self._video.end, end.lines + len(text), pts_ms)
         self._picture_bytes += len(frame.payload)
         self._unsafe.append(item)
 
     def hasten(self) -> None:
-        """Have the system begin to write what `sync` will wait for."""
+        """Have the system begin to write what `write_out` will wait for. From any thread."""
         begin_writing(self._video_file.fileno())
         begin_writing(self._lines_file.fileno())
 
-    def sync(self) -> list[Item]:
-        """Have the disk hold what the files hold; the frames that are safe now and were not before.
-
-        May be called from any thread, while no other uses this segment. Raises `OSError`.
-        """
-        self._doubtful = True  # after a failure the system takes what it could not write for written
-        self._sync_files()
+    def write_out(self) -> None:
+        """Have the disk hold what the files hold, and their names. From any thread. Raises `OSError`."""
+        os.fdatasync(self._video_file.fileno())
+        os.fdatasync(self._lines_file.fileno())
         if not self._named:
             sync_folder(self.path.parent)
-            self._named = True
-        self._doubtful = False
-        return self._settle()
+
+    def settle(self, end: End) -> list[Item]:
+        """What there was at `end` has been written out: the frames that are safe now and were not before."""
+        count = end.frames - self.safe
+        safe, self._unsafe = self._unsafe[:count], self._unsafe[count:]
+        self.late += sum(item.late for item in safe)
+        self.safe, self._safe_end, self._named = end.frames, end, True
+        return safe
 
     def close(self) -> list[Item]:
         """Finish both files and have the disk hold them; all frames that were not safe before are now.
@@ -174,28 +176,42 @@ class Segment:
             self.abandon()
             return []
         self._video.finish()
-        safe = self.sync()
+        safe = self._sync()
         self._video_file.close()
         self._lines_file.close()
         return safe
 
-    def abandon(self) -> Remains:
+    def abandon(self, *, in_doubt: bool = False) -> Remains:
         """Cut both files back to the frames that both hold whole, and let go.
+
+        in_doubt:  they could not be written out. The system takes for written then what it could not write,
+                   so that only what was safe before counts
 
         Raises nothing: it is the way out after a failure. A segment that holds no frame is removed.
         """
-        safe: list[Item] = []
-        try:
-            if self._doubtful:
-                raise OSError(errno.EIO, "what was to be synced is in doubt")
-            self._cut(self._end)
-            safe = self.sync()
-        except OSError:
+        safe = [] if in_doubt or self._in_doubt else self._rescued()
+        if self._unsafe:
             with suppress(OSError):
                 self._cut(self._safe_end)
-                self._sync_files()
+                self.write_out()
         self._let_go()
         return Remains(safe, self._unsafe)
+
+    def _rescued(self) -> list[Item]:
+        """What is safe once both files are cut back to the last whole frame; nothing when that fails."""
+        try:
+            self._cut(self.end)
+            return self._sync()
+        except OSError:
+            return []
+
+    def _sync(self) -> list[Item]:
+        try:
+            self.write_out()
+        except OSError:
+            self._in_doubt = True
+            raise
+        return self.settle(self.end)
 
     def _begun(self, first: Frame) -> MatroskaWriter:
         try:
@@ -211,20 +227,10 @@ class Segment:
         if not self.safe:
             _remove(self.path)
 
-    def _cut(self, end: _End) -> None:
+    def _cut(self, end: End) -> None:
         os.ftruncate(self._lines_file.fileno(), end.lines)
         self._video.cut(end.video, end.last_ms or 0)
-        self._end = end
-
-    def _sync_files(self) -> None:
-        os.fdatasync(self._video_file.fileno())
-        os.fdatasync(self._lines_file.fileno())
-
-    def _settle(self) -> list[Item]:
-        safe, self._unsafe = self._unsafe, []
-        self.late += sum(item.late for item in safe)
-        self.safe, self._safe_end = self.frames, self._end
-        return safe
+        self.end = end
 
 
 def sync_folder(folder: Path) -> None:

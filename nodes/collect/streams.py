@@ -43,7 +43,8 @@ class Pending:
 
 @dataclass(slots=True)
 class Stream:
-    """One (stage, camera, boot). `written_at` and `interval_s` tell when it has gone quiet (monotonic)."""
+    """One (stage, camera, boot). `place` is where its frames are recorded; `written_at` (monotonic) is when
+    the last one was, while its file is open."""
 
     key: Key
     reorder: Reorder[Arrival]
@@ -54,7 +55,11 @@ class Stream:
     next: int = 0
     pending: dict[Identity, Pending] = field(default_factory=dict)
     written_at: float | None = None
-    interval_s: float = 0.0
+    place: Place = field(init=False)
+
+    def __post_init__(self) -> None:
+        stage, camera, _ = self.key
+        self.place = camera, stage
 
     @classmethod
     def of(cls, row: StreamRow, bounds: Bounds) -> "Stream":
@@ -73,29 +78,11 @@ class Stream:
         )
 
     @property
-    def place(self) -> Place:
-        """Where its frames are recorded."""
-        return self.key[1], self.key[0]
-
-    @property
     def is_still(self) -> bool:
         """Whether nothing of it is on its way to the disk."""
         return not self.pending and not self.reorder.items and self.written_at is None
 
-    def is_quiet(self, now: float) -> bool:
-        """Whether no frame has been written for so long that its file should end."""
-        return self.written_at is not None and is_quiet(now - self.written_at, self.interval_s)
-
-    def rest(self) -> None:
-        """Its file has ended."""
-        self.written_at, self.interval_s = None, 0.0
-
-    def wrote(self, now: float) -> None:
-        if self.written_at is not None:
-            self.interval_s = now - self.written_at
-        self.written_at = now
-
-    def settle(self, identity: Identity) -> Iterable[Envelope]:
+    def settle(self, identity: Identity) -> dict[Envelope, None]:
         """A frame is safe: count it; the acknowledgements that are owed for it."""
         pending = self.pending.pop(identity)
         self.recorded += 1
@@ -112,7 +99,7 @@ class Streams:
         self._rows = dict(rows)
         self._live: OrderedDict[Key, Stream] = OrderedDict()
         self._lock = threading.Lock()
-        self._shown = {key: self._count(row) for key, row in rows.items()}
+        self._shown = dict(rows)
 
     def __getitem__(self, key: Key) -> Stream:
         if (stream := self._live.get(key)) is None:
@@ -130,13 +117,13 @@ class Streams:
     def show(self, keys: Iterable[Key]) -> None:
         """Rows that `row` gave are in the index: they count."""
         with self._lock:
-            self._shown |= {key: self._count(self._rows[key]) for key in keys}
+            self._shown.update((key, self._rows[key]) for key in keys)
 
     def counts(self) -> tuple[RecordedCount, ...]:
         """The newest boots of each stage and camera, in order."""
         with self._lock:
             shown = dict(self._shown)
-        return tuple(shown[key] for key in sorted(newest(shown)))
+        return tuple(self._count(shown[key]) for key in sorted(newest(shown)))
 
     def _let_go(self) -> None:
         """Forget streams that have long been still; their rows are kept."""
@@ -165,9 +152,3 @@ def newest(streams: Iterable[Key]) -> Iterator[Key]:
         if shown[stage, camera] < BOOTS_SHOWN:
             shown[stage, camera] += 1
             yield stage, camera, boot
-
-
-def is_quiet(idle_s: float, interval_s: float) -> bool:
-    """Whether a stream has gone quiet: a second without a frame, or longer for one that is slow anyway, but
-    not so long that its sender takes its last result for lost. Pure."""
-    return idle_s >= min(max(1.0, 3 * interval_s), 2.5)
