@@ -216,7 +216,7 @@ def collect(
     ] = 200.0,
     commit_frames: Annotated[
         int, typer.Option(min=1, help="How many results wait for that at most, all cameras together.")
-    ] = 64,
+    ] = 256,
     registry: RegistryUrl = None,
     name: Name = None,
     bind: Bind = "127.0.0.1",

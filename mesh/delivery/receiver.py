@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 HIGH_WATER_MARK = 64
 BATCH = 64
+PAUSE_S = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,23 +91,25 @@ class Receiver:
         poller.register(self._waker.fd, zmq.POLLIN)
         try:
             while not self._scope.stopping.is_set():
-                if self._sock in poll(poller, None):
-                    self._receive()
+                if self._sock in poll(poller, None) and self._receive() < BATCH:
+                    # Nobody waits for a single result: several at a time wake half as many threads.
+                    self._scope.stopping.wait(PAUSE_S)
         finally:
             self._sock.close(linger=0)
             self._waker.close()
 
-    def _receive(self) -> None:
+    def _receive(self) -> int:
+        """Take in what is there; how many results, a batch at most."""
         batch: list[Delivery] = []
-        for _ in range(BATCH):
-            parts = receive(self._sock)
-            if parts is None:
-                break
+        taken = 0
+        while taken < BATCH and (parts := receive(self._sock)) is not None:
+            taken += 1
             if (delivery := self._decode(parts)) is not None:
                 batch.append(delivery)
         if batch:
             self._counters.add("received", len(batch))
             self._sink(batch)
+        return taken
 
     def _decode(self, parts: list[Buffer]) -> Delivery | None:
         envelope = None

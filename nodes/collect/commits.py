@@ -24,10 +24,12 @@ INDEX: Place = ("", "")  # where trouble with the index is kept
 
 @dataclass(frozen=True, slots=True)
 class CommitPolicy:
-    """How long results wait for the disk at most, in seconds, and how many of them."""
+    """How long results wait for the disk at most, in seconds, and how much: results, and their bytes. As many
+    again may be written while a commit is under way."""
 
     seconds: float = 0.2
     frames: int = 256
+    bytes: int = 16 * 1024 * 1024
 
 
 DEFAULT_POLICY = CommitPolicy()
@@ -54,7 +56,7 @@ class Commits:
         self._rows: dict[str, SegmentRow] = {}
         self._touched: set[Key] = set()
         self._owed: dict[Envelope, None] = {}
-        self._frames = 0
+        self._frames = self._bytes = 0
         self._since: float | None = None  # when the first of what is to be committed came
         self._begun = False
 
@@ -69,20 +71,21 @@ class Commits:
     def is_due(self, now: float) -> bool:
         """Whether a commit is to begin."""
         due_at = self.due_at
-        return due_at is not None and (now >= due_at or self._frames >= self._policy.frames)
+        return due_at is not None and (now >= due_at or self._is_full())
 
     def can_end(self) -> bool:
         """Whether the commit that is under way is to end: it has come to that, or what was written since is
         as much as may wait."""
-        return self._begun and (self._recorder.landed or self._frames >= self._policy.frames)
+        return self._begun and (self._recorder.landed or self._is_full())
 
     def is_safe(self, result: Identity) -> bool:
         """Whether a result was recorded before."""
         return result in self._seen
 
-    def wrote(self, stream: Stream, now: float) -> None:
-        """A frame of `stream` was written."""
+    def wrote(self, stream: Stream, size: int, now: float) -> None:
+        """A frame of `stream` was written: so many bytes."""
         self._frames += 1
+        self._bytes += size
         self.touch(stream, now)
 
     def owe(self, stream: Stream, envelopes: Iterable[Envelope], now: float) -> None:
@@ -102,7 +105,7 @@ class Commits:
 
     def begin(self) -> None:
         """Begin a commit."""
-        self._frames, self._since, self._begun = 0, None, True
+        self._frames, self._bytes, self._since, self._begun = 0, 0, None, True
         if not self._recorder.begin_commit(self._wake):
             self._wake()
 
@@ -122,6 +125,9 @@ class Commits:
         self._acknowledge(self._owed)
         self._rows, self._touched, self._owed = {}, set(), {}
         return done.failed
+
+    def _is_full(self) -> bool:
+        return self._frames >= self._policy.frames or self._bytes >= self._policy.bytes
 
     def _settle(self, frame: Frame) -> None:
         """A frame is safe."""

@@ -57,7 +57,7 @@ class CollectConfig:
     segment_seconds: float = 60.0
     segment_bytes: int | None = None
     commit_seconds: float = 0.2
-    commit_frames: int = 64
+    commit_frames: int = 256
 
 
 class Collect:

@@ -222,7 +222,7 @@ class Recording:
         cause = self._written_or_why(stream, self._outlets.stamp(frame), late)
         if cause is None:
             stream.pending[identity(frame)].late = late
-            self._commits.wrote(stream, self._clock.monotonic())
+            self._commits.wrote(stream, len(frame.payload), self._clock.monotonic())
         else:
             del stream.pending[identity(frame)]
         return cause

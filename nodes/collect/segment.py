@@ -96,6 +96,7 @@ class Segment:
     """An open segment of one camera and stage. Raises `OSError` when the disk refuses; then `abandon` it.
 
     path, name:  where its video is, and that below the folder of recordings
+    device:      the file system that it is on
     end:         how far its files reach
     safe, late:  frames that the disk holds for good, and those among them that came late
     """
@@ -105,6 +106,7 @@ class Segment:
         self._begins_late = item.late
         self.path, self._video_file, self._lines_file = _create(into, first)
         self.name = str(self.path.relative_to(into))
+        self.device = os.fstat(self._video_file.fileno()).st_dev
         self.boot = first.boot
         self._size, self._first_ns = (first.width, first.height), first.captured_ns
         self._picture_bytes = 0
@@ -146,6 +148,10 @@ class Segment:
         self.end = End(end.frames + 1, self._video.end, end.lines + len(text), pts_ms)
         self._picture_bytes += len(frame.payload)
         self._unsafe.append(item)
+
+    def fileno(self) -> int:
+        """Of the file that was opened first."""
+        return self._video_file.fileno()
 
     def hasten(self) -> None:
         """Have the system begin to write what `write_out` will wait for. From any thread."""
