@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from mesh.bench import against, cameras, codec, idle, latency, overload, pipeline, transport
+from mesh.bench import against, cameras, codec, idle, latency, overload, pipeline, record, transport
 from mesh.bench.children import BenchError
 from mesh.bench.report import Row
 from mesh.bench.setup import Setup
@@ -33,6 +33,7 @@ CATALOG: Mapping[str, Bench] = MappingProxyType(
         "cameras": Bench(cameras.measure, "how many cameras at what pace, through three nodes to the disk"),
         "idle": Bench(idle.measure, "nodes that have nothing to do"),
         "overload": Bench(overload.measure, "a consumer that is too slow, and one that stops"),
+        "record": Bench(record.measure, "results onto the disk, beside a stream copy with PyAV"),
     }
 )
 

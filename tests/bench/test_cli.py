@@ -27,6 +27,7 @@ EXPECTED = {
     "latency": (2, 2, 2),
     "overload": (7, 2, 7),
     "idle": (6, 0, 5),
+    "record": (6, 4, 4),
 }
 
 
