@@ -74,7 +74,12 @@ def push(channel: Channel, *, pull: str, pub: str, pictures: dict[str, Any], sec
         while made and time.monotonic() < deadline:
             _hear(acks, made, ages, 100)
     age_ms = percentile(ages, 99) / 1e6 if ages else 0.0
-    return {"sent": sent, "measured": max(1, sent - measured), "acknowledged": sent - len(made), "p99_ms": age_ms}
+    return {
+        "sent": sent,
+        "measured": max(1, sent - measured),
+        "acknowledged": sent - len(made),
+        "p99_ms": age_ms,
+    }
 
 
 def _hear(acks: "zmq.Socket[bytes]", made: dict[int, int], ages: list[int], wait_ms: int) -> None:

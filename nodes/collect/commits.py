@@ -71,12 +71,12 @@ class Commits:
     def is_due(self, now: float) -> bool:
         """Whether a commit is to begin."""
         due_at = self.due_at
-        return due_at is not None and (now >= due_at or self._is_full())
+        return due_at is not None and (now >= due_at or self.is_full)
 
     def can_end(self) -> bool:
         """Whether the commit that is under way is to end: it has come to that, or what was written since is
         as much as may wait."""
-        return self._begun and (self._recorder.landed or self._is_full())
+        return self._begun and (self._recorder.landed or self.is_full)
 
     def is_safe(self, result: Identity) -> bool:
         """Whether a result was recorded before."""
@@ -126,7 +126,9 @@ class Commits:
         self._rows, self._touched, self._owed = {}, set(), {}
         return done.failed
 
-    def _is_full(self) -> bool:
+    @property
+    def is_full(self) -> bool:
+        """Whether as much was written as may wait for a commit."""
         return self._frames >= self._policy.frames or self._bytes >= self._policy.bytes
 
     def _settle(self, frame: Frame) -> None:

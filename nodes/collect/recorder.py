@@ -91,9 +91,13 @@ class Recorder:
         cannot hold, `ConfigError` for a camera or stage whose name is none, and `StorageError`: in each case
         this frame is not taken.
         """
-        stream = check_name("camera", frame.camera), check_name("stage", frame.stage)
+        stream = frame.camera, frame.stage
+        if stream not in self._open:
+            check_name("camera", frame.camera)
+            check_name("stage", frame.stage)
         item = Item(_recordable(frame), late)
-        self.retry(stream)
+        if self._waiting:
+            self.retry(stream)
         self._append(stream, item)
 
     def retry(self, stream: Stream) -> None:

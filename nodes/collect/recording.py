@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from mesh.clock import SYSTEM_CLOCK, Clock
-from mesh.delivery import Delivery, Handover, identity
+from mesh.delivery import Delivery, Handover, Identity, identity
 from mesh.errors import DecodeError, StorageError, WireError
 from mesh.frame import EndOfStream, Frame
 from mesh.inbox import Cause, Inbox
@@ -85,6 +85,9 @@ class Recording:
         self._writing: OrderedDict[Place, Stream] = OrderedDict()  # whose files are open, the quietest first
         self._holding: set[Key] = set()  # streams whose reorder buffers hold something
         self._stuck: dict[Key, Frame] = {}  # frames of the inbox that the disk refuses
+        self._now = (
+            clock.monotonic()
+        )  # as of the result that is being taken in: one look at the clock for each
         self._more = False  # whether the inbox was left before it was empty
 
     def counts(self) -> tuple[RecordedCount, ...]:
@@ -100,11 +103,11 @@ class Recording:
     def _once(self, timeout: float | None) -> None:
         for delivery in self._handover.take(timeout):
             self._take(delivery)
+        self._now = self._clock.monotonic()
         self._take_subscribed(INBOX_TURN)
-        now = self._clock.monotonic()
         for key in list(self._holding):
-            self._release(self._streams[key], now)
-        self._end_quiet(now)
+            self._release(self._streams[key], self._now)
+        self._end_quiet(self._now)
         if self._trouble:
             self._retry()
         self._commit_if_due()
@@ -124,25 +127,27 @@ class Recording:
         """Take in a result that was pushed, unless it is here already or the disk refuses."""
         message, body = delivery.message, delivery.message.body
         stream = self._streams[body.stage, body.camera, body.boot]
-        now = self._clock.monotonic()
+        self._now = self._clock.monotonic()
         place, size = END, 0
         if isinstance(body, Frame):
-            if self._is_known(stream, body, delivery.envelope):
+            result = identity(body)
+            if self._is_known(stream, result, delivery.envelope):
                 stream.reorder.skip(message.run, message.n)
                 self._release(stream, AT_ONCE)
                 return
             if self._must_wait(stream):
                 self.counters.add(f"pushed_{Cause.STORAGE}")
                 return
-            stream.pending[identity(body)] = Pending(message.run, message.n, owed={delivery.envelope: None})
+            stream.pending[result] = Pending(message.run, message.n, owed={delivery.envelope: None})
             place, size = (body.seq, body.part), len(body.payload)
         arrival = Arrival(body, delivery.envelope)
         if (released := stream.reorder.straight(arrival, place, message.run, message.n)) is not None:
             self._record(stream, released)
+        else:
+            stream.reorder.offer(arrival, place, message.run, message.n, size, self._now)
+            self._release(stream, AT_ONCE)
+        if self._commits.is_full:
             self._commit_if_due()
-            return
-        stream.reorder.offer(arrival, place, message.run, message.n, size, now)
-        self._release(stream, AT_ONCE)
 
     def _take_subscribed(self, most: int) -> None:
         """Record what was subscribed to: it comes in order, and nobody waits for an acknowledgement. What the
@@ -172,23 +177,24 @@ class Recording:
             self._inbox.settle(frame, cause)
 
     def _subscribed(self, stream: Stream, frame: Frame) -> str | None:
-        if self._is_known(stream, frame, None):
+        result = identity(frame)
+        if self._is_known(stream, result, None):
             return None
-        stream.pending[identity(frame)] = Pending(run=-1, n=0)
-        return self._write(stream, frame, late=False)
+        stream.pending[result] = Pending(run=-1, n=0)
+        return self._write(stream, frame, result, late=False)
 
-    def _is_known(self, stream: Stream, frame: Frame, envelope: Envelope | None) -> bool:
+    def _is_known(self, stream: Stream, result: Identity, envelope: Envelope | None) -> bool:
         """Whether a result is here already; its sender is acknowledged once it is safe."""
-        pending = stream.pending.get(identity(frame))
-        if pending is None and not self._commits.is_safe(identity(frame)):
+        pending = stream.pending.get(result)
+        if pending is None and not self._commits.is_safe(result):
             return False
         owed = () if envelope is None else (envelope,)
         stream.duplicates += 1
         if pending is None:
-            self._commits.owe(stream, owed, self._clock.monotonic())
+            self._commits.owe(stream, owed, self._now)
         else:
             pending.owed |= dict.fromkeys(owed)
-            self._commits.touch(stream, self._clock.monotonic())
+            self._commits.touch(stream, self._now)
         return True
 
     def _release(self, stream: Stream, now: float) -> None:
@@ -199,32 +205,32 @@ class Recording:
             self._holding.add(stream.key)
         else:
             self._holding.discard(stream.key)
-        self._commit_if_due()
 
     def _record(self, stream: Stream, released: Released[Arrival]) -> None:
         body = released.item.body
         if isinstance(body, EndOfStream):
             if self._end(stream, body):
-                self._commits.owe(stream, (released.item.envelope,), self._clock.monotonic())
+                self._commits.owe(stream, (released.item.envelope,), self._now)
             return
-        pending = stream.pending[identity(body)]
-        cause = self._write(stream, body, late=released.late)
+        result = identity(body)
+        pending = stream.pending[result]
+        cause = self._write(stream, body, result, late=released.late)
         if cause is not None:
             self.counters.add(f"pushed_{cause}")
         if cause == Cause.STORAGE:
             stream.reorder.refused(released)
         elif cause is not None:
             # It would not get better: its sender may forget it.
-            self._commits.owe(stream, pending.owed, self._clock.monotonic())
+            self._commits.owe(stream, pending.owed, self._now)
 
-    def _write(self, stream: Stream, frame: Frame, *, late: bool) -> str | None:
+    def _write(self, stream: Stream, frame: Frame, result: Identity, *, late: bool) -> str | None:
         """Record a pending frame and publish it again; None, or why it was not recorded."""
         cause = self._written_or_why(stream, self._outlets.stamp(frame), late)
         if cause is None:
-            stream.pending[identity(frame)].late = late
-            self._commits.wrote(stream, len(frame.payload), self._clock.monotonic())
+            stream.pending[result].late = late
+            self._commits.wrote(stream, len(frame.payload), self._now)
         else:
-            del stream.pending[identity(frame)]
+            del stream.pending[result]
         return cause
 
     def _written_or_why(self, stream: Stream, frame: Frame, late: bool) -> str | None:
@@ -239,7 +245,7 @@ class Recording:
             self._complain(error)
             return Cause.DECODE
         self._trouble.worked(stream.place)
-        stream.written_at = self._clock.monotonic()
+        stream.written_at = self._now
         self._writing[stream.place] = stream
         self._writing.move_to_end(stream.place)
         self._outlets.forward(frame)
@@ -265,7 +271,7 @@ class Recording:
 
     def _close_segment(self, place: Place) -> bool:
         if (stream := self._writing.get(place)) is not None:
-            self._commits.touch(stream, self._clock.monotonic())
+            self._commits.touch(stream, self._now)
         had = self._recorder.unsafe(place)
         try:
             self._recorder.end(*place)
@@ -281,7 +287,7 @@ class Recording:
 
     def _retry(self) -> None:
         """Try again to write what the disk refused."""
-        now = self._clock.monotonic()
+        now = self._now
         for place in self._trouble.due(now):
             if place == INDEX:
                 self._commit()
@@ -297,10 +303,10 @@ class Recording:
             self._failed(place, error)
             return
         self._trouble.worked(place)
-        self._commits.look_again(self._clock.monotonic())
+        self._commits.look_again(self._now)
 
     def _commit_if_due(self) -> None:
-        now = self._clock.monotonic()
+        now = self._now
         if self._commits.can_end() and not self._trouble.must_wait(INDEX, now):
             self._end_commit()
         if self._commits.is_due(now) and not self._trouble.must_wait(INDEX, now):
@@ -312,7 +318,7 @@ class Recording:
         self._end_commit()
 
     def _end_commit(self) -> None:
-        failed = self._commits.end(self._clock.monotonic())
+        failed = self._commits.end(self._now)
         for place, error in failed.items():
             self._failed(place, error)
         if INDEX not in failed:
@@ -339,15 +345,16 @@ class Recording:
             raise StorageError(self._trouble.why)
 
     def _must_wait(self, stream: Stream) -> bool:
-        now = self._clock.monotonic()
-        return self._trouble.has(INDEX) or self._trouble.must_wait(stream.place, now)
+        if not self._trouble:
+            return False
+        return self._trouble.has(INDEX) or self._trouble.must_wait(stream.place, self._now)
 
     def _failed(self, place: Place, error: StorageError) -> None:
-        self._trouble.failed(place, str(error), self._clock.monotonic())
+        self._trouble.failed(place, str(error), self._now)
         self._complain(error)
 
     def _complain(self, error: Exception) -> None:
-        if (held := self._rarely.ready(self._clock.monotonic())) is not None:
+        if (held := self._rarely.ready(self._now)) is not None:
             log.error("%s (%d more since the last such line)", error, held)
 
     def _tell(self) -> None:

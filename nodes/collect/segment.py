@@ -48,8 +48,7 @@ class Remains:
     cut: list[Item]
 
 
-@dataclass(frozen=True, slots=True)
-class SegmentState:
+class SegmentState(NamedTuple):
     """What decides whether the next frame still belongs into a segment. `bytes` are those of its pictures;
     `late` is whether its first frame came late."""
 

@@ -45,7 +45,7 @@ def test_when_a_new_segment_begins(changes: dict[str, object], limits: SegmentLi
 )
 def test_late_frames_and_segments(begun_late: bool, late: bool, after_s: int, new: bool) -> None:
     frame = make(captured_ns=START_NS + after_s * 1_000_000_000)
-    assert needs_new_segment(replace(STATE, late=begun_late), Item(frame, late), SegmentLimits()) is new
+    assert needs_new_segment(STATE._replace(late=begun_late), Item(frame, late), SegmentLimits()) is new
 
 
 @pytest.mark.parametrize(
