@@ -14,13 +14,12 @@ import zmq
 import mesh
 from mesh.bench.child import Channel, Values
 from mesh.bench.children import WITHIN_S, BenchError, Child, Children
-from mesh.bench.paced import pause, ticks
+from mesh.bench.paced import pause, percentile_ms, ticks
 from mesh.bench.pictures import Pictures
 from mesh.bench.report import Measure, Row, at_most
 from mesh.bench.results import SENDER, results
 from mesh.bench.setup import Setup
 from mesh.registry.records import NodeKind, NodeRecord
-from mesh.trace import percentile
 from mesh.wire import ack_topic, decode_ack, encode, encode_envelope
 
 CAMERAS, FPS = 100, 25.0
@@ -73,12 +72,12 @@ def push(channel: Channel, *, pull: str, pub: str, pictures: dict[str, Any], sec
         deadline = time.monotonic() + WITHIN_S
         while made and time.monotonic() < deadline:
             _hear(acks, made, ages, 100)
-    age_ms = percentile(ages, 99) / 1e6 if ages else 0.0
+    p99_ms = percentile_ms([age / 1e6 for age in ages], 99) if ages else 0.0
     return {
         "sent": sent,
         "measured": max(1, sent - measured),
         "acknowledged": sent - len(made),
-        "p99_ms": age_ms,
+        "p99_ms": p99_ms,
     }
 
 

@@ -28,6 +28,7 @@ EXPECTED = {
     "overload": (7, 2, 7),
     "idle": (6, 0, 5),
     "record": (6, 4, 4),
+    "registry": (5, 4, 0),
 }
 
 
