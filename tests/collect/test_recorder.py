@@ -1,5 +1,6 @@
 """Recording to real files, read back with PyAV."""
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from mesh.errors import ConfigError, DecodeError, WireError
 from nodes.collect.recorder import Recorder, RecorderStats
 from tests.collect.support import START_NS, Recorded, make, read, read_lines, segments, the_one
+from tests.support.waiting import wait_for
 
 
 def whole(recorded: Recorded) -> bool:
@@ -198,6 +200,45 @@ def test_what_is_flushed_can_be_read_while_recording(tmp_path: Path) -> None:
         assert [frame.seq for frame in recorder.commit().safe] == list(range(10))
         assert [len(each) for each in (the_one(tmp_path).lines, the_one(tmp_path).packets)] == [10, 10]
     assert whole(the_one(tmp_path))
+
+
+def test_what_is_written_while_a_commit_is_under_way_is_for_the_next(tmp_path: Path) -> None:
+    with Recorder(tmp_path) as recorder:
+        for seq in range(10):
+            recorder.write(make(seq))
+        landed = threading.Event()
+        assert recorder.begin_commit(landed.set)
+        for seq in range(10, 15):
+            recorder.write(make(seq))
+        wait_for(landed.is_set)
+        assert recorder.landed
+        done = recorder.end_commit()
+        assert [frame.seq for frame in done.safe] == list(range(10))
+        assert [(row.frames, row.open) for row in done.segments] == [(10, True)]
+        assert [frame.seq for frame in recorder.commit().safe] == list(range(10, 15))
+        assert not recorder.begin_commit(landed.set)
+
+
+def test_a_segment_that_ends_while_it_is_being_synced_is_told_of_once(tmp_path: Path) -> None:
+    with Recorder(tmp_path) as recorder:
+        for seq in range(10):
+            recorder.write(make(seq))
+        recorder.begin_commit(lambda: None)
+        recorder.write(make(10))
+        recorder.end("front", "raw")
+        done = recorder.end_commit()
+        assert [frame.seq for frame in done.safe] == list(range(11))
+        assert [(row.frames, row.open) for row in done.segments] == [(11, False)]
+
+
+def test_a_commit_of_many_cameras(tmp_path: Path) -> None:
+    with Recorder(tmp_path) as recorder:
+        for camera in range(20):
+            recorder.write(make(camera=f"cam{camera}"))
+        done = recorder.commit()
+    assert sorted(row.camera for row in done.segments) == sorted(f"cam{camera}" for camera in range(20))
+    assert all(whole(read(path)) for path in segments(tmp_path))
+    assert len(done.safe) == 20
 
 
 def test_stats(tmp_path: Path) -> None:

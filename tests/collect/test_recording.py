@@ -33,16 +33,17 @@ PROMPT = CommitPolicy(0.01)
 class Bench:
     """A recording of a folder, fed by hand; `acked` are the numbers of the results that were acknowledged."""
 
-    def __init__(self, into: Path, policy: CommitPolicy, bounds: Bounds) -> None:
+    def __init__(self, into: Path, policy: CommitPolicy, bounds: Bounds, segment_seconds: float) -> None:
         self.acked: list[int] = []
         self.forwarded: list[int] = []
         self.why = ""
         self.handover: Handover[Delivery] = Handover(1000, 10**9, lambda _: 0)
         self.inbox = Inbox(Policy.FIFO, on_ready=self.handover.wake)
         self.recovered = recover(into)
+        self.recorder = Recorder(into, segment_seconds=segment_seconds)
         outlets = Outlets(self._forward, lambda frame: frame, self._acknowledge, self._unwell)
         self.recording = Recording(
-            Recorder(into),
+            self.recorder,
             self.recovered,
             self.handover,
             self.inbox,
@@ -81,8 +82,10 @@ class Bench:
 
 
 @contextmanager
-def recording(into: Path, policy: CommitPolicy = PROMPT, bounds: Bounds = PATIENT) -> Iterator[Bench]:
-    bench = Bench(into, policy, bounds)
+def recording(
+    into: Path, policy: CommitPolicy = PROMPT, bounds: Bounds = PATIENT, segment_seconds: float = 60.0
+) -> Iterator[Bench]:
+    bench = Bench(into, policy, bounds, segment_seconds)
     try:
         with Scope("recording") as scope:
             scope.on_stop(bench.handover.wake)
@@ -203,6 +206,35 @@ def test_a_group_is_committed_when_it_is_large_enough(tmp_path: Path) -> None:
         assert bench.acked == []
         bench.push(9)
         wait_for(lambda: bench.acked == list(range(10)))
+
+
+def test_a_group_is_committed_when_its_pictures_are_large_enough(tmp_path: Path) -> None:
+    size = len(make().payload)
+    with recording(tmp_path, CommitPolicy(3600.0, 10_000, 5 * size)) as bench:
+        bench.push(*range(4))
+        wait_for(lambda: len(bench.forwarded) == 4)
+        assert bench.acked == []
+        bench.push(4, 5)
+        wait_for(lambda: len(bench.acked) >= 5)
+
+
+def test_the_only_result_of_a_camera_is_acknowledged_while_its_file_is_open(tmp_path: Path) -> None:
+    with recording(tmp_path) as bench:
+        bench.push(0)
+        wait_for(lambda: bench.acked == [0])
+        assert bench.recorder.stats().open == 1
+        assert seqs(tmp_path) == [0]
+
+
+def test_a_camera_that_is_silent_for_a_segments_length_has_its_file_ended(tmp_path: Path) -> None:
+    with recording(tmp_path, segment_seconds=0.2) as bench:
+        bench.push(0, 1)
+        bench.push(0, camera="back")
+        wait_for(lambda: len(bench.forwarded) == 3)
+        wait_for(lambda: bench.recorder.stats().open == 0)
+        bench.push(2)
+        wait_for(lambda: set(bench.acked) == {0, 1, 2})
+    assert seqs(tmp_path) == [0, 1, 2]
 
 
 def test_what_is_no_picture_is_acknowledged_and_not_recorded(tmp_path: Path) -> None:

@@ -105,6 +105,21 @@ def test_a_run_that_is_not_known_is_waited_for_from_its_beginning_once() -> None
     assert offered(buffer, 102, now=2.1) == [102]
 
 
+def test_what_comes_in_order_goes_straight_through_and_leaves_what_offering_would() -> None:
+    straight: Reorder[int] = Reorder()
+    offering: Reorder[int] = Reorder()
+    out: list[tuple[list[int], list[int]]] = []
+    for n in [0, 1, 2, 4, 3, 3, 5, 9, 6, 7, 8, 10, 2]:
+        released = straight.straight(n, (n, 0), 1, n)
+        if released is None:
+            straight.offer(n, (n, 0), 1, n, 100, 0.0)
+        passed = [] if released is None else [released.item]
+        out.append((passed + places(straight.release(0.0)), offered(offering, n)))
+    assert all(ours == theirs for ours, theirs in out)
+    assert straight.expected() == offering.expected() == {1: 11}
+    assert (straight.items, straight.straight(99, END, 1, 11)) == (0, None)
+
+
 def test_a_run_that_is_known_goes_on_where_it_was() -> None:
     buffer: Reorder[int] = Reorder(expected={1: 100})
     assert offered(buffer, 101) == []
