@@ -8,7 +8,7 @@ Rules kept here: files first, then their rows in the index, then the acknowledge
 committed is kept for the next time; a result is counted, and remembered as seen, once it is safe.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from mesh.delivery import Identity, Seen, identity
@@ -33,6 +33,15 @@ class CommitPolicy:
 
 
 DEFAULT_POLICY = CommitPolicy()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a commit: where the disk refused, and why, and where it did not. `INDEX` failed when
+    nothing could be acknowledged."""
+
+    failed: Mapping[Place, StorageError]
+    worked: frozenset[Place]
 
 
 class Commits:
@@ -109,8 +118,8 @@ class Commits:
         if not self._recorder.begin_commit(self._wake):
             self._wake()
 
-    def end(self, now: float) -> dict[Place, StorageError]:
-        """End a commit; where the disk refused, and why: `INDEX` when nothing could be acknowledged."""
+    def end(self, now: float) -> Outcome:
+        """End a commit."""
         self._begun = False
         done = self._recorder.end_commit()
         self._rows |= {row.path: row for row in done.segments}
@@ -120,11 +129,12 @@ class Commits:
             self._index.write(self._rows.values(), map(self._streams.row, self._touched))
         except StorageError as error:
             self.look_again(now)
-            return {**done.failed, INDEX: error}
+            return Outcome({**done.failed, INDEX: error}, frozenset())
         self._streams.show(self._touched)
         self._acknowledge(self._owed)
         self._rows, self._touched, self._owed = {}, set(), {}
-        return done.failed
+        places = {(row.camera, row.stage) for row in done.segments}
+        return Outcome(done.failed, frozenset({INDEX, *places} - done.failed.keys()))
 
     @property
     def is_full(self) -> bool:

@@ -12,8 +12,10 @@ import struct
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mesh.codec import Buffer
+from mesh.errors import DecodeError
 from nodes.collect.ebml import CLUSTER, CRC_32, EBML, SEGMENT, SIMPLE_BLOCK, TIMESTAMP, size_field
 
 UNKNOWN_SIZE = b"\x01" + b"\xff" * 7
@@ -59,14 +61,28 @@ def head(about: About, ending: Ending | None = None) -> bytes:
     return b"".join((start, segment, size, _seek_head(parts, cues_at), *parts.values()))
 
 
-def before(jpeg: Buffer, pts_ms: int) -> bytes:
-    """What stands before a frame's bytes in its cluster, which ends with them."""
+class Picture(NamedTuple):
+    """A frame as it stands in the file: what comes before its bytes in its cluster, these, and its time."""
+
+    start: bytes
+    jpeg: Buffer
+    pts_ms: int
+
+    @property
+    def size(self) -> int:
+        return len(self.start) + len(self.jpeg)
+
+
+def picture(jpeg: Buffer, pts_ms: int) -> Picture:
+    """A frame's cluster, which ends with the frame. Raises `DecodeError` for one that is too large for it."""
+    if len(jpeg) > MAX_FRAME:
+        raise DecodeError(f"a picture of {len(jpeg)} bytes, over the limit of {MAX_FRAME}")
     block = _BLOCK.pack(
         TIMESTAMP, 0x88, pts_ms, SIMPLE_BLOCK, _SIZE_4 | (len(jpeg) + 4), _TRACK_1, 0, _KEYFRAME
     )
     size = _SIZE_4 | (6 + _BLOCK.size + len(jpeg))
-    checksum = zlib.crc32(jpeg, zlib.crc32(block))
-    return _CLUSTER.pack(CLUSTER, size, CRC_32, 0x84) + checksum.to_bytes(4, "little") + block
+    checksum = zlib.crc32(jpeg, zlib.crc32(block)).to_bytes(4, "little")
+    return Picture(_CLUSTER.pack(CLUSTER, size, CRC_32, 0x84) + checksum + block, jpeg, pts_ms)
 
 
 def cues(points: Sequence[tuple[int, int]]) -> bytes:

@@ -1,21 +1,23 @@
 """Matroska by stream copy: JPEGs go into the file as they came.
 
-Rules kept here: nothing is kept back: a frame's cluster is with the system when `write` returns, and what a
-write left half done is behind `end` and can be cut off; nothing is encoded, and nothing is copied on the way.
+Rules kept here: nothing is kept back: frames are with the system when `write` returns, and what a write left
+half done is behind `end` and can be cut off; nothing is encoded, and nothing is copied on the way.
 
 FFmpeg's muxer did this before. It writes a cluster when the next frame comes, so that the last frame of a
 quiet camera was nowhere until its file was ended; it takes four calls to the system a frame, and twice the
 time. What we need of Matroska is one track of pictures that each stand for themselves: see `layout`.
 """
 
-import errno
 import io
 import os
+from collections.abc import Iterable, Iterator, Sequence
 
 from mesh.codec import Buffer
-from nodes.collect.layout import MAX_FRAME, About, Ending, before, cues, head
+from nodes.collect.layout import About, Ending, Picture, cues, head
 
 CUE_EVERY_MS = 1000
+PICTURES_A_CALL = 512  # IOV_MAX is 1024, and a picture is two
+BYTES_A_CALL = 1 << 20  # ext4 takes three times as long for a byte where a call has many MiB
 
 
 class MatroskaWriter:
@@ -34,19 +36,30 @@ class MatroskaWriter:
         write_all(self._fd, first, 0)
         self.end = len(first)
 
-    def write(self, jpeg: Buffer, pts_ms: int) -> None:
-        """Append a frame at `pts_ms`, which must be above the last one's. Raises `OSError`."""
-        if len(jpeg) > MAX_FRAME:
-            raise OSError(errno.EFBIG, "a picture is larger than a cluster can be")
-        start = before(jpeg, pts_ms)
-        written = os.pwritev(self._fd, (start, jpeg), self.end)
-        whole = len(start) + len(jpeg)
-        if written < whole:
-            write_all(self._fd, b"".join((start, jpeg))[written:], self.end + written)
-        if not self._cues or pts_ms >= self._cues[-1][0] + CUE_EVERY_MS:
-            self._cues.append((pts_ms, self.end))
-        self._last_ms = pts_ms
-        self.end += whole
+    def write(self, pictures: Iterable[Picture]) -> None:
+        """Append pictures, the time of each above the last one's.
+
+        Raises `OSError`; `end` is behind the last picture then that is there whole.
+        """
+        for some in _calls(pictures):
+            self._write(some)
+
+    def _write(self, pictures: Sequence[Picture]) -> None:
+        parts = [part for each in pictures for part in (each.start, each.jpeg)]
+        written = os.pwritev(self._fd, parts, self.end)
+        for each in pictures:
+            if written < each.size:  # the disk is full, or nearly so: it says which when it gets the rest
+                there = max(0, written)
+                write_all(self._fd, b"".join(each[:2])[there:], self.end + there)
+            written -= each.size
+            self._note(each)
+
+    def _note(self, picture: Picture) -> None:
+        """A picture is in the file."""
+        if not self._cues or picture.pts_ms >= self._cues[-1][0] + CUE_EVERY_MS:
+            self._cues.append((picture.pts_ms, self.end))
+        self._last_ms = picture.pts_ms
+        self.end += picture.size
 
     def finish(self) -> None:
         """Write the table to seek by, then say in the head where it is and how long the file is."""
@@ -61,6 +74,20 @@ class MatroskaWriter:
         os.ftruncate(self._fd, end)
         write_all(self._fd, head(self._about, Ending(end, last_ms)), 0)
         self.end = end
+
+
+def _calls(pictures: Iterable[Picture]) -> Iterator[list[Picture]]:
+    """As many pictures as go to the system with one call."""
+    some: list[Picture] = []
+    size = 0
+    for each in pictures:
+        some.append(each)
+        size += each.size
+        if size >= BYTES_A_CALL or len(some) >= PICTURES_A_CALL:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
 
 
 def write_all(fd: int, data: Buffer, offset: int) -> None:

@@ -6,8 +6,9 @@
 Rules kept here: what cannot be recorded is refused before anything is written; whatever the disk refuses is
 one `StorageError` that says what to do; a segment that failed is cut back to its whole frames and let go, and
 what was cut off waits and is written first to the next one: a frame that `write` took is in a file after
-`close`, or `close` raises; a frame is told to be safe once, by `commit`. Frames that are not safe are kept in
-memory: commit often. Not for two threads at a time; `stats` may be called from any.
+`close`, or `close` raises; a frame is told to be safe once, by `commit`, which writes all that came since the
+last one: until then it is in memory alone, so commit often. Not for two threads at a time; `stats` may be
+called from any.
 """
 
 import errno
@@ -123,7 +124,7 @@ class Recorder:
         """
         self._land()
         unsafe = [(stream, segment) for stream, segment in self._open.items() if segment.unsafe]
-        self._flying = [(stream, segment, segment.end) for stream, segment in unsafe]
+        self._flying = [(stream, segment, segment.seal()) for stream, segment in unsafe]
         if unsafe:
             self._crew.start([segment for _, segment in unsafe], done)
         return bool(unsafe)
@@ -177,9 +178,6 @@ class Recorder:
         before = segment.bytes if segment.frames else 0
         try:
             segment.write(item)
-        except OSError as error:
-            self._give_up(stream, segment)
-            raise storage_error(segment.path, error) from error
         except BaseException:
             if not segment.frames:
                 self._give_up(stream, segment)
@@ -207,7 +205,7 @@ class Recorder:
             if error is None:
                 self._settle(stream, segment, segment.settle(end), is_open=True)
             else:
-                self._give_up(stream, segment, in_doubt=True)
+                self._give_up(stream, segment)
                 self._failed[stream] = storage_error(segment.path, error)
 
     def _finish(self, stream: Stream) -> None:
@@ -230,13 +228,13 @@ class Recorder:
         self._safe += [item.frame for item in safe]
         self._note(stream, segment, is_open=is_open)
 
-    def _give_up(self, stream: Stream, segment: Segment, *, in_doubt: bool = False) -> None:
+    def _give_up(self, stream: Stream, segment: Segment) -> None:
         """Let go of a segment that failed. What it could not keep waits, before what came later."""
         self._land()
         if self._open.get(stream) is not segment:
             return  # it was given up just now: what was being synced failed, too
         del self._open[stream]
-        had, remains = segment.frames, segment.abandon(in_doubt=in_doubt)
+        had, remains = segment.frames, segment.abandon()
         if remains.cut:
             self._waiting[stream] = remains.cut + self._waiting.get(stream, [])
         self._frames -= len(remains.cut)

@@ -244,7 +244,6 @@ class Recording:
         except (DecodeError, WireError) as error:
             self._complain(error)
             return Cause.DECODE
-        self._trouble.worked(stream.place)
         stream.written_at = self._now
         self._writing[stream.place] = stream
         self._writing.move_to_end(stream.place)
@@ -297,12 +296,13 @@ class Recording:
                 self._trouble.worked(place)
 
     def _retry_writing(self, place: Place) -> None:
+        """What comes of it is known when it is committed."""
+        self._trouble.trying(place, self._now)
         try:
             self._recorder.retry(place)
         except StorageError as error:
             self._failed(place, error)
             return
-        self._trouble.worked(place)
         self._commits.look_again(self._now)
 
     def _commit_if_due(self) -> None:
@@ -318,11 +318,12 @@ class Recording:
         self._end_commit()
 
     def _end_commit(self) -> None:
-        failed = self._commits.end(self._now)
-        for place, error in failed.items():
+        outcome = self._commits.end(self._now)
+        for place, error in outcome.failed.items():
             self._failed(place, error)
-        if INDEX not in failed:
-            self._trouble.worked(INDEX)
+        if self._trouble:
+            for place in outcome.worked:
+                self._trouble.worked(place)
 
     def _finish(self) -> None:
         """Record all that is here, whatever is missing, and end every file."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mesh.frame import Frame
-from nodes.collect.layout import About
+from nodes.collect.layout import About, Picture, picture
 from nodes.collect.lines import line
 from nodes.collect.matroska import MatroskaWriter, write_all
 from nodes.collect.syncing import begin_writing
@@ -91,12 +91,24 @@ class End(NamedTuple):
     last_ms: int | None
 
 
+class _Queued(NamedTuple):
+    """A frame that is not in the files yet; `end` is how far they reach with it."""
+
+    picture: Picture
+    line: bytes
+    end: End
+
+
 class Segment:
     """An open segment of one camera and stage. Raises `OSError` when the disk refuses; then `abandon` it.
 
+    Frames wait in memory for the next commit, and go to the system then, all with one call: `seal` says
+    which, `flush` writes them, `sync` has the disk hold them, and `settle` takes note of that. While another
+    thread flushes and syncs, nothing but `write` may be called from this one.
+
     path, name:  where its video is, and that below the folder of recordings
     device:      the file system that it is on
-    end:         how far its files reach
+    end:         how far its files reach with what waits
     safe, late:  frames that the disk holds for good, and those among them that came late
     """
 
@@ -111,7 +123,9 @@ class Segment:
         self._picture_bytes = 0
         self._unsafe: list[Item] = []
         self._named = False  # whether the disk holds the files' names
-        self._in_doubt = False  # whether they could not be written out
+        self._in_doubt = False  # whether a sync failed: the system takes for written what it could not write
+        self._queue: list[_Queued] = []
+        self._sealed: list[_Queued] = []
         self.safe = self.late = 0
         self._video = self._begun(first)
         self.end = self._safe_end = End(0, self._video.end, 0, None)
@@ -130,7 +144,7 @@ class Segment:
     @property
     def bytes(self) -> int:
         """Bytes in both files."""
-        return self._video.end + self.end.lines
+        return max(self.end.video, self._video.end) + self.end.lines
 
     @property
     def unsafe(self) -> int:
@@ -138,38 +152,56 @@ class Segment:
         return len(self._unsafe)
 
     def write(self, item: Item) -> None:
-        """Append a frame that holds a JPEG. Raises `OSError`, or `WireError` for unwritable annotations."""
+        """Append a frame that holds a JPEG, which must not change any more.
+
+        Raises `WireError` for annotations that cannot be written.
+        """
         frame, end = item.frame, self.end
         pts_ms = next_pts_ms(self._first_ns, frame.captured_ns, end.last_ms)
         text = line(frame, pts_ms, late=item.late)
-        self._video.write(frame.payload, pts_ms)
-        write_all(self._lines_file.fileno(), text, end.lines)
-        self.end = End(end.frames + 1, self._video.end, end.lines + len(text), pts_ms)
+        what = picture(frame.payload, pts_ms)
+        self.end = End(end.frames + 1, end.video + what.size, end.lines + len(text), pts_ms)
+        self._queue.append(_Queued(what, text, self.end))
         self._picture_bytes += len(frame.payload)
         self._unsafe.append(item)
+
+    def seal(self) -> End:
+        """What waits now is what is flushed next; how far the files reach with it.
+
+        What was sealed before must have been settled.
+        """
+        self._sealed, self._queue = self._queue, []
+        return self.end
+
+    def flush(self) -> None:
+        """Give the system what is sealed. Raises `OSError`."""
+        self._video.write(each.picture for each in self._sealed)
+        self._flush_lines(self._sealed)
 
     def fileno(self) -> int:
         """Of the file that was opened first."""
         return self._video_file.fileno()
 
     def hasten(self) -> None:
-        """Have the system begin to write what `write_out` will wait for. From any thread."""
+        """Have the system begin to write what `sync` will wait for."""
         begin_writing(self._video_file.fileno())
         begin_writing(self._lines_file.fileno())
 
-    def write_out(self) -> None:
-        """Have the disk hold what the files hold, and their names. From any thread. Raises `OSError`."""
+    def sync(self) -> None:
+        """Have the disk hold what the files hold, and their names. Raises `OSError`."""
+        self._in_doubt = True
         os.fdatasync(self._video_file.fileno())
         os.fdatasync(self._lines_file.fileno())
         if not self._named:
             sync_folder(self.path.parent)
+        self._in_doubt = False
 
     def settle(self, end: End) -> list[Item]:
-        """What there was at `end` has been written out: the frames that are safe now and were not before."""
+        """The disk holds what there was at `end`: the frames that are safe now and were not before."""
         count = end.frames - self.safe
         safe, self._unsafe = self._unsafe[:count], self._unsafe[count:]
         self.late += sum(item.late for item in safe)
-        self.safe, self._safe_end, self._named = end.frames, end, True
+        self.safe, self._safe_end, self._named, self._sealed = end.frames, end, True, []
         return safe
 
     def close(self) -> list[Item]:
@@ -180,43 +212,50 @@ class Segment:
         if not self.frames:
             self.abandon()
             return []
-        self._video.finish()
-        safe = self._sync()
+        end = self.seal()
+        self.flush()
+        self._finish_video()
+        self.sync()
         self._video_file.close()
         self._lines_file.close()
-        return safe
+        return self.settle(end)
 
-    def abandon(self, *, in_doubt: bool = False) -> Remains:
+    def abandon(self) -> Remains:
         """Cut both files back to the frames that both hold whole, and let go.
 
-        in_doubt:  they could not be written out. The system takes for written then what it could not write,
-                   so that only what was safe before counts
-
-        Raises nothing: it is the way out after a failure. A segment that holds no frame is removed.
+        After a sync that failed, to those that were safe before: the system takes for written then what it
+        could not write. Raises nothing: it is the way out. A segment that holds no frame is removed.
         """
-        safe = [] if in_doubt or self._in_doubt else self._rescued()
+        safe = [] if self._in_doubt else self._rescued()
         if self._unsafe:
             with suppress(OSError):
                 self._cut(self._safe_end)
-                self.write_out()
+                self.sync()
         self._let_go()
         return Remains(safe, self._unsafe)
 
     def _rescued(self) -> list[Item]:
         """What is safe once both files are cut back to the last whole frame; nothing when that fails."""
+        whole = [each for each in self._sealed if each.end.video <= self._video.end]
+        end = whole[-1].end if whole else self._safe_end
         try:
-            self._cut(self.end)
-            return self._sync()
+            self._flush_lines(whole)
+            self._cut(end)
+            self.sync()
+            return self.settle(end)
         except OSError:
             return []
 
-    def _sync(self) -> list[Item]:
+    def _flush_lines(self, queued: list[_Queued]) -> None:
+        write_all(self._lines_file.fileno(), b"".join(each.line for each in queued), self._safe_end.lines)
+
+    def _finish_video(self) -> None:
+        """What a full disk does not take of the table to seek by costs no frame: the file ends without it."""
+        end = self._video.end
         try:
-            self.write_out()
+            self._video.finish()
         except OSError:
-            self._in_doubt = True
-            raise
-        return self.settle(self.end)
+            self._video.cut(end, self.end.last_ms or 0)
 
     def _begun(self, first: Frame) -> MatroskaWriter:
         try:

@@ -1,4 +1,4 @@
-"""Many files synced at once, while others go on being written: what keeps a commit from holding up recording.
+"""Many files written and synced at once, beside the thread that records.
 
 Rules kept here: files are safe when `fdatasync` of each, or one `syncfs` of the file system that holds them
 all, has said so, and nothing else counts; one group of files is on its way at a time, and whoever started it
@@ -42,11 +42,14 @@ class Syncable(Protocol):
     def fileno(self) -> int:
         """A file of theirs that was open before anything was written to them."""
 
-    def hasten(self) -> None:
-        """Have the system begin to write what `write_out` will wait for."""
+    def flush(self) -> None:
+        """Give the system what is to be synced. Raises `OSError`."""
 
-    def write_out(self) -> None:
-        """Have the disk hold what the files held when this was called, and their names. Raises `OSError`."""
+    def hasten(self) -> None:
+        """Have the system begin to write what `sync` will wait for."""
+
+    def sync(self) -> None:
+        """Have the disk hold what was flushed, and the files' names. Raises `OSError`."""
 
 
 class Crew:
@@ -85,9 +88,10 @@ class Crew:
         self, pool: ThreadPoolExecutor, files: Sequence[Syncable], done: Callable[[], None]
     ) -> list[OSError | None]:
         try:
-            if self._together(files):
-                return [None] * len(files)
-            return self._apart(pool, files)
+            refused = {at: error for at, each in enumerate(files) if (error := _error(each.flush))}
+            rest = [each for at, each in enumerate(files) if at not in refused]
+            synced = iter([None] * len(rest) if self._together(rest) else self._apart(pool, rest))
+            return [refused[at] if at in refused else next(synced) for at in range(len(files))]
         finally:
             self.landed = True
             done()
@@ -143,12 +147,12 @@ def file_system(mountinfo: str, device: int) -> str | None:
 def _share(files: Sequence[Syncable]) -> list[OSError | None]:
     for each in files:
         each.hasten()
-    return [_error(each) for each in files]
+    return [_error(each.sync) for each in files]
 
 
-def _error(files: Syncable) -> OSError | None:
+def _error(act: Callable[[], None]) -> OSError | None:
     try:
-        files.write_out()
+        act()
     except OSError as error:
         return error
     return None

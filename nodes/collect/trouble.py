@@ -41,6 +41,11 @@ class Trouble(Generic[K]):
         pause = min(2 * before.pause_s, MOST_S) if before else FIRST_S
         self._cases[key] = _Case(why, now + pause, pause)
 
+    def trying(self, key: K, now: float) -> None:
+        """It is being tried again: not once more for a pause, unless it is known what came of it."""
+        if (case := self._cases.get(key)) is not None:
+            self._cases[key] = _Case(case.why, now + case.pause_s, case.pause_s)
+
     def worked(self, key: K) -> None:
         self._cases.pop(key, None)
 

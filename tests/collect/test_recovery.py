@@ -34,6 +34,7 @@ def interrupted(into: Path, frames: int, *, acknowledged: int = 0, **changes: ob
             index = Index(work)
             index.write(done.segments)
             index.close()
+    recorder.commit()
     shutil.copytree(work, into)
     recorder.close()
     (path,) = segments(into)

@@ -32,7 +32,10 @@ class Written:
     def hasten(self) -> None:
         pass
 
-    def write_out(self) -> None:
+    def flush(self) -> None:
+        pass
+
+    def sync(self) -> None:
         self.calls += 1
         os.fdatasync(self._fd)
 
