@@ -70,8 +70,10 @@ def heard(acks: "zmq.Socket[bytes]") -> set[int]:
 def test_no_message_that_is_pushed_ends_the_node(tmp_path: Path) -> None:
     with Site(tmp_path) as site, zmq.Context() as context:
         process = site.collect()
-        site.wait_nodes("collect")
-        (node,) = site.mesh.nodes()
+        (node,) = site.wait_for(
+            lambda: [node for node in site.mesh.nodes() if "pull" in node.endpoints],
+            "a node that takes results",
+        )
         with context.socket(zmq.PUSH) as foreign, context.socket(zmq.SUB) as acks:
             foreign.setsockopt(zmq.LINGER, 0)
             foreign.connect(node.endpoints["pull"])
