@@ -1,11 +1,13 @@
 """The writing end of a ring.
 
-Rules kept here: a slot is written only under its exclusive lock, each in its turn, and one that a reader has
+Rules kept here: a ring takes at most half of the memory that is free for such files, so that no number of
+streams fills it; a slot is written only under its exclusive lock, each in its turn, and one that a reader has
 pinned is passed over; it is marked before the first byte changes and named only when the last one is there;
 the writer's lock on the file says that it lives, and what no living writer holds is removed.
 """
 
 import contextlib
+import errno
 import math
 import mmap
 import os
@@ -27,6 +29,7 @@ from mesh.shm.locks import SUPPORTED, lock, unlock
 
 FOLDER = Path("/dev/shm")
 LOOK_EVERY_S = 0.01
+FREE_SHARE = 0.5
 _PREFIX = "framemesh-"
 _GENERATION = struct.Struct("@Q")  # aligned, so one store
 
@@ -149,6 +152,9 @@ def _sweep(path: Path) -> bool:
 
 
 def _create(folder: Path, layout: Layout) -> tuple[Path, int, mmap.mmap]:
+    free = os.statvfs(folder)
+    if layout.size > FREE_SHARE * free.f_bavail * free.f_frsize:
+        raise OSError(errno.ENOSPC, "others need it, too")
     while True:
         path = folder / f"{_PREFIX}{secrets.token_hex(8)}"
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

@@ -215,7 +215,11 @@ def test_a_folder_without_room_refuses_a_ring_at_once(tmp_path: Path) -> None:
         with pytest.raises(TransportError, match="no room of 5 MiB"):
             RingWriter(640_000, disk)
         assert list(disk.iterdir()) == []
-        RingWriter(SIZE, disk).close()
+        with (
+            contextlib.closing(RingWriter(SIZE, disk)),
+            pytest.raises(TransportError, match="others need it"),
+        ):
+            RingWriter(80_000, disk)  # it would fit, and leave too little
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 
