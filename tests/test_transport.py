@@ -29,9 +29,11 @@ def publisher() -> Iterator[Publisher]:
 class Listener:
     """A subscriber whose messages are kept."""
 
-    def __init__(self, scope: Scope, *prefixes: bytes, limits: Limits | None = None) -> None:
+    def __init__(
+        self, scope: Scope, *prefixes: bytes, limits: Limits | None = None, pause_s: float = 0.0
+    ) -> None:
         self.messages: list[Message] = []
-        self.subscriber = Subscriber(scope, self.messages.extend, limits=limits or Limits())
+        self.subscriber = Subscriber(scope, self.messages.extend, limits=limits or Limits(), pause_s=pause_s)
         for prefix in prefixes:
             self.subscriber.subscribe(prefix)
 
@@ -82,6 +84,31 @@ def test_a_waker_tells_once_until_somebody_looks() -> None:
         assert not poll(poller, 0), "what was told twice is heard once"
     waker.close()
     waker.wake()  # nobody is left: no harm
+
+
+def test_a_pause_ends_at_once_for_whoever_is_woken() -> None:
+    waker = Waker()
+    assert not waker.pause(0.001), "nobody called"
+    with Scope("test") as scope:
+        scope.spawn("wake", waker.wake)
+        assert waker.pause(60)
+    assert waker.pause(60), "until it has looked"
+    waker.clear()
+    assert not waker.pause(0)
+    waker.close()
+
+
+def test_a_subscriber_that_pauses_takes_in_all_and_does_at_once_what_it_is_told(publisher: Publisher) -> None:
+    with Scope("test") as scope:
+        listener = Listener(scope, topic_prefix(View.FRAME, "raw", "door"), pause_s=60)
+        listener.subscriber.connect(publisher.endpoint)
+        wait_for(lambda: publisher.listens(View.FRAME, "raw", "door"))
+        publisher.publish(jpeg_frame(0, camera="door"))
+        wait_for(listener.frames)
+        listener.subscriber.subscribe(topic_prefix(View.FRAME, "raw", "gate"))  # in the pause that began now
+        wait_for(lambda: publisher.listens(View.FRAME, "raw", "gate"))
+        publisher.publish(jpeg_frame(1, camera="gate"))
+        wait_for(lambda: [f.seq for f in listener.frames()] == [0, 1])
 
 
 def test_whoever_waits_for_a_taker_is_told_of_the_first_or_of_the_stop(publisher: Publisher) -> None:

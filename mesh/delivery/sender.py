@@ -36,7 +36,9 @@ LOOKS = 4  # at what is overdue, in that time
 HIGH_WATER_MARK = 64
 RUN_BITS = 50
 ROOM_LOOK_S = 0.1
-PAUSE_S = 0.002  # between two looks for results: what comes meanwhile goes together, and wakes threads once
+# Between two looks for results: what comes meanwhile goes together, and wakes threads once. It is little
+# beside the time until a collector has them on disk.
+PAUSE_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +272,7 @@ class Sender:
         return _Line(collector, push, acks)
 
     def _push(self, lines: dict[str, _Line], poller: zmq.Poller) -> bool:
-        """Send what may be sent now; whether that was anything."""
+        """Send what may be sent now; whether that was anything, and no socket was full."""
         before = self._sent
         for node, line in lines.items():
             blocked = False
@@ -280,7 +282,7 @@ class Sender:
                     break
                 result, parts = self._next(node, sent=result)
             line.wait_for_room(poller, blocked)
-        return self._sent > before
+        return self._sent > before and not any(line.blocked for line in lines.values())
 
     def _next(self, node: str, sent: Result | None = None) -> tuple[Result | None, Sequence[Any]]:
         """What is to be sent next to a collector, with its parts, which go with what is given up; `sent` is

@@ -17,6 +17,7 @@ Rules kept here:
 
 import contextlib
 import errno
+import select
 import socket
 from collections.abc import Sequence
 from typing import Any
@@ -150,6 +151,8 @@ class Waker:
         self._reader.setblocking(False)
         self._writer.setblocking(False)
         self._told = False
+        self._poll = select.poll()
+        self._poll.register(self._reader, select.POLLIN)
 
     @property
     def fd(self) -> int:
@@ -161,6 +164,11 @@ class Waker:
         self._told = True
         with contextlib.suppress(OSError):  # it was closed: nobody is left to wake
             self._writer.send(b"\0")
+
+    def pause(self, seconds: float) -> bool:
+        """Wait for nothing else than to be woken, real `seconds` at most; whether that came. For the thread
+        that is woken: an `Event` would not tell it what it is told meanwhile."""
+        return bool(self._poll.poll(seconds * 1000))
 
     def clear(self) -> None:
         with contextlib.suppress(BlockingIOError):

@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 
 DEGRADED_AFTER = 3
 LOOK_EVERY_S = 0.05
-INTAKE_PAUSE_S = 0.002  # a camera's frames come tens of milliseconds apart
+INTAKE_PAUSE_S = 0.005  # a camera's frames come tens of milliseconds apart
 
 
 @dataclass(frozen=True, slots=True)
