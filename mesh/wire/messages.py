@@ -5,7 +5,8 @@ Rules kept here: parts in, a `Message` or one `WireError` out, whatever the part
 before anything is unpacked; nothing is ever unpickled or evaluated; a header field that is unknown is
 ignored, one that is known and off is refused. What `encode` gives, `decode` takes: a message that every
 receiver refuses would be sent again for ever. A frame is checked and packed once, however often it is sent:
-what differs from one topic to another goes before the rest of its header.
+what differs from one topic to another goes before the rest of its header. A header that differs from the
+one before it in a few integers only takes a shorter way, with the same outcome (see `predicted`).
 """
 
 from collections.abc import Callable, Sequence
@@ -33,6 +34,7 @@ from mesh.wire.fields import (
     unpack,
 )
 from mesh.wire.packed import CROWDED, Entries, Origin, array_of, entries, entry, joined, map_of
+from mesh.wire.predicted import RECEIVED, SENT, foretell, learn, recognise
 from mesh.wire.topics import Topic, View, parse_topic
 
 _INTS = ("v", "run", "n", "boot", "flow", "end", "seq", "captured_ns", "pts_ns", "width", "height")
@@ -89,6 +91,11 @@ def decode(parts: Sequence[Buffer], limits: Limits = DEFAULT_LIMITS, received_ns
     if len(parts) != 3:
         refuse(f"{len(parts)} parts, not 3")
     topic = parse_topic(parts[0])
+    if (known := recognise(topic, parts[1], parts[2], received_ns)) is not None:
+        run, n, frame = known
+        _check_limits(frame, limits)
+        _check_payload(frame)
+        return Message(topic, run, n, frame)
     header = _header_map(parts[1])
     _check_size(parts[2], limits)
     flow = int_in(header, "flow") if "flow" in header else None
@@ -102,12 +109,16 @@ def decode(parts: Sequence[Buffer], limits: Limits = DEFAULT_LIMITS, received_ns
     _check_shared(topic, frame, limits)
     if len(frame.detections) >= CROWDED:
         vars(frame)[ORIGIN] = Origin(parts[1], frame.detections, frame.attributes)
-    return Message(topic, header["run"], header["n"], frame, flow)
+    run, n = header["run"], header["n"]
+    learn(topic, RECEIVED, run, n, parts[1], frame)
+    return Message(topic, run, n, frame, flow)
 
 
 def _encoded(message: Message, limits: Limits) -> Parts:
     body = message.body
     payload: Buffer = b""
+    if (foretold := _foretold(message, limits)) is not None:
+        return foretold
     if isinstance(body, EndOfStream):
         rest = _entries({"boot": body.boot, "end": body.count})
     else:
@@ -117,7 +128,22 @@ def _encoded(message: Message, limits: Limits) -> Parts:
     packed = map_of(_first(message), rest)
     if len(packed) > MAX_HEADER:
         refuse(f"header of {len(packed)} bytes, over the limit of {MAX_HEADER}")
+    if isinstance(body, Frame):
+        learn(message.topic, SENT, message.run, message.n, packed, body)
     return message.topic.checked, packed, payload
+
+
+def _foretold(message: Message, limits: Limits) -> Parts | None:
+    """The parts of a frame like the one before it on its topic; None where its header has to be packed."""
+    topic, frame = message.topic, message.body
+    if not isinstance(frame, Frame) or message.flow is not None:
+        return None
+    if (header := foretell(topic, message.run, message.n, frame)) is None:
+        return None
+    _check_buffer(frame.payload)
+    _check_payload(frame)
+    _check_limits(frame, limits)
+    return topic.checked, header, frame.payload
 
 
 def _first(message: Message) -> Entries:
