@@ -67,6 +67,7 @@ class Publisher:
         self._streams: dict[tuple[str, str], Channels] = {}  # by stage and camera
         self._flows: dict[bytes, Flow] = {}
         self._prefixes: set[bytes] = set()
+        self._used = True  # the socket, since it was heard out: that may have taken what wakes `hear`
         self._swept = False  # of the rings that others left behind
         self._sock = open_socket(zmq.XPUB, hwm=hwm)
         self.endpoints = tuple(bind(self._sock, endpoint) for endpoint in bind_to)
@@ -147,7 +148,7 @@ class Publisher:
         forms = Forms(frame, frame) if picture is None else self._forms(frame, picture)
         with self._lock:
             channels = self._channels(frame.stage, frame.camera)
-            if picture is None:  # else it was done just now
+            if picture is None and self._used:  # else it was done just now, or `hear` is told
                 self._hear()
             if not self._offer_forms(channels, frame, forms, stop):
                 return False
@@ -174,6 +175,7 @@ class Publisher:
     def send(self, parts: Iterable[bytes]) -> None:
         """Publish parts that are not a frame: a collector's acknowledgements."""
         with self._lock:
+            self._used = True
             send(self._sock, list(parts))
 
     def listens(self, view: View, stage: str, camera: str) -> bool:
@@ -334,6 +336,7 @@ class Publisher:
                 self._hear_prefix(message[1:], subscribed=message[:1] == b"\x01")
             else:
                 self._hear_credit(message)
+        self._used = False
 
     def _hear_prefix(self, prefix: bytes, *, subscribed: bool) -> None:
         if subscribed == (prefix in self._prefixes):
@@ -354,5 +357,6 @@ class Publisher:
     def _send(self, message: Message) -> int:
         """How many bytes were sent."""
         parts = encode(message)
+        self._used = True
         send(self._sock, parts)
         return sum(map(len, parts))

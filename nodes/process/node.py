@@ -123,7 +123,7 @@ class Process:
         self._node: Node | None = None
         self._chains: dict[str, Chain] = {}
         self._chains_lock = threading.Lock()
-        self._made = Counters()  # results, by "camera boot"
+        self._made = Counters()  # results that are not pushed, by "camera boot"
         self._health = _Health()
 
     def start(self, node: Node) -> None:
@@ -261,12 +261,14 @@ class Process:
             self._sender.set_collectors(collectors)
 
     def _work(self, node: Node) -> None:
-        while (item := self._inbox.take()) is not None:
+        done: Frame | EndOfStream | None = None
+        while (item := self._inbox.take(settled=done)) is not None:
+            done = item
             if isinstance(item, EndOfStream):
                 self._finish(node, item)
-                self._inbox.settle(item)
-            else:
-                self._inbox.settle(item, self._process(node, item))
+            elif (dropped := self._process(node, item)) is not None:
+                self._inbox.settle(item, dropped)
+                done = None
 
     def _process(self, node: Node, frame: Frame) -> str | None:
         """Run a frame through the processors; None, or why it was dropped."""
@@ -289,7 +291,8 @@ class Process:
             return False
         if not self._offer(node, frame):
             return False
-        self._made.add(f"{frame.camera} {frame.boot}")
+        if self._sender is None:  # else it counts
+            self._made.add(f"{frame.camera} {frame.boot}")
         return True
 
     def _framed(self, result: Frame) -> tuple[Frame, Pixels | None]:
@@ -318,9 +321,8 @@ class Process:
         return True
 
     def _chain(self, camera: str) -> Chain:
-        with self._chains_lock:
-            chain = self._chains.get(camera)
-        if chain is None:
+        chain = self._chains.get(camera)
+        if chain is None:  # of this camera: no two workers are at it
             chain = Chain(self._factories)
             with self._chains_lock:
                 self._chains[camera] = chain
@@ -368,6 +370,8 @@ class _Health:
 
     def well(self) -> bool:
         """A frame went right; whether that ends a degraded state."""
+        if not self.in_a_row:
+            return False
         with self._lock:
             before, self.in_a_row = self.in_a_row, 0
         return before >= DEGRADED_AFTER
