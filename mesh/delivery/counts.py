@@ -49,7 +49,10 @@ class Counts:
         self._carried: dict[Stream, Tally] = {}
 
     def of(self, stream: Stream) -> Tally:
-        return self._tallies.setdefault(stream, Tally())
+        tally = self._tallies.get(stream)
+        if tally is None:
+            tally = self._tallies[stream] = Tally()
+        return tally
 
     def own(self, stream: Stream) -> int:
         """How many results of a stream this run has made."""
