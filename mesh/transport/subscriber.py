@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 HIGH_WATER_MARK = 200
 BATCH = 64
 LOOKS = 16  # at the socket, between two at everything else
+MANY = 20  # streams from which a pause is as long as it may be
+LEAST_PAUSE_S = 0.001  # what poll(2) can wait
 CREDIT_EVERY_S = 1.0
 
 Command = Callable[[SyncSocket], None]
@@ -39,7 +41,8 @@ class Subscriber:
     consumer:  the name under which it consumes lossless streams
     pause_s:   how long it waits before it looks again, once it has taken in what was there: where much comes,
                several messages then come together, and wake every thread on their way once. What comes
-               alone waits for nothing.
+               alone waits for nothing, and where there are few streams the pause is shorter by as much, or
+               none: frames of one stream shall not wait for one another.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Subscriber:
         self._counters = Counters()
         self._rarely = Rarely()
         self._connected: set[str] = set()
+        self._streams: set[bytes] = set()  # topics that came, as many as make a difference
         self._consumer = consumer
         self._receipts: dict[bytes, Receipt] = {}
         self._rooms: dict[bytes, Callable[[], int]] = {}
@@ -182,7 +186,8 @@ class Subscriber:
         which costs more than a message. It goes back to it when told something, or when nothing came."""
         for _ in range(LOOKS):
             few = 0 < self._drain(sock) < BATCH
-            if not (few and self._pause_s) or self._waker.pause(self._pause_s):
+            pause_s = self._pause_s * len(self._streams) / MANY
+            if not few or pause_s < LEAST_PAUSE_S or self._waker.pause(pause_s):
                 return
 
     def _drain(self, sock: SyncSocket, most: int = BATCH) -> int:
@@ -194,6 +199,8 @@ class Subscriber:
             taken += 1
             if (message := self._taken(parts)) is not None:
                 messages.append(message)
+                if len(self._streams) < MANY:
+                    self._streams.add(bytes(parts[0]))
             if self._receipts:
                 topics.add(bytes(parts[0]))
         if messages:
