@@ -55,9 +55,10 @@ class Connection:
 
     def __init__(self, host: str, port: int, tls: bool, patience: Patience) -> None:
         self._sock = _connected(host, port, patience)
+        self._secure: ssl.SSLSocket | None = None
         try:
             if tls:
-                self._sock = _with_tls(self._sock, host, patience)
+                self._sock = self._secure = _with_tls(self._sock, host, patience)
         except BaseException:
             self._sock.close()
             raise
@@ -78,7 +79,7 @@ class Connection:
     @property
     def has_more(self) -> bool:
         """Whether TLS holds more that was received already, so that the socket says nothing of it."""
-        return isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0
+        return self._secure is not None and self._secure.pending() > 0
 
     def await_data(self, patience: Patience) -> bytes:
         """What comes in next; b"" at the end. Raises `TimeoutError` or `Ended`."""

@@ -162,11 +162,14 @@ class _Driven:
                 return False
             if not self._connection.has_more:
                 break
-        return self._source.goes_on()
+        return True  # whether it goes on is for `check` to say, at its leisure
 
     def takes(self, data: bytes) -> bool:
         """Hand over the pictures that `data` completes; False when no more are wanted."""
-        return all(self._take(picture) for picture in self._source.pictures(data))
+        for picture in self._source.pictures(data):  # noqa: SIM110 - `all` would set up a generator each time
+            if not self._take(picture):
+                return False
+        return True
 
     def check(self) -> bool:
         return self._source.goes_on()
