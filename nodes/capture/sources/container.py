@@ -26,7 +26,7 @@ from nodes.capture.sources.failures import Origin, broken_off, opening_failed, s
 from nodes.capture.sources.frames import Converter, DecodedGrab
 from nodes.capture.sources.hwaccel import AUTO, NONE, accelerator
 from nodes.capture.sources.interrupt import InterruptClock
-from nodes.capture.sources.jpegs import JpegGrab, lacks_huffman_tables
+from nodes.capture.sources.jpegs import JpegSeries, lacks_huffman_tables
 from nodes.capture.sources.timeline import Timeline
 
 if TYPE_CHECKING:  # generic in its stub alone
@@ -74,6 +74,7 @@ class ContainerSource:
         self._tell_decoder()
         self._timeline = Timeline(self._stream.time_base, self.fps, live=self.live)
         self._converter = Converter()
+        self._series = JpegSeries(with_huffman_tables)
         self._damaged = 0
 
     def __repr__(self) -> str:
@@ -150,8 +151,7 @@ class ContainerSource:
 
     def _passed_on(self, packet: VideoPacket) -> Iterator[Grab]:
         if packet.size:
-            jpeg = with_huffman_tables(bytes(packet))
-            yield JpegGrab(jpeg, self._timeline.stamp(self._pts(packet)))
+            yield self._series.grab(bytes(packet), self._timeline.stamp(self._pts(packet)))
 
     def _decoded(self, packet: VideoPacket) -> Iterator[Grab]:
         try:

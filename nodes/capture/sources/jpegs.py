@@ -5,7 +5,8 @@ only when somebody asks.
 """
 
 import struct
-from functools import cached_property
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import cv2
 import numpy as np
@@ -27,33 +28,44 @@ class JpegGrab:
 
     has_pixels = False
 
-    def __init__(self, data: bytes, pts_ns: int | None, detections: tuple[Detection, ...] = ()) -> None:
+    def __init__(
+        self,
+        data: bytes,
+        pts_ns: int | None,
+        detections: tuple[Detection, ...] = (),
+        size: Size | None = None,
+    ) -> None:
         self.data = data
         self.pts_ns = pts_ns
         self.detections = detections
+        self._known_size = size
 
     def __repr__(self) -> str:
         return f"<JpegGrab {len(self.data)} B pts_ns={self.pts_ns}>"
 
-    @cached_property
-    def _size(self) -> Size:
+    @property
+    def size(self) -> Size:
+        """(width, height) in pixels, as the JPEG announces. Raises `DecodeError` for a damaged one."""
+        if self._known_size is None:
+            self._known_size = self._announced()
+        return self._known_size
+
+    def _announced(self) -> Size:
         if not self.data.startswith(_SOI):
             raise DecodeError(f"not a JPEG: {len(self.data)} bytes that do not begin with its marker")
         return codec.jpeg_size(self.data)
 
     @property
     def width(self) -> int:
-        """Pixels, as the JPEG announces. Raises `DecodeError` for a damaged one."""
-        return self._size[0]
+        return self.size[0]
 
     @property
     def height(self) -> int:
-        """Pixels, as the JPEG announces. Raises `DecodeError` for a damaged one."""
-        return self._size[1]
+        return self.size[1]
 
     def jpeg(self, quality: int, size: Size | None = None) -> bytes:
         """The JPEG untouched, or scaled to `size` = (width, height) at `quality`. Raises `DecodeError`."""
-        own = self._size  # reading it is what finds a damaged one out
+        own = self.size  # reading it is what finds a damaged one out
         if size is None or size == own:
             return self.data
         return codec.encode(self._scaled(size), quality)
@@ -64,8 +76,8 @@ class JpegGrab:
 
     def _scaled(self, size: Size) -> Image:
         # Half, quarter, … come straight out of the decoder when the proportions are kept.
-        longest = max(size) if codec.fitted(*self._size, max(size)) == size else None
-        return resized(codec.decode_bgr(self.data, *self._size, longest), size)
+        longest = max(size) if codec.fitted(*self.size, max(size)) == size else None
+        return resized(codec.decode_bgr(self.data, *self.size, longest), size)
 
 
 def resized(image: Image, size: Size) -> Image:
@@ -79,12 +91,49 @@ def resized(image: Image, size: Size) -> Image:
 
 def lacks_huffman_tables(jpeg: bytes) -> bool:
     """Whether a JPEG leaves its Huffman tables out, as many USB cameras and AVI files do."""
-    at = len(_SOI)
-    while at + 4 <= len(jpeg) and jpeg[at] == 0xFF:
-        marker = jpeg[at + 1]
+    for marker, _ in _segments(jpeg):
         if marker == _DHT or marker in _ARITHMETIC:
             return False
         if marker == _SOS:
             return True
-        at += 2 if marker in _STANDALONE else 2 + struct.unpack_from(">H", jpeg, at + 2)[0]
     return False
+
+
+class JpegSeries:
+    """The JPEGs of one camera. Their heads (all before the first scan: size, tables) hardly ever change: what
+    was read from one holds for those that begin with the same bytes.
+
+    complete:  gives a JPEG with what its camera left out; one that lacks nothing comes back itself
+    """
+
+    def __init__(self, complete: Callable[[bytes], bytes]) -> None:
+        self._complete = complete
+        self._head = b""
+        self._size: Size | None = None
+
+    def grab(self, jpeg: bytes, pts_ns: int | None = None) -> JpegGrab:
+        if self._size is not None and jpeg.startswith(self._head):
+            return JpegGrab(jpeg, pts_ns, (), self._size)
+        grab = JpegGrab(self._complete(jpeg), pts_ns)
+        self._size = None
+        if grab.data is jpeg and (head := _head_of(jpeg)):
+            with suppress(DecodeError):  # whoever wants the picture will be told
+                self._head, self._size = head, grab.size
+        return grab
+
+
+def _head_of(jpeg: bytes) -> bytes:
+    """All before the first scan's data; empty where that does not come."""
+    for marker, end in _segments(jpeg):
+        if marker == _SOS and end <= len(jpeg):
+            return jpeg[:end]
+    return b""
+
+
+def _segments(jpeg: bytes) -> Iterator[tuple[int, int]]:
+    """The markers up to the first scan's, and where the segment of each ends."""
+    at, marker = len(_SOI), 0
+    while marker != _SOS and at + 4 <= len(jpeg) and jpeg[at] == 0xFF:
+        marker = jpeg[at + 1]
+        at += 2 if marker in _STANDALONE else 2 + struct.unpack_from(">H", jpeg, at + 2)[0]
+        yield marker, at

@@ -13,7 +13,7 @@ from nodes.capture.sources.connection import Connection, Ended, Patience
 from nodes.capture.sources.container import with_huffman_tables
 from nodes.capture.sources.exchange import Response
 from nodes.capture.sources.failures import Origin, broken_off, stalled
-from nodes.capture.sources.jpegs import JpegGrab
+from nodes.capture.sources.jpegs import JpegGrab, JpegSeries
 from nodes.capture.sources.multipart import MultipartParser
 
 
@@ -33,6 +33,7 @@ class MjpegSource:
         self._response, self._connection = response, response.connection
         self._origin, self._options = origin, options
         self._parser = MultipartParser(str(response.headers.get_param("boundary", "")))
+        self._series = JpegSeries(with_huffman_tables)
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._reading = False
@@ -92,7 +93,7 @@ class MjpegSource:
             raise SourceError(f"{self._origin.shown} broke off: {error}") from error
         if jpegs:
             self._heard = self._options.clock.monotonic()
-        return [JpegGrab(with_huffman_tables(jpeg), None) for jpeg in jpegs]
+        return [self._series.grab(jpeg) for jpeg in jpegs]
 
     def goes_on(self) -> bool:
         """Whether to read on. Raises `SourceError` at the stream's end, or after the stall time."""

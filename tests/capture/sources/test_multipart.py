@@ -57,6 +57,20 @@ STREAMS = {
             for body in (ONE, TWO, THREE)
         ),
     ),
+    "the length first, in quotes, and another boundary midway": (
+        "b",
+        b"".join(
+            part(body, b'Content-Length: "%d"' % len(body), b"Content-Type: image/jpeg", delimiter=delimiter)
+            for body, delimiter in ((ONE, b"--b"), (TWO, b"--b"), (THREE, b"--c"))
+        ),
+    ),
+    "lengths that do not help": (
+        "b",
+        part(ONE, length(ONE), b"X: 1")
+        + b"".join(part(b"", b"Content-Length: " + bad, b"X: 1") for bad in (b"0", b"9" * 12, b"1" * 13, b""))
+        + part(TWO, length(TWO), b"X: 1")
+        + part(THREE, length(THREE), b"X: 1"),
+    ),
     "parts that are no pictures": (
         "b",
         part(b"<a/>\r\n", b"Content-Type: text/xml", b"Content-Length: 6") + SIZED + part(b"x", length(b"x")),
