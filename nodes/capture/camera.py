@@ -16,7 +16,7 @@ from enum import StrEnum
 from mesh.clock import Clock
 from mesh.codec import DEFAULT_QUALITY
 from mesh.errors import DecodeError, MeshError, SourceError, SourceRefused
-from mesh.frame import Codec, EndOfStream, Frame, draw_boot
+from mesh.frame import Codec, EndOfStream, Frame, Hop, draw_boot, new_frame
 from mesh.registry.records import CameraCount, CameraRecord, CameraState
 from mesh.scope import Scope
 from mesh.transport import Publisher
@@ -95,6 +95,12 @@ class Camera:
         self.record = CameraRecord(
             name=config.name, source=redact(config.url), node=publisher.node, boot=draw_boot(clock.wall_ns())
         )
+        self._fields = {
+            "camera": config.name,
+            "boot": self.record.boot,
+            "stage": STAGE,
+            "lossless": config.lossless,
+        }  # what all its frames have in common
         self._publisher = publisher
         self._scope = scope
         self._show = show
@@ -107,6 +113,8 @@ class Camera:
         self._hopeless = False
         self._deadline: float | None = None
         self._rate = _Rate(clock)
+        self._ends_by_itself = config.seconds is not None or config.frames is not None
+        self._shown: tuple[int, int] | None = None  # the size that is shown, while it is online
 
     def __repr__(self) -> str:
         return f"<Camera {self.record.name} {self.record.state} seq={self._seq}>"
@@ -175,12 +183,12 @@ class Camera:
 
     def _each(self, source: Source, backoff: Backoff) -> Callable[[Grab], bool]:
         """What takes each picture of a live source; it says whether another is wanted."""
-        decimator = Decimator(self.config.fps)
+        decimator = Decimator(self.config.fps) if self.config.fps else None
 
         def take(grab: Grab) -> bool:
             if not self._wanted():
                 return False
-            if decimator.takes(self._clock.monotonic()):
+            if decimator is None or decimator.takes(self._clock.monotonic()):
                 self._take(grab, source)
                 backoff.reset()
             return True
@@ -202,16 +210,19 @@ class Camera:
 
     def _wanted(self) -> bool:
         """Whether another frame is wanted: neither stopped, nor enough taken."""
+        return not (self._scope.stopping.is_set() or (self._ends_by_itself and self._has_enough()))
+
+    def _has_enough(self) -> bool:
         if self._deadline is None and self.config.seconds is not None:
             self._deadline = self._clock.monotonic() + self.config.seconds
         over = self._deadline is not None and self._clock.monotonic() >= self._deadline
         enough = self.config.frames is not None and self._seq >= self.config.frames
-        return not (over or enough or self._scope.stopping.is_set())
+        return over or enough
 
     def _take(self, grab: Grab, source: Source) -> None:
         try:
             frame, picture = self._framed(grab)
-            if not self._publisher.publish(self._publisher.stamp(frame), self._scope.stopping, picture):
+            if not self._publisher.publish(frame, self._scope.stopping, picture):
                 return
         except DecodeError as error:
             self._dropped["decode"] += 1
@@ -222,36 +233,34 @@ class Camera:
 
     def _framed(self, grab: Grab) -> tuple[Frame, GrabPicture | None]:
         """The frame of a picture, with a camera's own JPEG, or with what makes one. Raises `DecodeError`."""
-        captured_ns = self._clock.wall_ns()
+        captured_ns, config = self._clock.wall_ns(), self.config
         own = grab.width, grab.height
-        width, height = size = self.config.size or own
+        size = config.size or own
         passes = not grab.has_pixels and size == own
-        frame = Frame(
-            camera=self.record.name,
-            boot=self.record.boot,
-            seq=self._seq,
-            captured_ns=captured_ns,
-            pts_ns=grab.pts_ns,
-            width=width,
-            height=height,
-            payload=grab.jpeg(self.config.quality) if passes else b"",
-            codec=Codec.JPEG if passes else Codec.NONE,
-            stage=STAGE,
-            detections=grab.detections,
-            lossless=self.config.lossless,
-        )
-        return frame, None if passes else GrabPicture(grab, self.config.quality, size)
+        fields = self._fields | {
+            "seq": self._seq,
+            "captured_ns": captured_ns,
+            "pts_ns": grab.pts_ns,
+            "width": size[0],
+            "height": size[1],
+            "payload": grab.jpeg(config.quality) if passes else b"",
+            "codec": Codec.JPEG if passes else Codec.NONE,
+            "detections": grab.detections,
+            "hops": (Hop(self._publisher.node, captured_ns, self._clock.wall_ns()),),
+        }
+        return new_frame(fields), None if passes else GrabPicture(grab, config.quality, size)
 
     def _online(self, source: Source, width: int, height: int) -> None:
         fps = self._rate.tick()
-        seen = self.record
-        if seen.state is CameraState.ONLINE and (seen.width, seen.height) == (width, height) and fps is None:
+        if fps is None and self._shown == (width, height):
             return
+        seen = self.record
         if seen.state is not CameraState.ONLINE:
             log.info("camera %s is online: %s %dx%d", seen.name, source.codec, width, height)
         self._opened, self._hopeless = True, False
         shown_fps = fps if fps is not None else seen.fps or source.fps
         self._set(CameraState.ONLINE, codec=source.codec, width=width, height=height, fps=shown_fps)
+        self._shown = width, height
 
     def _await_taker(self) -> None:
         name = self.record.name
@@ -282,6 +291,7 @@ class Camera:
         self._settled()
 
     def _set(self, state: CameraState, *, why: str = "", **fields: object) -> None:
+        self._shown = None
         record = self.record.model_copy(update={"state": state, "why": why, **fields})
         if record != self.record:
             self.record = record
