@@ -76,8 +76,12 @@ class Connection:
         except _LATER:
             return None
 
+    def may_have_more(self, data: bytes) -> bool:
+        """Whether to ask again at once after `data`: it filled all the room, or is but one record of TLS."""
+        return len(data) == RECEIVE_BYTES or self._secure is not None
+
     @property
-    def has_more(self) -> bool:
+    def holds_more(self) -> bool:
         """Whether TLS holds more that was received already, so that the socket says nothing of it."""
         return self._secure is not None and self._secure.pending() > 0
 

@@ -16,6 +16,8 @@ from nodes.capture.sources.failures import Origin, broken_off, stalled
 from nodes.capture.sources.jpegs import JpegGrab, JpegSeries
 from nodes.capture.sources.multipart import MultipartParser
 
+TURN_BYTES = 1 << 20  # read from one camera before the others have their turn: all that its socket holds
+
 
 def is_mjpeg(response: Response) -> bool:
     """Whether a response is a stream that this module reads."""
@@ -69,7 +71,7 @@ class MjpegSource:
         if not self._begin():
             return
         try:
-            driven = _Driven(self, self._connection, take)
+            driven = Driven(self, self._connection, take)
             if driven.takes(self._response.first()):
                 self._options.reactor.add(driven)
                 driven.wait()
@@ -141,7 +143,7 @@ class MjpegSource:
             self._connection.close()
 
 
-class _Driven:
+class Driven:
     """A source as the reactor's `Channel`."""
 
     def __init__(self, source: MjpegSource, connection: Connection, take: Callable[[Grab], bool]) -> None:
@@ -150,18 +152,22 @@ class _Driven:
         self._error: Exception | None = None
 
     def __repr__(self) -> str:
-        return f"<_Driven {self._source!r}>"
+        return f"<Driven {self._source!r}>"
 
     def fileno(self) -> int:
         return self._connection.fileno()
 
     def read(self) -> bool:
+        received = 0
         while (data := self._receive()) is not None:
             if not data:
                 raise self._source.ended()
             if not self.takes(data):
                 return False
-            if not self._connection.has_more:
+            received += len(data)
+            if not self._connection.may_have_more(data):
+                break
+            if received >= TURN_BYTES and not self._connection.holds_more:  # now others have their turn
                 break
         return True  # whether it goes on is for `check` to say, at its leisure
 

@@ -16,7 +16,7 @@ from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.transport.sockets import Waker
 
 LOOK_S = 0.25  # how often it looks whether a channel has stalled
-PAUSE_S = 0.002  # between two rounds of reading: what comes meanwhile is read, and published, together
+PAUSE_S = 0.004  # between two rounds: what comes meanwhile is read and published together, for a third less
 
 
 class Channel(Protocol):

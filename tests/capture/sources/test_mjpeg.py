@@ -1,6 +1,7 @@
 """MJPEG over HTTP as cameras serve it, read from real connections: by a thread alone, and by a reactor's."""
 
 import base64
+import fcntl
 import hashlib
 import os
 import re
@@ -8,6 +9,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -20,7 +22,7 @@ from mesh.scope import Scope
 from nodes.capture.sources.base import Grab, SharedSource, SourceOptions
 from nodes.capture.sources.catalog import open_source
 from nodes.capture.sources.mjpeg import MjpegSource
-from nodes.capture.sources.reactor import Reactor
+from nodes.capture.sources.reactor import Channel, Reactor
 from tests.capture.sources.support import DEADLINE_S, grabs, jpegs, set_on_exit
 from tests.capture.sources.test_multipart import SIZED, UNSIZED
 from tests.support.http_script import HOLD, Answer, HttpScript
@@ -188,6 +190,51 @@ def test_a_reactor_reads_many_and_what_goes_wrong_in_one_is_told_to_that_one() -
     assert [type(error) for error in errors] == [type(None), ZeroDivisionError, SourceError] + [
         type(None)
     ] * 3
+
+
+class Handing(Reactor):
+    """A reactor that leaves the reading of its last channel to the test."""
+
+    channel: Channel | None = None
+
+    def add(self, channel: Channel) -> None:
+        self.channel = channel
+
+
+def test_all_that_waits_is_read_at_once() -> None:
+    large = [picture + bytes(70_000) for picture in PICTURES]  # each more than one call receives
+    body = b"".join(b"--b\r\nContent-Length: %d\r\n\r\n%s\r\n" % (len(one), one) for one in large)
+    held, got = threading.Event(), list[bytes]()
+
+    def answer(request: str) -> Iterator[bytes]:
+        yield OK
+        held.wait(DEADLINE_S)
+        yield from (body, HOLD)
+
+    with closing(Handing()) as reactor, HttpScript(answer) as server, Scope("test") as scope:
+        source = open_source(server.url, SourceOptions(reactor=reactor))
+        assert isinstance(source, MjpegSource)
+
+        def take(grab: Grab) -> bool:
+            got.append(grab.jpeg(1))
+            return True
+
+        scope.spawn("drive", source.drive, take)
+        wait_for(lambda: reactor.channel, "it is driven")
+        channel = reactor.channel
+        assert channel is not None
+        held.set()
+        wait_for(lambda: waiting_bytes(channel.fileno()) == len(body), "all of it has come")
+        try:
+            assert channel.read()
+        finally:
+            channel.finish(None)
+        scope.join()
+    assert got == large
+
+
+def waiting_bytes(fd: int) -> int:
+    return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def test_a_reactor_that_stops_lets_everybody_go() -> None:
