@@ -17,6 +17,7 @@ from mesh.transport.sockets import Waker
 
 LOOK_S = 0.25  # how often it looks whether a channel has stalled
 PAUSE_S = 0.004  # between two rounds: what comes meanwhile is read and published together, for a third less
+MANY = 20  # channels from which a pause is that long; with fewer it is shorter: one camera waits for nobody
 
 
 class Channel(Protocol):
@@ -84,8 +85,9 @@ class Reactor:
         """Read until `stop`."""
         try:
             while not self._stopped:
-                if self._turn():
-                    self._running.acquire(timeout=PAUSE_S)  # in real time, whatever the clock
+                if self._turn() and len(self._channels) > 1:
+                    pause_s = PAUSE_S * min(1.0, len(self._channels) / MANY)
+                    self._running.acquire(timeout=pause_s)  # in real time, whatever the clock
         finally:
             self.stop()
             for channel in (*self._channels, *self._taken_in()):
