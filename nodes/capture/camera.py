@@ -149,6 +149,8 @@ class Camera:
             except MeshError as error:
                 self._fail(error)
                 return
+            except Exception as error:  # noqa: BLE001 - a fault of a source is its camera's alone
+                self._lost(SourceError(_told(error)), since)
             self._clock.wait(self._scope.stopping, backoff.next())
         self._end()
 
@@ -301,6 +303,15 @@ class Camera:
 def _presentation_s(grab: Grab, number: int, fps: float) -> float:
     """A picture's presentation time in seconds; by its number where the source has no times."""
     return grab.pts_ns / 1e9 if grab.pts_ns is not None else number / (fps or UNTIMED_FPS)
+
+
+def _told(error: Exception) -> str:
+    """What went wrong that no source foresaw, and where; without its words, in which a URL may stand."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else ""
+    return f"an unexpected {type(error).__name__}{where}; please report it"
 
 
 class _Rate:

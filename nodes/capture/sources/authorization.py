@@ -71,7 +71,7 @@ def answer(
 
 def _read(header: str) -> _Challenge:
     scheme, _, rest = header.strip().partition(" ")
-    pairs = [item for item in parse_http_list(rest) if "=" in item]
+    pairs = [item for item in parse_http_list(rest) if item.partition("=")[2]]
     fields = {name.strip().lower(): value for name, value in parse_keqv_list(pairs).items()}
     return _Challenge(scheme.lower(), fields)
 

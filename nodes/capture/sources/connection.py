@@ -145,6 +145,15 @@ def _with_tls(sock: socket.socket, host: str, patience: Patience) -> ssl.SSLSock
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     secure = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+    try:
+        _shake_hands(secure, patience)
+    except BaseException:
+        secure.close()  # it has taken the socket over
+        raise
+    return secure
+
+
+def _shake_hands(secure: ssl.SSLSocket, patience: Patience) -> None:
     while True:
         try:
             secure.do_handshake()
@@ -153,4 +162,4 @@ def _with_tls(sock: socket.socket, host: str, patience: Patience) -> ssl.SSLSock
         except ssl.SSLWantWriteError:
             patience.until_ready(secure, select.POLLOUT)
         else:
-            return secure
+            return

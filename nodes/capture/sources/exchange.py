@@ -117,7 +117,8 @@ def _split(url: str) -> tuple[Address, Credentials | None]:
     target = quote(parts.path or "/", safe=_PRINTABLE)
     if parts.query:
         target += "?" + quote(parts.query, safe=_PRINTABLE)
-    address = Address(parts.scheme, parts.hostname or "", parts.port or _PORTS[parts.scheme], target)
+    usual = _PORTS[parts.scheme]  # a KeyError for what is no HTTP, also where the port is given
+    address = Address(parts.scheme, parts.hostname or "", parts.port or usual, target)
     if parts.username is None:
         return address, None
     return address, Credentials(unquote(parts.username), unquote(parts.password or ""))

@@ -16,7 +16,7 @@ import os
 import struct
 import sys
 import threading
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -114,10 +114,23 @@ def serve(out: BinaryIO, slot: Slot) -> None:
     """Send what is asked for."""
     while not isinstance(taken := slot.take(), str):
         image, pts_ns = taken
-        pixels = np.ascontiguousarray(image if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR))
+        pixels = bgr(image)
+        if pixels is None:
+            taken = f"OpenCV gives pictures of {image.dtype} {image.shape}: have it give 8-bit BGR or gray"
+            break
         height, width = pixels.shape[:2]
         send(out, PICTURE, SIZE.pack(width, height), pts_ns, pixels.data.cast("B"))
     send(out, END, taken.encode())
+
+
+def bgr(image: Any) -> Any:
+    """A picture as (H, W, 3) uint8 BGR; None for one that is neither gray, BGR nor BGRA of 8 bits."""
+    channels = image.shape[2] if image.ndim == 3 else 1
+    if image.dtype != np.uint8 or channels not in (1, 3, 4):
+        return None
+    if channels == 3:
+        return np.ascontiguousarray(image)
+    return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR if channels == 1 else cv2.COLOR_BGRA2BGR)
 
 
 def send(

@@ -63,3 +63,9 @@ def test_the_strongest_is_answered_and_an_unknown_one_is_not() -> None:
 def test_credentials_do_not_show() -> None:
     assert "Circle" not in repr(MUFASA)
     assert "Mufasa" not in repr(MUFASA)
+
+
+@pytest.mark.parametrize("odd", ["Basic realm=", "NTLM TlRMTVNTUAAB=", 'Digest realm="x", opaque=, nonce='])
+def test_a_challenge_without_values_is_passed_over(odd: str) -> None:
+    who = Credentials("me", "secret")
+    assert answer([odd, 'Basic realm="cam"'], who, "GET", "/", "c") is not None

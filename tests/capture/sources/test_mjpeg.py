@@ -131,7 +131,8 @@ def test_stop_and_close_end_a_read_that_blocks(read: Read) -> None:
     stop, done = threading.Event(), threading.Event()
 
     def read_on(url: str) -> None:
-        assert read(url, 4, stall_s=10 * DEADLINE_S, stop=stop) == PICTURES
+        found = read(url, 4, stall_s=10 * DEADLINE_S, stop=stop)
+        assert found == PICTURES[: len(found)]  # the stop may come before the last one
         done.set()
 
     with HttpScript(says(OK, SIZED, HOLD)) as server, Scope("test") as scope, set_on_exit(stop):
@@ -313,6 +314,7 @@ def test_what_is_no_multipart_stream_goes_to_ffmpeg() -> None:
         [b""],
         [head("text/html"), b"<html/>"],
         [b"HTTP/1.1 302 F\r\n\r\n"],
+        [head("x/y", "Location: rtsp://127.0.0.1:1/live", status="302 Found")],
     ):
         with HttpScript(says(*pieces)) as server:
             with pytest.raises(SourceError):
