@@ -34,7 +34,7 @@ class Look(NamedTuple):
 
 def derived(known: Mapping[Look, Image], look: Look) -> Image | None:
     """`look` made of the nearest that serves it, gray rather than colour; None where none does."""
-    serving = [each for each in known if each.serves(look)]
+    serving = [each for each in tuple(known) if each.serves(look)]  # others may add to it meanwhile
     if not serving:
         return None
     smaller = codec.shrunk(known[min(serving)], look.size)

@@ -81,7 +81,7 @@ class Views:
         """The pixels of this camera cannot be read here: take frames from now on."""
         with self._lock:
             key = camera if camera in self._taken else None
-            self._given_up.add(key)
+            self._given_up |= {key, camera}
             shared = self._taken.get(key) is View.SHM
         if shared:
             self.take(key, View.FRAME)

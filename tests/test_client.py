@@ -10,11 +10,13 @@ import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 import mesh
 from mesh.client import Subscription
-from mesh.frame import EndOfStream
+from mesh.errors import WireError
+from mesh.frame import Detection, EndOfStream
 from mesh.subscription import check_endpoint
 from mesh.transport import Publisher
 from tests.support.clock import ManualClock
@@ -233,3 +235,19 @@ def test_a_mesh_closes_a_subscription_that_has_ended() -> None:
         assert [frame.identity for frame in frames] == [sent.identity]
     assert frames.closed
     assert not running("subscribe raw/brief")
+
+
+def test_a_frame_that_cannot_be_packed_is_no_loss_on_the_link() -> None:
+    image = np.zeros((48, 64, 3), np.uint8)
+    unpackable = Detection("x", np.float32(0.5), (0.0, 0.0, 1.0, 1.0))  # type: ignore[arg-type]
+    with (
+        mesh.publish("tcp://127.0.0.1:*", "raw", "cam") as out,
+        mesh.subscribe(out.endpoint, "raw", "cam", policy="fifo") as subscription,
+    ):
+        wait_for(lambda: out.listened_to, "somebody listens")
+        out.send(image)
+        with pytest.raises(WireError):
+            out.send(image, detections=[unpackable])
+        out.send(image)
+        assert [frame.seq for frame in (subscription.get(20), subscription.get(20)) if frame] == [0, 1]
+        assert [count.lost for count in subscription.counts()] == [0]

@@ -93,7 +93,7 @@ class Publisher:
                     counts[f"{channel.topic.view}_offered"] += channel.offered
                     counts[f"{channel.topic.view}_sent"] += channel.sent
                 if channels.sharing is not None:
-                    counts += channels.sharing.counts
+                    counts += channels.sharing.counts.copy()
         return dict(+counts)
 
     def stamp(self, frame: Frame, **changes: Any) -> Frame:
@@ -216,8 +216,9 @@ class Publisher:
                 return False
             n = channels.shm.take(frame.boot)
         else:
-            n = channels.frame.take(frame.boot)
+            n = channels.frame.next(frame.boot)  # taken once it was sent: one that cannot be packed has none
             self._send_form(channels.frame, n, forms.whole)
+            channels.frame.take(frame.boot)
         self._send_form(channels.shm, n, forms.shared)
         self._counts["encoded"] += forms.encoded
         return True

@@ -263,12 +263,15 @@ class Process:
     def _work(self, node: Node) -> None:
         done: Frame | EndOfStream | None = None
         while (item := self._inbox.take(settled=done)) is not None:
-            done = item
             if isinstance(item, EndOfStream):
                 self._finish(node, item)
+                done = item
             elif (dropped := self._process(node, item)) is not None:
                 self._inbox.settle(item, dropped)
                 done = None
+            else:  # pixels in shared memory are not kept while this waits for more
+                done = item if item.codec is Codec.JPEG else item.without_image()
+            item = None
 
     def _process(self, node: Node, frame: Frame) -> str | None:
         """Run a frame through the processors; None, or why it was dropped."""
