@@ -244,6 +244,8 @@ class Recording:
         except (DecodeError, WireError) as error:
             self._complain(error)
             return Cause.DECODE
+        if (before := self._writing.get(stream.place)) is not None and before is not stream:
+            before.written_at = None  # an earlier boot's: its file was ended, and it may be forgotten
         stream.written_at = self._now
         self._writing[stream.place] = stream
         self._writing.move_to_end(stream.place)

@@ -131,7 +131,11 @@ def tells_errors(device: int) -> bool:
     release = re.match(r"(\d+)\.(\d+)", os.uname().release)
     if os.uname().sysname != "Linux" or release is None or tuple(map(int, release.groups())) < (5, 17):
         return False
-    return file_system(Path("/proc/self/mountinfo").read_text(), device) in _FILE_SYSTEMS
+    try:
+        mounted = Path("/proc/self/mountinfo").read_text(errors="replace")
+    except OSError:  # no /proc, or too many open files
+        return False
+    return file_system(mounted, device) in _FILE_SYSTEMS
 
 
 def file_system(mountinfo: str, device: int) -> str | None:
