@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mesh.bench.child import Meter, Values
-from mesh.bench.children import BenchError, Child
+from mesh.bench.children import BenchError, Children
+from mesh.bench.pictures import Pictures
 
 WINDOW = 32
 STEP = 8
@@ -107,17 +108,24 @@ class Flow:
         return cls(received["frames"] / received["wall_s"], cpu_s * 1e3, sent["sent"] - received["received"])
 
 
-def flow(start: Callable[[int], Child], follow: Callable[[int, str], Child], seconds: float) -> Flow:
-    """Run a sender, which says its `endpoint`, and a receiver. Each is started with its end of the pipe."""
-    reading, writing = os.pipe()
-    try:
-        sender = start(reading)
-        receiver = follow(writing, str(sender.hear()["endpoint"]))
-    finally:
-        os.close(reading)
-        os.close(writing)
-    received = receiver.result(seconds + 60)
-    return Flow.of(sender.result(), received)
+Role = Callable[..., Values]
+
+
+def flow(send: Role, receive: Role, pictures: Pictures, seconds: float, **both: Any) -> Flow:
+    """Run a sender of pictures, which says its `endpoint`, and a receiver, as processes, each with its end of
+    the pipe; `both` are options of either role."""
+    with Children() as children:
+        reading, writing = os.pipe()
+        try:
+            sent = {"pictures": pictures.as_options(), "seconds": seconds, **both}
+            sender = children.start(send, fds=(reading,), fd=reading, **sent)
+            endpoint = str(sender.hear()["endpoint"])
+            receiver = children.start(receive, fds=(writing,), fd=writing, endpoint=endpoint, **both)
+        finally:
+            os.close(reading)
+            os.close(writing)
+        received = receiver.result(seconds + 60)
+        return Flow.of(sender.result(), received)
 
 
 def lost(flows: Iterable[Flow]) -> str:

@@ -90,11 +90,4 @@ def _copied(pictures: Pictures, seconds: float) -> Flow:
 
 
 def _shared(pictures: Pictures, seconds: float) -> Flow:
-    with Children() as children:
-        return flow(
-            lambda fd: children.start(
-                send, fds=(fd,), fd=fd, pictures=pictures.as_options(), seconds=seconds
-            ),
-            lambda fd, endpoint: children.start(receive, fds=(fd,), fd=fd, endpoint=endpoint),
-            seconds,
-        )
+    return flow(send, receive, pictures, seconds)

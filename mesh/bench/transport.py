@@ -10,7 +10,6 @@ from functools import partial
 from types import ModuleType
 
 from mesh.bench import ours, raw, shm
-from mesh.bench.children import Children
 from mesh.bench.flow import Flow, flow, lost
 from mesh.bench.pictures import Pictures
 from mesh.bench.report import Row, Target, at_least, at_most
@@ -28,21 +27,7 @@ def measure(setup: Setup) -> Iterator[Row]:
 
 def link(way: ModuleType, pictures: Pictures, pixels: bool, seconds: float) -> Flow:
     """One run of a link: `way` is the module that holds its roles, `send` and `receive`."""
-    with Children() as children:
-        return flow(
-            lambda fd: children.start(
-                way.send,
-                fds=(fd,),
-                fd=fd,
-                pictures=pictures.as_options(),
-                pixels=pixels,
-                seconds=seconds,
-            ),
-            lambda fd, endpoint: children.start(
-                way.receive, fds=(fd,), fd=fd, endpoint=endpoint, pixels=pixels
-            ),
-            seconds,
-        )
+    return flow(way.send, way.receive, pictures, seconds, pixels=pixels)
 
 
 def rows(

@@ -6,7 +6,6 @@ from typing import Any
 import simplejpeg
 
 from mesh.bench.child import Channel, Values
-from mesh.bench.children import Children
 from mesh.bench.flow import Ahead, Flow, Taken, flow, receive_all, send_all, touch
 from mesh.bench.pictures import Pictures
 from mesh.bench.ports import free_port
@@ -24,14 +23,7 @@ def missing() -> str:
 
 
 def link(pictures: Pictures, seconds: float) -> Flow:
-    with Children() as children:
-        return flow(
-            lambda fd: children.start(
-                send, fds=(fd,), fd=fd, pictures=pictures.as_options(), seconds=seconds
-            ),
-            lambda fd, endpoint: children.start(receive, fds=(fd,), fd=fd, endpoint=endpoint),
-            seconds,
-        )
+    return flow(send, receive, pictures, seconds)
 
 
 def send(channel: Channel, *, fd: int, pictures: dict[str, Any], seconds: float) -> Values:
