@@ -56,11 +56,6 @@ def encode_yuv420(y: Image, u: Image, v: Image, quality: int = DEFAULT_QUALITY) 
     return bytes(simplejpeg.encode_jpeg_yuv_planes(y, u, v, quality))
 
 
-def resize(image: Image, max_side: int | None) -> Image:
-    """`image` itself, or made smaller so that its longest side is `max_side` pixels."""
-    return shrunk(image, fitted(image.shape[1], image.shape[0], max_side))
-
-
 def shrunk(image: Image, size: tuple[int, int]) -> Image:
     """`image` made smaller, to `size` = (width, height); itself where it has that size.
 
