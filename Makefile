@@ -10,8 +10,9 @@ RIVALS := $(VENV)/.bench
 demo: $(READY)
 	$(BIN)/mesh demo $(DEMO_ARGS)
 
+# Two at a time: most of them wait for processes and sockets.
 test: $(READY)
-	$(BIN)/pytest $(TEST_ARGS)
+	$(BIN)/pytest -n 2 --dist worksteal $(TEST_ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

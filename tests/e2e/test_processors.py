@@ -120,7 +120,8 @@ def test_process_nodes_chain_and_only_the_last_one_pushes(folder: Path) -> None:
         site.node("process", "passthrough", "--input", "first", "--stage", "second", *chain, name="b")
         site.node("process", "passthrough", "--stage", "first", "--no-push", *chain, name="a")
         site.wait_nodes("collect", "a", "b")
-        site.capture(f"door={SMALL}&frames=60")
+        # Lossless: the first frames wait until the second node has found the first one's stream.
+        site.capture(f"door={SMALL}&frames=60", options=("--lossless",))
         site.wait_settled("door", groups=2)
         site.wait_recorded("door", "second", 1)
         door = site.stats()["door"]
