@@ -1,8 +1,8 @@
 """Following the registry: a live picture of a prefix, and a subscriber kept connected by one.
 
-Rules kept here: what the registry forgets is kept for a while, because a registry that restarts forgets
-everything until its nodes have announced themselves again, and no stream may stop for that; a picture is
-handed on only when it changed.
+Rules kept here: what the registry has forgotten is kept for ten seconds, because one that restarts forgets
+everything until its nodes have announced themselves again, and no stream may stop for that; whoever follows
+says how long what is known to be gone is kept; a picture is handed on only when it changed.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -25,10 +25,14 @@ FADING_LOOK_S = 1.0
 
 
 class Picture:
-    """The entries of a prefix as events tell them; what is deleted fades after `grace_s`. Pure."""
+    """The entries of a prefix as events tell them. Pure.
 
-    def __init__(self, grace_s: float) -> None:
-        self._grace_s = grace_s
+    What is gone fades after `gone_s`, what a registry that started anew forgot after `GRACE_S`; what is put
+    meanwhile stays.
+    """
+
+    def __init__(self, gone_s: float) -> None:
+        self._gone_s = gone_s
         self._fading: dict[str, float] = {}
         self.entries: dict[str, Entry] = {}
         self.synced = False
@@ -41,15 +45,16 @@ class Picture:
             self.entries[event.entry.key] = event.entry
             return changed and self.synced
         if isinstance(event, Delete):
-            self._fading.setdefault(event.key, now + self._grace_s)
+            self._fading.setdefault(event.key, now + (self._gone_s if event.known else GRACE_S))
             return False
         first, self.synced = not self.synced, True
         return first
 
-    @property
-    def is_fading(self) -> bool:
-        """Whether something is to be forgotten, in time."""
-        return bool(self._fading)
+    def patience(self, now: float) -> float | None:
+        """How many seconds may pass until the next look at what fades; None while nothing does."""
+        if not self._fading:
+            return None
+        return min(FADING_LOOK_S, max(0.0, min(self._fading.values()) - now))
 
     def fade(self, now: float) -> bool:
         """Forget what has been gone for long enough; whether anything was forgotten."""
@@ -66,17 +71,20 @@ def follow(
     prefix: str,
     on_change: Callable[[Mapping[str, Entry]], None],
     *,
-    grace_s: float = GRACE_S,
+    gone_s: float = GRACE_S,
     clock: Clock = SYSTEM_CLOCK,
 ) -> None:
-    """Call `on_change` with the entries under `prefix`, now and after each change, on a thread of `scope`."""
+    """Call `on_change` with the entries under `prefix`, now and after each change, on a thread of `scope`.
+
+    gone_s: how long an entry is kept that was deleted or whose lease ended
+    """
 
     def run() -> None:
-        picture = Picture(grace_s)
+        picture = Picture(gone_s)
         with registry.watch(prefix) as watch:
             scope.on_stop(watch.close)
             while not watch.closed:
-                event = watch.get(FADING_LOOK_S if picture.is_fading else None)
+                event = watch.get(picture.patience(clock.monotonic()))
                 now = clock.monotonic()
                 changed = picture.apply(event, now) if event is not None else False
                 if picture.fade(now) or changed:

@@ -25,7 +25,7 @@ def listed(*records: StreamRecord) -> list[Entry]:
 
 
 def test_a_picture_is_told_once_it_is_whole_and_then_with_each_change() -> None:
-    picture = Picture(grace_s=10)
+    picture = Picture(gone_s=10)
     assert not picture.apply(Put(entry("nodes/a")), 0)
     assert picture.apply(Synced(1), 0)
     assert not picture.apply(Synced(2), 0), "the same once more is nothing new"
@@ -36,7 +36,7 @@ def test_a_picture_is_told_once_it_is_whole_and_then_with_each_change() -> None:
 
 
 def test_what_is_deleted_stays_for_a_while_and_is_kept_if_it_returns() -> None:
-    picture = Picture(grace_s=10)
+    picture = Picture(gone_s=10)
     for event in (Put(entry("nodes/a")), Put(entry("nodes/b")), Synced(1)):
         picture.apply(event, 0)
     assert not picture.apply(Delete("nodes/a", 2), 5)
@@ -46,6 +46,25 @@ def test_what_is_deleted_stays_for_a_while_and_is_kept_if_it_returns() -> None:
     picture.apply(Put(entry("nodes/a", 5)), 14.9)
     assert picture.fade(15)
     assert sorted(picture.entries) == ["nodes/a"]
+
+
+def test_what_was_only_forgotten_is_kept_longer_than_what_is_known_to_be_gone() -> None:
+    picture = Picture(gone_s=0)
+    for key in ("nodes/a", "nodes/b", "nodes/c"):
+        picture.apply(Put(entry(key)), 0)
+    picture.apply(Synced(1), 0)
+    assert picture.patience(0) is None
+    for event in (Delete("nodes/a", 9, known=False), Delete("nodes/b", 9, known=False)):
+        assert not picture.apply(event, 0)
+    assert picture.patience(9.5) == 0.5
+    picture.apply(Delete("nodes/c", 10), 5)
+    assert picture.patience(5) == 0
+    assert picture.fade(5)
+    assert sorted(picture.entries) == ["nodes/a", "nodes/b"]
+    picture.apply(Put(entry("nodes/b", 11)), 9)  # it has announced itself again
+    assert picture.fade(10)
+    assert sorted(picture.entries) == ["nodes/b"]
+    assert picture.patience(10) is None
 
 
 def test_origins_are_taken_and_relays_only_where_there_is_no_origin() -> None:
@@ -68,7 +87,7 @@ def test_following_tells_what_there_is_and_what_comes() -> None:
         def on_change(entries: Mapping[str, Entry]) -> None:
             told.append(sorted(entries))
 
-        follow(scope, registry, "nodes/", on_change, grace_s=0)
+        follow(scope, registry, "nodes/", on_change, gone_s=0)
         wait_for(lambda: told == [["nodes/a"]])
         registry.put("nodes/b", {})
         wait_for(lambda: told[-1:] == [["nodes/a", "nodes/b"]])

@@ -39,10 +39,15 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """A watched key is gone: deleted, or its lease ended. `revision` is that of the deletion."""
+    """A watched key is gone: deleted, or its lease ended. `revision` is that of the deletion.
+
+    Not `known` is a leased key that a server which has started anew has not heard of: forgotten, as all of
+    them are, and perhaps alive.
+    """
 
     key: str
     revision: int
+    known: bool = True
 
 
 @dataclass(frozen=True, slots=True)

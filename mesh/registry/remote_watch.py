@@ -118,8 +118,9 @@ class RemoteWatch(Closing):
     def resync(self, listing: Listing) -> None:
         """Give the reader the difference to a fresh snapshot."""
         with self._changed:
+            anew = self._epoch not in (0, listing.epoch)
             self._epoch, self._revision, self._latest = listing.epoch, listing.revision, {}
-            self._pending.extend(self._view.difference(listing.revision, listing.entries))
+            self._pending.extend(self._view.difference(listing.revision, listing.entries, anew=anew))
             self._stale = False
             self._changed.notify_all()
 

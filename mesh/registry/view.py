@@ -1,7 +1,8 @@
 """What one watch has given to its reader, and what it owes it.
 
 Rules kept here: events come in the order of their revisions; a watch that has lost changes is given the
-difference between what it gave and what stands now, then `Synced`, and so ends where the store is.
+difference between what it gave and what stands now, then `Synced`, and so ends where the store is. A store
+that has started anew has forgotten what was leased, but not its configuration.
 """
 
 from collections.abc import Iterable
@@ -29,12 +30,16 @@ class View:
         elif isinstance(event, Delete):
             self._given.pop(event.key, None)
 
-    def difference(self, revision: int, entries: Iterable[Entry]) -> list[Event]:
-        """The events that lead from what was given to `entries`, the store as it stood at `revision`."""
+    def difference(self, revision: int, entries: Iterable[Entry], *, anew: bool = False) -> list[Event]:
+        """The events that lead from what was given to `entries`, the store as it stood at `revision`.
+
+        anew: whether the store has started anew since, so that what was leased may only be forgotten
+        """
         stand = {entry.key: entry for entry in entries if entry.key.startswith(self.prefix)}
         changed = [entry for key, entry in stand.items() if self._given.get(key) != entry]
         puts = [Put(entry) for entry in sorted(changed, key=lambda entry: entry.revision)]
-        deletes = [Delete(key, revision) for key in self._given if key not in stand]
+        gone = [entry for key, entry in self._given.items() if key not in stand]
+        deletes = [Delete(entry.key, revision, known=not (anew and entry.lease)) for entry in gone]
         return [*puts, *deletes, Synced(revision)]
 
 

@@ -178,6 +178,26 @@ def test_a_broken_chain_is_noticed(watch: RemoteWatch, message: Published | Beat
     assert events == [Put(entry("c", 15)), Put(entry("d", 16)), Delete("nodes/a", 20), Synced(20)]
 
 
+def test_a_server_that_has_started_anew_has_forgotten_what_was_leased() -> None:
+    watch = RemoteWatch("nodes/", lambda: None)
+    held, kept = Entry("nodes/held", {}, 3, lease=7), entry("kept", 4)
+    watch.resync(Listing(1, 10, [held, kept]))
+    assert take_snapshot(watch) == ([held, kept], 10)
+    watch.take(Beat(2, {}))
+    watch.resync(Listing(2, 20, []))
+    gone = [Delete("nodes/held", 20, known=False), Delete("nodes/kept", 20)]
+    assert [take(watch) for _ in range(3)] == [*gone, Synced(20)]
+
+
+def test_what_ended_while_changes_were_missed_is_known_to_be_gone(watch: RemoteWatch) -> None:
+    held = Entry("nodes/held", {}, 11, lease=7)
+    watch.take(Published(1, 3, Put(held)))
+    assert take(watch) == Put(held)
+    watch.take(Beat(1, {"nodes/": 12}))
+    watch.resync(Listing(1, 12, [entry("a", 3)]))
+    assert [take(watch), take(watch)] == [Delete("nodes/held", 12), Synced(12)]
+
+
 def test_a_reader_that_falls_behind_loses_nothing(watch: RemoteWatch) -> None:
     for number in range(PENDING + 5):
         watch.take(change("b", 10 + number, 11 + number))
