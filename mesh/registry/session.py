@@ -24,6 +24,7 @@ from mesh.registry.view import key_of
 from mesh.scope import Scope
 
 PATIENCE = 1.5  # times the lease's time: by then a holder that died is gone
+PATIENCE_S = 7.5  # at least: the holder's lease may be longer
 LOOK = 0.25  # seconds between two looks at the clock while a claim waits
 BACKOFF = (0.1, 1.0)  # seconds, first and longest
 
@@ -82,10 +83,11 @@ class Session:
     def claim(self, key: str, value: Value, *, patience: float | None = None) -> None:
         """Take `key` for this session, unless somebody holds it.
 
-        Waits at most `patience` seconds (one and a half times the lease's time unless given) for a holder
-        that may have died. Raises `Taken`, or `RegistryUnavailable`.
+        Waits at most `patience` seconds (one and a half times the lease's time, and 7.5 at least, unless
+        given) for a holder that may have died. Raises `Taken`, or `RegistryUnavailable`.
         """
-        end = self._clock.monotonic() + (PATIENCE * self._ttl if patience is None else patience)
+        patience = max(PATIENCE_S, PATIENCE * self._ttl) if patience is None else patience
+        end = self._clock.monotonic() + patience
         holder = self._take(key, value)
         if holder is None:
             return
@@ -172,7 +174,7 @@ class Session:
 
     def _pause(self) -> None:
         if self._failures == 0:
-            self._clock.wait(self._poked, max(0.0, self._standing.renew_at - self._clock.monotonic()))
+            self._clock.wait(self._poked, max(0.0, self._standing.due_at - self._clock.monotonic()))
             return
         first, longest = BACKOFF
         # Jitter, so that a fleet does not come back in one instant.

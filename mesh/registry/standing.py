@@ -18,6 +18,7 @@ from mesh.registry.holdings import Held, Holdings
 from mesh.registry.offset import OffsetEstimate, sample
 
 TRIES = 10  # against writers that are always first
+MEASURE_S = 5 / 3  # between two looks at the registry's clock
 
 log = logging.getLogger(__name__)
 
@@ -49,11 +50,11 @@ class Standing:
         self.renew_at = now + self._ttl / 3
 
     def measure(self) -> None:
-        """Ask what time the registry has, as often as the lease is renewed."""
+        """Ask what time the registry has, now and then."""
         began, wall_ns = self._clock.monotonic(), self._clock.wall_ns()
         if began < self._measure_at:
             return
-        self._measure_at = self.renew_at
+        self._measure_at = began + MEASURE_S
         try:
             registry_ns = self._registry.now_ns()
         except (
@@ -62,6 +63,11 @@ class Standing:
             log.debug("the registry's time is not known: %s", error)
         else:
             self.offset.add(sample(wall_ns, registry_ns, began, self._clock.monotonic()))
+
+    @property
+    def due_at(self) -> float:
+        """When the registry is next to be asked something, in seconds of the monotonic clock."""
+        return min(self.renew_at, self._measure_at)
 
     def expired(self) -> None:
         """The lease is gone."""
