@@ -30,7 +30,7 @@ from mesh.scope import Scope
 
 log = logging.getLogger(__name__)
 
-LEASE_S = 5.0
+LEASE_S = 5.0  # of a script, whose work nobody takes over
 STATS_EVERY_S = 1.0
 LAST_WORDS_S = 600.0
 RENEW_WORDS_S = 60.0

@@ -8,9 +8,9 @@ it has gone.
 import logging
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType, TracebackType
 from typing import Protocol, Self
 
@@ -28,6 +28,8 @@ from nodes.address import LOOPBACK, advertised, bind_endpoint, check_advertise, 
 log = logging.getLogger(__name__)
 
 EXIT_INTERRUPTED = 130
+LEASE_S = 1.5  # what a node that is killed did is taken over by others within two seconds
+LEAST_LEASE_S = 0.5
 REQUEST_S = 3.0  # each request to the registry: a node must be able to leave when that is gone
 
 
@@ -41,6 +43,8 @@ class NodeConfig:
     advertise:        the host that others should connect to, where it differs from `bind`
     registry_wait_s:  how long to wait for the registry at the start
     drain_s:          how long draining may take, at the end
+    lease_s:          how long the registry keeps a node that is no longer heard of
+    labels, weight:   as in its `NodeRecord`
     """
 
     registry: str
@@ -50,6 +54,9 @@ class NodeConfig:
     insecure: bool = False
     registry_wait_s: float = 10.0
     drain_s: float = 10.0
+    lease_s: float = LEASE_S
+    labels: Mapping[str, str] = field(default_factory=dict)
+    weight: float = 0.0
 
 
 class Work(Protocol):
@@ -99,8 +106,11 @@ class Node:
         self.registry: Registry = open_registry(config.registry, timeout=request_s, clock=clock)
         self.publisher = Publisher(self.id, self.binds(), clock=clock)
         endpoints = self._listed("pub", self.publisher.endpoints)
-        self._record = record.model_copy(update={"inputs": work.inputs, "endpoints": endpoints})
-        self.presence = Presence(self.scope, self.registry, self._record, work.stats, clock=clock)
+        told = {"labels": dict(config.labels), "weight": config.weight}
+        self._record = record.model_copy(update={"inputs": work.inputs, "endpoints": endpoints} | told)
+        self.presence = Presence(
+            self.scope, self.registry, self._record, work.stats, lease_s=config.lease_s, clock=clock
+        )
 
     def binds(self) -> tuple[str, ...]:
         """Where a socket of this node listens: TCP for all, and a local endpoint where there are such."""

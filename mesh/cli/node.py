@@ -11,6 +11,7 @@ from mesh.client import registry_url
 from mesh.codec import DEFAULT_QUALITY
 from mesh.errors import ConfigError
 from mesh.inbox import DEFAULT_DEPTH, Policy
+from mesh.names import check_name
 from mesh.views import AUTO, check_view
 from mesh.wire import View
 
@@ -26,6 +27,22 @@ RegistryWait = Annotated[
 ]
 Drain = Annotated[
     float, typer.Option(metavar="SECONDS", min=0, help="How long draining may take at the end.")
+]
+Lease = Annotated[
+    float,
+    typer.Option(
+        metavar="SECONDS",
+        min=0.5,
+        help="How long the registry keeps a node that it no longer hears of; then others take over its work.",
+    ),
+]
+Label = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VALUE", help="What this node is or has, for work that is pinned to such."),
+]
+Weight = Annotated[
+    float,
+    typer.Option(metavar="N", min=0, help="This node's share of the work, beside that of its peers."),
 ]
 Quality = Annotated[int, typer.Option(min=1, max=100, help="JPEG quality of what is encoded here.")]
 
@@ -68,6 +85,9 @@ def capture(
     insecure: Insecure = False,
     registry_wait: RegistryWait = 10.0,
     drain: Drain = 10.0,
+    lease: Lease = 1.5,
+    label: Label = None,
+    weight: Weight = 1.0,
     log_level: LogLevel = "info",
     log_json: LogJson = False,
 ) -> None:
@@ -102,7 +122,18 @@ def capture(
         for camera_name, url in map(_camera, camera or [])
     ]
     work = Capture(cameras)
-    config = NodeConfig(registry_url(registry), name, bind, advertise, insecure, registry_wait, drain)
+    config = NodeConfig(
+        registry=registry_url(registry),
+        name=name,
+        bind=bind,
+        advertise=advertise,
+        insecure=insecure,
+        registry_wait_s=registry_wait,
+        drain_s=drain,
+        lease_s=lease,
+        labels=_labels(label),
+        weight=weight,
+    )
     raise typer.Exit(Node(work, config).run())
 
 
@@ -157,6 +188,16 @@ def process(
     insecure: Insecure = False,
     registry_wait: RegistryWait = 10.0,
     drain: Drain = 10.0,
+    lease: Lease = 1.5,
+    label: Label = None,
+    weight: Annotated[
+        float,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="This node's share of the work, beside that of its peers; 0 is as it was measured.",
+        ),
+    ] = 0.0,
     log_level: LogLevel = "info",
     log_json: LogJson = False,
 ) -> None:
@@ -189,7 +230,18 @@ def process(
             spool_bytes=int(spool_mb * 1e6),
         )
     )
-    config = NodeConfig(registry_url(registry), name, bind, advertise, insecure, registry_wait, drain)
+    config = NodeConfig(
+        registry=registry_url(registry),
+        name=name,
+        bind=bind,
+        advertise=advertise,
+        insecure=insecure,
+        registry_wait_s=registry_wait,
+        drain_s=drain,
+        lease_s=lease,
+        labels=_labels(label),
+        weight=weight,
+    )
     raise typer.Exit(Node(work, config).run())
 
 
@@ -224,6 +276,8 @@ def collect(
     insecure: Insecure = False,
     registry_wait: RegistryWait = 10.0,
     drain: Drain = 10.0,
+    lease: Lease = 1.5,
+    label: Label = None,
     log_level: LogLevel = "info",
     log_json: LogJson = False,
 ) -> None:
@@ -239,7 +293,17 @@ def collect(
     work = Collect(
         CollectConfig(into, tuple(input_stage or ()), segment, limit, commit_ms / 1000, commit_frames)
     )
-    config = NodeConfig(registry_url(registry), name, bind, advertise, insecure, registry_wait, drain)
+    config = NodeConfig(
+        registry=registry_url(registry),
+        name=name,
+        bind=bind,
+        advertise=advertise,
+        insecure=insecure,
+        registry_wait_s=registry_wait,
+        drain_s=drain,
+        lease_s=lease,
+        labels=_labels(label),
+    )
     raise typer.Exit(Node(work, config).run())
 
 
@@ -250,6 +314,16 @@ def _camera(text: str) -> tuple[str, str]:
 
         raise ConfigError(f"--camera {redact(text)!r} is not NAME=URL, such as door=rtsp://192.0.2.7/stream")
     return name, url
+
+
+def _labels(texts: list[str] | None) -> dict[str, str]:
+    labels = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"--label {text!r} is not NAME=VALUE, such as site=gate")
+        labels[check_name("label", name)] = check_name("a label's value", value)
+    return labels
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

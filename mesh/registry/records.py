@@ -16,6 +16,7 @@ from mesh.registry.base import Entry
 
 Name = Annotated[str, Field(pattern=NAME)]
 Count = Annotated[int, Field(ge=0)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Record(BaseModel):
@@ -58,7 +59,9 @@ class NodeRecord(Record):
     """`nodes/ID`: a running node and where it can be reached.
 
     `endpoints` are by role: "pub" (frames), "pull" (results, collectors only), and, for peers at the same
-    `place` (see `mesh.place`), "pub_local" and "pull_local".
+    `place` (see `mesh.place`), "pub_local" and "pull_local". `labels` say where it stands or what it has, for
+    work that is pinned to such. `weight` is its share of the work beside that of its peers; 0: as measured,
+    by `capacity`, the frames a second that it could take (0: not known).
     """
 
     id: Name
@@ -70,6 +73,9 @@ class NodeRecord(Record):
     why: str = ""
     endpoints: dict[str, str] = {}
     place: str = ""
+    labels: dict[Name, Name] = {}
+    capacity: Amount = 0.0
+    weight: Amount = 0.0
     inputs: tuple[str, ...] = ()  # the stages that it takes in
     started_ns: int = 0
     version: str = ""

@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
 
 DEGRADED_AFTER = 3
 LOOK_EVERY_S = 0.05
+COLLECTOR_GONE_S = 2.0  # then its results go to another
 INTAKE_PAUSE_S = 0.005  # a camera's frames come tens of milliseconds apart
 
 
@@ -137,7 +138,14 @@ class Process:
                 spool=self._spool(),
                 clock=self._clock,
             )
-            follow(self._intake, node.registry, "nodes/", self._meet_collectors, clock=self._clock)
+            follow(
+                self._intake,
+                node.registry,
+                "nodes/",
+                self._meet_collectors,
+                gone_s=COLLECTOR_GONE_S,
+                clock=self._clock,
+            )
         node.scope.on_stop(self._inbox.close)
         for number in range(self._config.workers):
             node.scope.spawn(f"worker {number}", self._work, node)
