@@ -94,7 +94,7 @@ LEAVES = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
     st.text(st.characters(codec="utf-8"), max_size=10),
 )
-NAMES = st.text(st.characters(codec="utf-8"), max_size=6)
+NAMES = st.text(st.characters(codec="utf-8"), max_size=6).filter(lambda name: name != "$null")
 MEMBERS = st.recursive(
     LEAVES,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
