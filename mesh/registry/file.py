@@ -10,7 +10,8 @@ Rules kept here:
 - The TOML is replaced whole: written aside, fsynced, renamed, and the directory fsynced.
 - A TOML that cannot be read, or is gone, stops nobody who is at work: the last good one holds, it is logged,
   and only a change to the configuration is refused. Opening such a file is a `ConfigError`.
-- Leases are timed by the monotonic clock, which the processes of one host share.
+- Leases are timed by the monotonic clock, which the processes of one host share. While a process has the
+  files for long, as on a slow disk, nobody can renew: that is no lease's time.
 """
 
 import hashlib
@@ -32,6 +33,7 @@ from mesh.registry.store import Store
 from mesh.registry.toml_text import read_toml, write_toml
 
 POLL = 0.25  # seconds between two looks at the files
+STALL = 0.3  # seconds of waiting for the files, or of work on them, that nobody expected
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
@@ -100,7 +102,7 @@ class FileRegistry(Closing, Registry):
         return self._operate(lambda store, now: (store.grant(1 + secrets.randbits(62), ttl, now).id, ()))
 
     def keep_alive(self, lease: int) -> None:
-        self._operate(lambda store, now: (store.renew(lease, now), ()))
+        self._operate(lambda store, now: (store.renew(lease, now), ()), renewing=lease)
 
     def revoke(self, lease: int) -> None:
         self._operate(lambda store, now: (None, store.revoke(lease)))
@@ -162,12 +164,14 @@ class FileRegistry(Closing, Registry):
         assert self._store is not None
         return self._store
 
-    def _operate(self, work: Work[T], opening: bool = False) -> T:
+    def _operate(self, work: Work[T], *, opening: bool = False, renewing: int = 0) -> T:
+        """Do the work in a transaction, once the leases are ended whose time is over, but `renewing`."""
         with self._lock:
             self._check_open()
+            began = SYSTEM_CLOCK.monotonic()
             try:
                 with self._sidecar.transaction():
-                    result = self._transact(work, opening)
+                    result = self._transact(work, began, opening, renewing)
             except BaseException:
                 self._store = self._seen = None  # it may hold what was rolled back
                 raise
@@ -175,20 +179,29 @@ class FileRegistry(Closing, Registry):
                 watch.wake.set()
             return result
 
-    def _transact(self, work: Work[T], opening: bool) -> T:
+    def _transact(self, work: Work[T], began: float, opening: bool, renewing: int) -> T:
         text, version = read_text(self._path), self._sidecar.version()
         if self._store is None or self._seen is None or self._seen[1] != version:
             self._store, self._digest = self._sidecar.load()
         store = self._store
         leases = {lease.id: lease for lease in store.leases}
-        changes = [*self._take_in(store, text, opening), *store.expire(self._clock.monotonic())]
+        entered = self._forgive(store, began)
+        changes = [*self._take_in(store, text, opening), *store.expire(self._clock.monotonic(), (renewing,))]
         configured = _configuration(store)
         result, made = work(store, self._clock.monotonic())
         if _configuration(store) != configured:
             text = self._write_out(store, text)
+        self._forgive(store, entered)
         self._sidecar.save(store, [*changes, *made], leases, self._digest)
         self._seen = text, version
         return result
+
+    def _forgive(self, store: Store, since: float) -> float:
+        """Give the leases the time since then, where that was a stall; the time now. In real time."""
+        now = SYSTEM_CLOCK.monotonic()
+        if now - since >= STALL:
+            store.forgive(now - since, self._clock.monotonic())
+        return now
 
     def _take_in(self, store: Store, text: str | None, opening: bool) -> Sequence[Change]:
         """Make the store's configuration that of the text; the changes."""

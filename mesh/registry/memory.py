@@ -29,10 +29,10 @@ class SharedStore:
         self._log: deque[Change] = deque(maxlen=LOG)
         self._watches: set[PolledWatch] = set()
 
-    def expire(self) -> float:
-        """End the leases whose time is over; the time now."""
+    def expire(self, *spare: int) -> float:
+        """End the leases whose time is over, but for those in `spare`; the time now."""
         now = self.clock.monotonic()
-        self.record(self.store.expire(now))
+        self.record(self.store.expire(now, spare))
         return now
 
     def record(self, changes: Sequence[Change]) -> None:
@@ -125,7 +125,7 @@ class MemoryRegistry(Closing, Registry):
 
     def keep_alive(self, lease: int) -> None:
         with self._shared.lock:
-            self._shared.store.renew(lease, self._now())
+            self._shared.store.renew(lease, self._now(renewing=lease))
 
     def revoke(self, lease: int) -> None:
         with self._shared.lock:
@@ -150,10 +150,11 @@ class MemoryRegistry(Closing, Registry):
         for watch in watches:
             watch.close()
 
-    def _now(self) -> float:
+    def _now(self, renewing: int = 0) -> float:
+        """The time, once the leases are ended whose time is over, but for one that is about to be renewed."""
         if self._closed:
             raise RegistryUnavailable(f"the registry {self.url} was closed by this program")
-        return self._shared.expire()
+        return self._shared.expire(renewing)
 
     def _apply(self, change: Change) -> None:
         self._shared.store.apply((change,))

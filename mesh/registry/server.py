@@ -1,7 +1,9 @@
 """The registry's server: `with RegistryServer(bind, state=directory) as server: server.wait()`.
 
 Rules kept here: one thread owns the sockets and the store; whatever comes from the network is refused or
-answered, and never ends the server; the socket limits the sizes of messages before they are taken in.
+answered, and never ends the server; the socket limits the sizes of messages before they are taken in; no
+lease ends because the server was held up (suspended, starved, or waiting for a slow disk): what waits in its
+socket is heard before leases are ended, and time between two turns that is too long is no lease's time.
 """
 
 import logging
@@ -23,6 +25,7 @@ from mesh.registry.wire import (
     MAX_REQUEST,
     SYNC,
     Published,
+    Request,
     decode_request,
     encode_beat,
     encode_published,
@@ -30,10 +33,14 @@ from mesh.registry.wire import (
     split_address,
 )
 from mesh.scope import Scope
-from mesh.stats import Counters
+from mesh.stats import Counters, Rarely
 
 BEAT_SECONDS = 1.0
 BATCH = 100  # requests in one turn, so that neither leases nor beats wait for a flood
+BATCH_BYTES = 8 << 20
+FLOOD_SECONDS = 1.0  # for so long leases are kept while more requests wait than are taken in one turn
+LOOK_SECONDS = 0.2  # a turn comes at least so often
+STALL_SECONDS = 0.3  # between two turns: the server was held up
 MAX_SUBSCRIPTION = 4096  # bytes
 HWM = 10_000  # messages for one peer; a subscriber that falls behind loses changes, and sees it
 TRIES = 50  # to find two neighbouring free ports for `*`
@@ -45,7 +52,8 @@ class RegistryServer(Closing):
     """The embedded registry. It serves from entering the `with` block until `stop`, or the block's end.
 
     `bind` is `tcp://HOST:PORT` (PORT + 1 is taken too), or `tcp://HOST:*` for any free pair. `state` is the
-    directory that keeps the configuration; None keeps nothing. Entering raises `TransportError` when a port
+    directory that keeps the configuration; None keeps nothing. `stall` is how long, in seconds of real time,
+    may pass between two turns before leases are given that time. Entering raises `TransportError` when a port
     is in use and `StorageError` when the state cannot be used.
     """
 
@@ -56,12 +64,16 @@ class RegistryServer(Closing):
         state: Path | None = None,
         clock: Clock = SYSTEM_CLOCK,
         beat: float = BEAT_SECONDS,
+        stall: float = STALL_SECONDS,
     ) -> None:
         self._host, self._port = split_address(bind)
         self._bind = bind
         self._state = state
         self._clock = clock
         self._beat = beat
+        self._stall = stall
+        self._last_turn = self._last_heard = 0.0  # when all that waited was heard
+        self._complaints = Rarely(10.0)
         self._scope = Scope("registry")
         self._wake = Wake()
         self._malformed = Counters()
@@ -144,43 +156,71 @@ class RegistryServer(Closing):
         for source in (self._requests, self._changes, self._wake.fileno()):
             poller.register(source, zmq.POLLIN)
         next_beat = 0.0
+        self._last_turn = self._last_heard = SYSTEM_CLOCK.monotonic()
         while True:
             ready = dict(poller.poll(math.ceil(self._patience(next_beat) * 1000)))
             if self._wake.fileno() in ready:
                 return
-            self._publish(self._service.expire(self._clock.monotonic()))
-            self._answer_batch()
+            self._forgive_stall()
+            self._hear()
             if self._take_subscriptions() or SYSTEM_CLOCK.monotonic() >= next_beat:
                 self._send(self._changes, encode_beat(self._service.beat()))
                 next_beat = SYSTEM_CLOCK.monotonic() + self._beat
 
     def _patience(self, next_beat: float) -> float:
-        """Seconds until something is due. Beats keep the real time, leases that of the clock."""
-        waits = [next_beat - SYSTEM_CLOCK.monotonic()]
+        """Seconds until something is due. Beats and turns keep the real time, leases that of the clock."""
+        waits = [LOOK_SECONDS, next_beat - SYSTEM_CLOCK.monotonic()]
         if (deadline := self._service.next_deadline()) is not None:
             waits.append(deadline - self._clock.monotonic())
         return max(0.0, min(waits))
 
-    def _answer_batch(self) -> None:
-        for _ in range(BATCH):
-            parts = _receive(self._requests)
-            if parts is None:
-                return
-            self._answer(parts)
+    def _forgive_stall(self) -> None:
+        """Where this turn comes late, give every lease the time in which nobody was heard."""
+        now = SYSTEM_CLOCK.monotonic()
+        late, self._last_turn = now - self._last_turn, now
+        if late < self._stall:
+            return
+        self._service.forgive(late - LOOK_SECONDS, self._clock.monotonic())
+        if (held := self._complaints.ready(now)) is not None:
+            log.warning("held up for %.1f s (and %d times before): leases last longer by that", late, held)
 
-    def _answer(self, parts: list[bytes]) -> None:
+    def _hear(self) -> None:
+        """Take in a batch of what waits, end the leases that nothing in it renews, and answer it."""
+        requests, drained = self._receive_batch()
+        now = SYSTEM_CLOCK.monotonic()
+        if drained or now - self._last_heard >= FLOOD_SECONDS:
+            self._last_heard = now
+            waiting = (request for _, request in requests)
+            self._publish(self._service.expire(self._clock.monotonic(), waiting))
+        for peer, request in requests:
+            outcome = self._service.handle(request, self._clock.monotonic())
+            self._publish(outcome.published)
+            if outcome.reply is not None:
+                self._send(self._requests, (peer, encode_reply(outcome.reply)))
+
+    def _receive_batch(self) -> tuple[list[tuple[bytes, Request]], bool]:
+        """Requests, each with its peer, and whether no more of them wait."""
+        requests: list[tuple[bytes, Request]] = []
+        size = 0
+        for _ in range(BATCH):
+            if (parts := _receive(self._requests)) is None:
+                return requests, True
+            if (request := self._understood(parts)) is not None:
+                requests.append((parts[0], request))
+            if (size := size + sum(map(len, parts))) >= BATCH_BYTES:
+                break
+        return requests, False
+
+    def _understood(self, parts: list[bytes]) -> Request | None:
+        """The request in a message; None, and counted, where it is none."""
         try:
             if len(parts) != 2:
                 raise WireError("a registry request has one part")
-            request = decode_request(parts[1])
+            return decode_request(parts[1])
         except WireError as error:
             self._malformed.add("malformed")
             log.debug("refused: %s", error)
-            return
-        outcome = self._service.handle(request, self._clock.monotonic())
-        self._publish(outcome.published)
-        if outcome.reply is not None:
-            self._send(self._requests, (parts[0], encode_reply(outcome.reply)))
+            return None
 
     def _publish(self, published: Sequence[Published]) -> None:
         for one in published:

@@ -7,7 +7,7 @@ that comes again is answered again and executed once; one that is off is refused
 import logging
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,11 +74,15 @@ class Service:
             self._remember(request.client, reply)
         return Outcome(reply, self._publish())
 
-    def expire(self, now: float) -> Sequence[Published]:
-        """End the leases whose time is over."""
-        self._changes.extend(self._store.expire(now))
+    def expire(self, now: float, waiting: Iterable[Request] = ()) -> Sequence[Published]:
+        """End the leases whose time is over, but for those that one of the `waiting` requests renews."""
+        self._changes.extend(self._store.expire(now, {lease for r in waiting for lease in _renewed(r)}))
         self._reserve_late(now)
         return self._publish()
+
+    def forgive(self, seconds: float, now: float) -> None:
+        """Do not count so many seconds against the leases: the server was held up, and heard nobody."""
+        self._store.forgive(seconds, now)
 
     def next_deadline(self) -> float | None:
         return self._store.next_deadline()
@@ -172,6 +176,12 @@ _STATUSES: Mapping[str, type[MeshError]] = {
     "storage": StorageError,
     "refused": RegistryError,
 }
+
+
+def _renewed(request: Request) -> Iterable[int]:
+    """The lease that a request renews, if it renews one."""
+    if request.operation == "keep_alive":
+        yield from (lease for lease in request.arguments[:1] if isinstance(lease, int))
 
 
 def _checked(request: Request) -> tuple[Any, ...]:

@@ -7,8 +7,10 @@ Rules kept here:
 - Every change takes the next revision.
 - A lease ends by the monotonic time that is passed in, never by itself. One that would last longer than its
   whole time was written before the machine restarted, and has ended too.
+- Time in which the keeper was held up is no lease's time: whoever wanted to renew could not.
 """
 
+import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
@@ -41,6 +43,8 @@ class Store:
         self._revision = revision
         self._entries = {entry.key: entry for entry in entries}
         self._leases = {lease.id: lease for lease in leases}
+        # No lease ends before: not exact, as renewing does not move it. Of those given it is not known.
+        self._earliest = -math.inf if self._leases else math.inf
 
     def __repr__(self) -> str:
         return f"<Store revision={self._revision} entries={len(self._entries)} leases={len(self._leases)}>"
@@ -103,6 +107,7 @@ class Store:
             raise RegistryError(f"the registry is full: it holds {MAX_LEASES} leases")
         made = Lease(lease, check_ttl(ttl), now + ttl)
         self._leases[lease] = made
+        self._earliest = min(self._earliest, made.deadline)
         return made
 
     def renew(self, lease: int, now: float) -> Lease:
@@ -117,17 +122,27 @@ class Store:
         """End a lease; the changes that were made. One that is gone makes none."""
         return self._end((lease,))
 
-    def expire(self, now: float) -> tuple[Delete, ...]:
-        """End the leases whose time is over; the changes that were made."""
-        over = [lease.id for lease in self._leases.values() if lease.over(now)]
-        return self._end(over) if over else ()
+    def expire(self, now: float, spare: Collection[int] = ()) -> tuple[Delete, ...]:
+        """End the leases whose time is over, but for those in `spare`; the changes that were made."""
+        if now < self._earliest:
+            return ()
+        over = [x.id for x in self._leases.values() if x.over(now) and x.id not in spare]
+        changes = self._end(over)
+        self._earliest = min((lease.deadline for lease in self._leases.values()), default=math.inf)
+        return changes
+
+    def forgive(self, seconds: float, now: float) -> None:
+        """Give each lease as much longer as the keeper was held up, at most its whole time from now."""
+        for lease in self._leases.values():
+            deadline = min(lease.deadline + seconds, now + lease.ttl)
+            self._leases[lease.id] = replace(lease, deadline=max(lease.deadline, deadline))
 
     def next_deadline(self) -> float | None:
-        """When the next lease ends, if nobody renews it."""
-        return min((lease.deadline for lease in self._leases.values()), default=None)
+        """When to look for leases that have ended: not after the next one does, perhaps before."""
+        return self._earliest if self._leases else None
 
     def _end(self, leases: Collection[int]) -> tuple[Delete, ...]:
-        changes = self.plan_end(leases)
+        changes = self.plan_end(leases) if leases else ()
         self.apply(changes)
         for lease in leases:
             self._leases.pop(lease, None)

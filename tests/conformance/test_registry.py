@@ -1,6 +1,7 @@
 """What every registry backend must do. Each test runs against all of them."""
 
 import itertools
+import math
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,7 +31,9 @@ class Backend:
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
     clock = ManualClock()
     if request.param == "tcp":
-        with RegistryServer("tcp://127.0.0.1:*", state=tmp_path / "state", clock=clock, beat=0.1) as server:
+        with RegistryServer(
+            "tcp://127.0.0.1:*", state=tmp_path / "state", clock=clock, beat=0.1, stall=math.inf
+        ) as server:
             yield Backend(lambda: open_registry(server.url, timeout=30), clock)
         return
     url = f"memory:conformance-{next(NAMES)}" if request.param == "memory" else f"file:{tmp_path}/mesh.toml"

@@ -2,15 +2,20 @@
 
 import logging
 import os
+import sqlite3
 import subprocess
 import sys
+import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from mesh.errors import ConfigError, Conflict, StorageError
 from mesh.registry import Delete, Put, open_registry
+from mesh.registry.file import STALL
 from mesh.registry.sidecar import KEEP
+from mesh.scope import Scope
 from tests.registry.helpers import take, take_snapshot
 from tests.support.clock import ManualClock
 
@@ -121,6 +126,30 @@ def test_leases_survive_the_program_but_not_a_reboot(path: Path) -> None:
         assert registry.get("nodes/a") is not None
     with open_registry(f"file:{path}", clock=ManualClock(start=3.0)) as registry:
         assert registry.get("nodes/a") is None
+
+
+def test_another_process_that_has_the_files_for_long_ends_no_lease(path: Path) -> None:
+    clock = ManualClock()
+    with (
+        open_registry(f"file:{path}", clock=clock) as registry,
+        closing(sqlite3.connect(f"{path}.live", isolation_level=None, check_same_thread=False)) as other,
+        Scope("test") as scope,
+    ):
+        lease, kept = registry.grant(5), registry.grant(5)
+        registry.put("nodes/a", {}, lease=lease)
+        registry.put("nodes/b", {}, lease=kept)
+        other.execute("BEGIN IMMEDIATE")
+
+        def hold() -> None:
+            threading.Event().wait(4 * STALL)  # the fault itself
+            other.execute("COMMIT")
+
+        scope.spawn("hold", hold)
+        clock.advance(5.1)
+        assert [entry.key for entry in registry.list("nodes/")] == ["nodes/a", "nodes/b"]
+        clock.advance(5)
+        registry.keep_alive(kept)  # its own renewal comes before the end of leases
+        assert [entry.key for entry in registry.list("nodes/")] == ["nodes/b"]
 
 
 def test_what_cannot_be_opened_is_said(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 import os
 import random
 import socket
+import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgpack
@@ -12,12 +14,14 @@ import pytest
 import zmq
 
 from mesh.errors import StorageError, TransportError
-from mesh.registry import Put, Synced, open_registry
+from mesh.registry import Delete, Put, Registry, Synced, open_registry
 from mesh.registry.persist import BLOCK, Forgetful, StateDirectory
-from mesh.registry.server import RegistryServer
+from mesh.registry.server import BATCH, STALL_SECONDS, RegistryServer
 from mesh.registry.service import MAX_CLIENTS, Service
 from mesh.registry.wire import Reply, Request, decode_reply, encode_request
+from mesh.scope import Scope
 from tests.registry.helpers import take, take_snapshot, until
+from tests.support.clock import ManualClock
 
 CLIENT = bytes(range(16))
 
@@ -177,6 +181,80 @@ def test_what_cannot_be_kept_is_refused_and_not_shown(tmp_path: Path) -> None:
     found = service.handle(Request(CLIENT, 2, "get", ("cameras/door",)), now=0.0)
     assert found.reply is not None
     assert (found.reply.status, found.reply.body) == ("ok", None)
+
+
+def test_a_renewal_that_waits_is_heard_before_leases_are_ended() -> None:
+    service = Service(Forgetful(0))
+
+    def ask(number: int, operation: str, *arguments: object, now: float) -> object:
+        reply = service.handle(Request(CLIENT, number, operation, arguments), now).reply
+        assert reply is not None
+        return reply.body
+
+    lease = ask(1, "grant", 5, now=0.0)
+    ask(2, "put", "nodes/a", {}, lease, None, now=0.0)
+    odd = [Request(CLIENT, 9, "keep_alive", arguments) for arguments in ((), ([lease],), ("x",))]
+    assert service.expire(6.0, [*odd, Request(CLIENT, 3, "keep_alive", (lease,))]) == []
+    assert ask(3, "keep_alive", lease, now=6.0) is None
+    assert service.expire(10.9) == []
+    assert len(service.expire(11.0, odd)) == 1
+
+
+def test_a_disk_that_holds_the_server_up_ends_no_lease(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+
+    def write(registry: Registry) -> None:
+        registry.put("cameras/door", {})
+
+    clock = ManualClock()
+    with (
+        RegistryServer("tcp://127.0.0.1:*", state=tmp_path, clock=clock) as server,
+        open_registry(server.url, timeout=30) as registry,
+        open_registry(server.url, timeout=30) as writer,
+        closing(sqlite3.connect(tmp_path / "registry.sqlite", isolation_level=None)) as disk,
+        Scope("test") as scope,
+    ):
+        registry.put("nodes/a", {}, lease=registry.grant(5))
+        asked = server.stats()["requests"]
+        disk.execute("BEGIN IMMEDIATE")
+        scope.spawn("write", write, writer)
+        until(lambda: server.stats()["requests"] > asked, "the server is about to write")
+        clock.advance(5.1)
+        threading.Event().wait(2 * STALL_SECONDS)  # the fault itself
+        disk.execute("COMMIT")
+        scope.join()
+        assert registry.get("nodes/a") is not None
+        assert "held up for" in caplog.text
+        clock.advance(5)
+        assert registry.get("nodes/a") is None
+
+
+def test_a_flood_does_not_keep_leases_alive(server: RegistryServer) -> None:
+    """More requests than are taken in one turn, all the time: leases end, though a moment later."""
+    flooded = threading.Event()
+
+    def flood(number: int) -> None:
+        with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
+            socket.set(zmq.LINGER, 0)
+            socket.connect(server.url)
+            junk = encode_request(Request(number.to_bytes(16, "big"), 1, "get", ("nodes/b",)))
+            while not flooded.is_set():
+                for _ in range(BATCH):
+                    socket.send(junk)
+                while socket.poll(0):
+                    socket.recv()
+
+    with open_registry(server.url, timeout=30) as registry, registry.watch("nodes/") as watch:
+        take_snapshot(watch)
+        registry.put("nodes/a", {}, lease=registry.grant(0.5))
+        assert isinstance(take(watch), Put)
+        with Scope("test") as scope:
+            scope.on_stop(flooded.set)
+            for number in range(2):
+                scope.spawn("flood", flood, number)
+            assert isinstance(take(watch), Delete)
+            scope.stop()
 
 
 def test_revisions_are_reserved_in_blocks(tmp_path: Path) -> None:

@@ -39,6 +39,36 @@ def test_a_lease_ends_at_its_deadline_and_not_before() -> None:
         store.renew(1, 200.0)
 
 
+def test_a_lease_that_is_being_renewed_is_not_ended() -> None:
+    store = Store()
+    for lease in (1, 2):
+        store.grant(lease, ttl=5, now=100.0)
+        put(store, f"nodes/{lease}", lease)
+    assert store.expire(106.0, spare=(1,)) == (Delete("nodes/2", 3),)
+    assert store.renew(1, 106.0).deadline == 111.0
+    assert store.expire(110.9) == ()
+    assert store.expire(111.0) == (Delete("nodes/1", 4),)
+
+
+def test_time_in_which_the_keeper_was_held_up_is_no_leases_time() -> None:
+    store = Store()
+    store.grant(1, ttl=5, now=100.0)
+    store.grant(2, ttl=5, now=103.0)
+    store.forgive(20.0, now=124.0)
+    assert {lease.id: lease.deadline for lease in store.leases} == {1: 125.0, 2: 128.0}
+    store.forgive(20.0, now=124.0)  # never more than a whole lease
+    assert {lease.deadline for lease in store.leases} == {129.0}
+    store.forgive(1.0, now=100.0)  # and never less than it had
+    assert {lease.deadline for lease in store.leases} == {129.0}
+    assert not any(lease.over(124.0) for lease in store.leases)
+
+
+def test_a_lease_that_was_loaded_from_before_a_reboot_ends_at_the_first_look() -> None:
+    entries = (put(Store(leases=(Lease(1, 5, 1005.0),)), "nodes/a", lease=1).entry,)
+    store = Store(revision=1, entries=entries, leases=(Lease(1, 5, 1005.0),))
+    assert store.expire(3.0) == (Delete("nodes/a", 2),)
+
+
 def test_a_lease_from_before_a_reboot_is_over() -> None:
     """The monotonic clock begins anew with the machine, so an old deadline lies too far ahead."""
     assert not Lease(1, ttl=5, deadline=1005.0).over(1000.0)
