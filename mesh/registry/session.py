@@ -199,6 +199,8 @@ class Session:
             self._standing.renew()
             self._standing.flush()
         except LeaseExpired:
+            if self.connected:  # else it has forgotten everybody, and that it was away has been said
+                log.warning("the lease had ended: all is announced again")
             self._standing.expired()
             self._standing.renew()
             self._standing.flush()
