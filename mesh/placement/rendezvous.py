@@ -1,4 +1,4 @@
-"""Who works on what: pure functions that every member of the mesh computes alike from the same view."""
+"""The plain form: one key, members that are all alike, no bound."""
 
 import hashlib
 from collections.abc import Iterable

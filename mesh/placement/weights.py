@@ -1,0 +1,98 @@
+"""How much each member of a group shall have: by what it could do, as measured, slowly. Pure.
+
+Rules kept here: a member tells a new capacity only once it has been clearly another for a while, in steps of
+half an octave, so that noise moves nothing; what nobody has measured yet counts as the middle of the others;
+the slowest gets a sixteenth of the fastest at least; weights are proportions, so that who comes or goes
+changes nobody else's.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import median
+
+STEPS = 2  # of a capacity, in an octave
+MOST = 16.0  # times the least weight
+
+
+@dataclass(frozen=True, slots=True)
+class Slowness:
+    """How slowly a capacity follows.
+
+    look_s:       at most so often is a new measurement taken in, in seconds
+    smoothing_s:  the time over which measurements are averaged (exponentially)
+    settle_s:     for so long it must have been another before it is told
+    frames:       as many frames must have been measured before anything is told
+    margin:       how far beyond the middle between two steps it must be, in steps
+    """
+
+    look_s: float = 1.0
+    smoothing_s: float = 10.0
+    settle_s: float = 5.0
+    frames: int = 20
+    margin: float = 0.25
+
+
+SLOWNESS = Slowness()
+
+
+class CapacityReport:
+    """What one member tells of itself: frames a second that it could take. Not thread-safe.
+
+    workers:  how many frames it works on at the same time
+    """
+
+    def __init__(self, workers: int, slowness: Slowness = SLOWNESS) -> None:
+        self._workers = workers
+        self._slowness = slowness
+        self._looked_at: float | None = None
+        self._frames, self._busy_s = 0, 0.0  # at the last look
+        self._mean_s: float | None = None
+        self._step: int | None = None
+        self._off_since: float | None = None
+
+    def __repr__(self) -> str:
+        return f"<CapacityReport {self.capacity:g} frames/s, {self._mean_s or 0.0:.6f} s a frame>"
+
+    @property
+    def capacity(self) -> float:
+        """What is told now; 0 while it is not known."""
+        return 0.0 if self._step is None else round(2.0 ** (self._step / STEPS), 3)
+
+    def look(self, frames: int, busy_s: float, now: float) -> float:
+        """What to tell, after so many frames and so many seconds of work, in all, at the time `now`."""
+        slow = self._slowness
+        if self._looked_at is None:
+            self._looked_at = now
+        if now - self._looked_at < slow.look_s or frames - self._frames < 1:
+            return self.capacity
+        mean_s = max(1e-6, (busy_s - self._busy_s) / (frames - self._frames))
+        share = 1 - math.exp(-(now - self._looked_at) / slow.smoothing_s)
+        self._mean_s = mean_s if self._mean_s is None else self._mean_s + share * (mean_s - self._mean_s)
+        self._looked_at, self._frames, self._busy_s = now, frames, busy_s
+        if frames >= slow.frames:
+            self._judge(STEPS * math.log2(self._workers / self._mean_s), now)
+        return self.capacity
+
+    def _judge(self, steps: float, now: float) -> None:
+        """Tell a new capacity once it has been off for long enough."""
+        if self._step is not None and abs(steps - self._step) <= 0.5 + self._slowness.margin:
+            self._off_since = None
+            return
+        if self._off_since is None:
+            self._off_since = now
+        if now - self._off_since >= self._slowness.settle_s:
+            self._step, self._off_since = round(steps), None
+
+
+def weights(capacities: Mapping[str, float], fixed: Mapping[str, float]) -> dict[str, float]:
+    """Each member's weight, from what it tells (`capacities`, in frames a second; 0 is not known) and what
+    its operator has `fixed` (0: nothing; 1 is a member in the middle)."""
+    known = [capacity for capacity in capacities.values() if capacity > 0]
+    middle = median(known) if known else 1.0
+    wanted = {
+        member: fixed.get(member, 0.0) or (capacity / middle if capacity > 0 else 1.0)
+        for member, capacity in capacities.items()
+    }
+    least = max(wanted.values(), default=1.0) / MOST
+    return {member: weight if fixed.get(member) else max(weight, least) for member, weight in wanted.items()}
