@@ -81,6 +81,7 @@ class Frame:
     keyframe, config:   whether decoding can begin here, and a codec's configuration (for packets that
                         build on one another; always True and empty for jpeg and raw).
     part:               tells apart several frames that a processor made from one; else 0.
+    partitions:         among how many topics its camera's frames are spread, for a boot; see `partition`.
     detections, hops:   what was found in it, and the nodes that it passed.
     attributes:         whatever else processors want to say about it (msgpack-able).
     shm:                on the wire only: where the pixels are, for a subscriber on the publisher's host.
@@ -101,6 +102,7 @@ class Frame:
     channels: int = 3
     stage: str = "raw"
     part: int = 0
+    partitions: int = 1
     pts_ns: int | None = None
     keyframe: bool = True
     config: bytes = b""
@@ -121,6 +123,11 @@ class Frame:
     def identity(self) -> tuple[str, int, int]:
         """(camera, boot, seq)."""
         return self.camera, self.boot, self.seq
+
+    @property
+    def partition(self) -> int:
+        """Which of its camera's partitions it belongs to: those of one partition stay together, in order."""
+        return self.seq % self.partitions
 
     @property
     def image(self) -> Image:
@@ -263,13 +270,18 @@ def draw_boot(now_ns: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class EndOfStream:
-    """The capture of a camera has ended: `count` frames were captured, the last one has `seq` = count - 1."""
+    """The capture of a camera has ended: `count` frames were captured, the last one has `seq` = count - 1.
+
+    It is said in each partition, behind the last frame of that one.
+    """
 
     camera: str
     boot: int
     count: int
     stage: str = "raw"
     lossless: bool = False
+    partition: int = 0
+    partitions: int = 1
 
 
 # What the fields of a frame that travels may hold. Each raises `WireError` in one line.

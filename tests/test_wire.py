@@ -307,6 +307,24 @@ def test_a_header_that_breaks_the_specification_is_refused(packed: bytes, why: s
         wire.decode([TOPIC, packed, b"x"])
 
 
+def test_the_end_of_a_partition_is_said_on_its_topic() -> None:
+    end = EndOfStream("door", 7, 10, partition=3, partitions=4)
+    sent = Message(Topic(View.META, "raw", "door", 3), 1, 2, end)
+    assert wire.decode(wire.encode(sent)) == sent
+    for topic, partitions in ((b"frame/raw/door/4/", 4), (b"frame/raw/door/1/", 1)):
+        with pytest.raises(WireError, match="on the topic of partition"):
+            wire.decode([topic, msgpack.packb(END | {"partitions": partitions}), b""])
+
+
+def test_a_consumer_that_lets_go_comes_back_and_garbage_for_it_is_one_wire_error() -> None:
+    release = wire.Release("worker", b"frame/raw/door/3/")
+    assert wire.decode_release(wire.encode_release(release)) == release
+    odd = [1, [1, "worker"], [2, "worker", release.topic], [1, "Worker", release.topic], [1, "worker", b"x"]]
+    for fields in odd:
+        with pytest.raises(WireError):
+            wire.decode_release(b"\x03" + msgpack.packb(fields))
+
+
 def test_an_end_that_counts_below_nothing_is_refused() -> None:
     with pytest.raises(WireError, match="end is -1"):
         wire.decode([TOPIC, msgpack.packb(END | {"end": -1}), b""])
@@ -340,6 +358,10 @@ def test_an_end_that_counts_below_nothing_is_refused() -> None:
         ({"hops": [["a", 1]]}, b"x", "a hop"),
         ({"hops": [["a", 1, -1]]}, b"x", "sent_ns"),
         ({"key": 1}, b"x", "key is a int"),
+        ({"partitions": 0}, b"x", "partitions is 0"),
+        ({"partitions": 1025}, b"x", "partitions is 1025, not an integer from 0 to 1024"),
+        ({"partitions": True}, b"x", "partitions is True"),
+        ({"partitions": 4, "seq": 3}, b"x", "on the topic of partition 0, not of 3 of 4"),
         ({"attributes": []}, b"x", "attributes is a list"),
         ({"attributes": {b"a": 1}}, b"x", "the key bytes is not a string"),
         ({"attributes": {"a": [{"b": {b"c": 1}}]}}, b"x", "the key bytes is not a string"),
@@ -473,6 +495,8 @@ def described(got: Message) -> dict[str, Any]:
     """A message in JSON's types."""
     body = got.body
     common = {"topic": bytes(got.topic).decode(), "run": got.run, "n": got.n, "boot": body.boot}
+    if body.partitions > 1:
+        common["partitions"] = body.partitions
     if isinstance(body, EndOfStream):
         return common | {"end": body.count}
     return (
@@ -532,6 +556,7 @@ def test_the_vectors_cover_each_codec_and_the_end() -> None:
     found = [json.loads(path.read_text()).get("message", {}) for path in VECTORS.glob("*.json")]
     assert {m.get("codec") for m in found} >= {codec.value for codec in Codec}
     assert any("end" in m for m in found)
+    assert any("partitions" in m for m in found)
 
 
 def test_a_changed_frame_is_encoded_as_changed() -> None:

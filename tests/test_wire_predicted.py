@@ -34,6 +34,7 @@ CHANGES: dict[str, st.SearchStrategy[Any]] = {
     "height": st.sampled_from([48, 49]),
     "keyframe": st.sampled_from([True, False, 1]),
     "part": st.integers(0, 2),
+    "partitions": st.sampled_from([1, 4, 8, 0, True, 4.0]),
     "pts_ns": st.one_of(st.none(), INTS),
     "lossless": st.booleans(),
     "payload": st.sampled_from([b"", b"jpeg", memoryview(b"view")]),
@@ -51,7 +52,8 @@ def general(message: Message) -> Message:
     """The same message to a topic that has foretold nothing yet, of a frame that was not packed."""
     body = message.body
     assert isinstance(body, Frame)
-    topic = Topic(message.topic.view, message.topic.stage, message.topic.camera)
+    before = message.topic
+    topic = Topic(before.view, before.stage, before.camera, before.partition)
     return replace(message, topic=topic, body=replace(body))
 
 
@@ -144,3 +146,19 @@ def test_no_large_header_is_kept() -> None:
     topic = Topic(View.FRAME, "raw", "large")
     encode(Message(topic, 1, EVERY, replace(FRAME, camera="large", hops=hops)))
     assert SENT not in vars(topic)
+
+
+def test_a_partition_is_foretold_and_recognised_and_no_other_one_on_its_topic() -> None:
+    topic = Topic(View.FRAME, "raw", "spread", 2)
+    frames = [replace(FRAME, camera="spread", seq=70_002 + step, partitions=4) for step in (0, 4, 5)]
+    first, following, other = (Message(topic, 1 << 40, EVERY + n, frame) for n, frame in enumerate(frames))
+    learned = encode(first)
+    parts = encode(following)
+    assert PACKED not in vars(following.body), "it was not packed in the general way"
+    assert decode(learned).body.partition == decode(parts).body.partition == 2
+    with pytest.raises(WireError, match="on the topic of partition 2, not of 3 of 4"):
+        encode(other)
+    packed = bytes(parts[1]).replace(b"seq\xce\x00\x01\x11v", b"seq\xce\x00\x01\x11w")
+    assert packed != parts[1]
+    with pytest.raises(WireError, match="on the topic of partition 2, not of 3 of 4"):
+        decode((parts[0], packed, parts[2]))

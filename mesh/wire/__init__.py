@@ -4,22 +4,26 @@ from mesh.wire.control import (
     Ack,
     Credit,
     Envelope,
+    Release,
     ack_topic,
     decode_ack,
     decode_credit,
     decode_envelope,
+    decode_release,
     encode_ack,
     encode_credit,
     encode_envelope,
+    encode_release,
 )
 from mesh.wire.fields import MAX_HEADER, MAX_INT, VERSION
 from mesh.wire.messages import DEFAULT_LIMITS, Limits, Message, Parts, decode, detection_map, encode
-from mesh.wire.topics import Topic, View, frame_topic, topic_prefix
+from mesh.wire.topics import MAX_PARTITIONS, Topic, View, frame_topic, topic_prefix
 
 __all__ = [
     "DEFAULT_LIMITS",
     "MAX_HEADER",
     "MAX_INT",
+    "MAX_PARTITIONS",
     "VERSION",
     "Ack",
     "Credit",
@@ -27,6 +31,7 @@ __all__ = [
     "Limits",
     "Message",
     "Parts",
+    "Release",
     "Topic",
     "View",
     "ack_topic",
@@ -34,11 +39,13 @@ __all__ = [
     "decode_ack",
     "decode_credit",
     "decode_envelope",
+    "decode_release",
     "detection_map",
     "encode",
     "encode_ack",
     "encode_credit",
     "encode_envelope",
+    "encode_release",
     "frame_topic",
     "topic_prefix",
 ]

@@ -1,8 +1,9 @@
-"""What goes over the sockets besides frames: envelopes of results, acknowledgements, and credits."""
+"""What goes over the sockets besides frames: envelopes of results, acknowledgements, credits, releases."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgpack
 
@@ -12,6 +13,7 @@ from mesh.wire.fields import VERSION, check_version, int_in, refuse, unpack
 from mesh.wire.topics import parse_topic
 
 CREDIT = b"\x02"
+RELEASE = b"\x03"
 
 _ACK = re.compile(rb"ack/([a-z0-9][a-z0-9_-]{0,62})/\Z")
 
@@ -46,6 +48,14 @@ class Credit:
     next: int
     room: int
     missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What a consumer of a lossless topic says when it lets go: it is not to be waited for any more."""
+
+    consumer: str
+    topic: bytes
 
 
 def encode_envelope(envelope: Envelope) -> bytes:
@@ -97,9 +107,28 @@ def decode_credit(part: Buffer) -> Credit:
     fields = unpack(part[1:]) if part[:1] == CREDIT else None
     if not isinstance(fields, list) or len(fields) != 8 or not isinstance(fields[7], bool):
         refuse("a credit is not [version, consumer, topic, run, boot, next, room, missing]")
-    check_version(fields[0])
-    if not isinstance(fields[1], str) or not NAME.match(fields[1]) or not isinstance(fields[2], bytes):
-        refuse("a credit's consumer is not a name, or its topic not bytes")
-    parse_topic(fields[2])
+    _check_consumer(fields)
     run, boot, following, room = (int_in({"number": number}, "number") for number in fields[3:7])
     return Credit(fields[1], fields[2], run, boot, following, room, fields[7])
+
+
+def encode_release(release: Release) -> bytes:
+    """One part, as a credit is."""
+    return RELEASE + bytes(msgpack.packb([VERSION, release.consumer, release.topic]))
+
+
+def decode_release(part: Buffer) -> Release:
+    """Raises `WireError`."""
+    fields = unpack(part[1:]) if part[:1] == RELEASE else None
+    if not isinstance(fields, list) or len(fields) != 3:
+        refuse("a release is not [version, consumer, topic]")
+    _check_consumer(fields)
+    return Release(fields[1], fields[2])
+
+
+def _check_consumer(fields: list[Any]) -> None:
+    """What credits and releases begin with."""
+    check_version(fields[0])
+    if not isinstance(fields[1], str) or not NAME.match(fields[1]) or not isinstance(fields[2], bytes):
+        refuse("a consumer is not a name, or its topic not bytes")
+    parse_topic(fields[2])

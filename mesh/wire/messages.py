@@ -35,10 +35,10 @@ from mesh.wire.fields import (
 )
 from mesh.wire.packed import CROWDED, Entries, Origin, array_of, entries, entry, joined, map_of
 from mesh.wire.predicted import RECEIVED, SENT, foretell, learn, recognise
-from mesh.wire.topics import Topic, View, parse_topic
+from mesh.wire.topics import MAX_PARTITIONS, Topic, View, parse_topic
 
 _INTS = ("v", "run", "n", "boot", "flow", "end", "seq", "captured_ns", "pts_ns", "width", "height")
-_KINDS: dict[str, type] = dict.fromkeys((*_INTS, "channels", "part"), int) | {
+_KINDS: dict[str, type] = dict.fromkeys((*_INTS, "channels", "part", "partitions"), int) | {
     "codec": Codec, "key": bool, "config": bytes, "detections": list, "hops": list, "attributes": dict,
     "shm": dict,
 }  # fmt: skip
@@ -103,9 +103,13 @@ def decode(parts: Sequence[Buffer], limits: Limits = DEFAULT_LIMITS, received_ns
         if len(parts[2]):
             refuse("an end of stream carries a payload")
         run, n, boot = int_in(header, "run"), int_in(header, "n"), int_in(header, "boot")
-        end = EndOfStream(topic.camera, boot, int_in(header, "end"), topic.stage, flow is not None)
+        count, partitions = int_in(header, "end"), _partitions(header) if "partitions" in header else 1
+        partition = topic.partition
+        end = EndOfStream(topic.camera, boot, count, topic.stage, flow is not None, partition, partitions)
+        _check_partition(topic, end)
         return Message(topic, run, n, end, flow)
     frame = _frame(topic, header, parts[2], limits, received_ns)
+    _check_partition(topic, frame)
     _check_shared(topic, frame, limits)
     if len(frame.detections) >= CROWDED:
         vars(frame)[ORIGIN] = Origin(parts[1], frame.detections, frame.attributes)
@@ -120,11 +124,12 @@ def _encoded(message: Message, limits: Limits) -> Parts:
     if (foretold := _foretold(message, limits)) is not None:
         return foretold
     if isinstance(body, EndOfStream):
-        rest = _entries({"boot": body.boot, "end": body.count})
+        rest = _entries({"boot": body.boot, "end": body.count} | _spread(body))
     else:
         rest, payload = _frame_entries(body), body.payload
         _check_limits(body, limits)
         _check_shared(message.topic, body, limits)
+    _check_partition(message.topic, body)
     packed = map_of(_first(message), rest)
     if len(packed) > MAX_HEADER:
         refuse(f"header of {len(packed)} bytes, over the limit of {MAX_HEADER}")
@@ -219,6 +224,8 @@ def _add_tail(fields: dict[str, Any], frame: Frame) -> dict[str, Any]:
         fields["pts_ns"] = frame.pts_ns
     if frame.part:
         fields["part"] = frame.part
+    if frame.partitions != 1:
+        fields |= _spread(frame)
     if frame.config:
         fields["config"] = frame.config
     if frame.shm is not None:
@@ -264,6 +271,26 @@ def _checked_slot(slot: Slot) -> dict[str, Any]:
     sent = {"ring": slot.ring, "slot": slot.index, "generation": slot.generation}
     check_slot(sent)
     return sent
+
+
+def _spread(body: Frame | EndOfStream) -> dict[str, int]:
+    """Among how many partitions, where there are several."""
+    if type(body.partitions) is int and body.partitions == 1:
+        return {}
+    spread = {"partitions": body.partitions}
+    _partitions(spread)
+    return spread
+
+
+def _partitions(header: dict[str, Any]) -> int:
+    if not (partitions := int_in(header, "partitions", most=MAX_PARTITIONS)):
+        refuse("partitions is 0: a stream has one at least")
+    return partitions
+
+
+def _check_partition(topic: Topic, body: Frame | EndOfStream) -> None:
+    if topic.partition != body.partition or topic.partition >= body.partitions:
+        refuse(f"on the topic of partition {topic.partition}, not of {body.partition} of {body.partitions}")
 
 
 def _check_limits(frame: Frame, limits: Limits) -> None:
@@ -370,6 +397,7 @@ _OPTIONAL: dict[str, Callable[[dict[str, Any]], Any]] = {
     "channels": partial(int_in, name="channels"),
     "pts_ns": partial(int_in, name="pts_ns"),
     "part": partial(int_in, name="part"),
+    "partitions": _partitions,
     "config": partial(typed_in, name="config", kind=bytes),
     "detections": lambda header: tuple(map(_detection, typed_in(header, "detections", list))),
     "hops": lambda header: tuple(map(_hop, typed_in(header, "hops", list))),

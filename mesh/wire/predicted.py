@@ -42,7 +42,7 @@ _WIDTHS = {
 _Span = tuple[int, int, _Width]  # of an integer in a header: from, to
 
 _INTS = ("n", "seq", "captured_ns")  # that change, in this order, before those in the hops
-_SAME = ("camera", "stage", "boot", "width", "height", "codec", "keyframe", "lossless")
+_SAME = ("camera", "stage", "boot", "width", "height", "codec", "keyframe", "lossless", "partitions")
 _INTEGERS = {int}
 EVERY = 16  # frames; one of them is learned from
 MOST_BYTES = 1024  # of a header that is kept, for each topic
@@ -88,10 +88,12 @@ def foretell(topic: Topic, run: int, n: int, frame: Frame) -> bytes | None:
     layout: Layout | None = vars(topic).get(SENT)
     if layout is None or not _is_plain(frame) or layout.key != _key(run, frame):
         return None
+    if frame.partitions > 1 and frame.partition != topic.partition:
+        return None
     values = [n, frame.seq, frame.captured_ns]
     for hop in frame.hops:
         values += hop.received_ns, hop.sent_ns
-    if set(map(type, (run, frame.boot, frame.width, frame.height, *values))) != _INTEGERS:
+    if set(map(type, (run, frame.boot, frame.width, frame.height, frame.partitions, *values))) != _INTEGERS:
         return None
     return layout.packed(tuple(values))
 
@@ -104,7 +106,9 @@ def recognise(
     if layout is None or (values := layout.unpacked(header)) is None:
         return None
     n, seq, captured_ns, *times = values
-    nodes = layout.key[-1]
+    partitions, nodes = layout.key[-2:]
+    if partitions > 1 and seq % partitions != topic.partition:
+        return None
     fields = layout.fields | {
         "seq": seq,
         "captured_ns": captured_ns,
@@ -141,7 +145,7 @@ def learn(topic: Topic, way: str, run: int, n: int, header: Buffer, frame: Frame
 def _key(run: int, frame: Frame) -> tuple[Any, ...]:
     """What the constants of a plain frame's header hold."""
     nodes = tuple([hop.node for hop in frame.hops])
-    return run, frame.boot, frame.width, frame.height, frame.keyframe, nodes
+    return run, frame.boot, frame.width, frame.height, frame.keyframe, frame.partitions, nodes
 
 
 def _is_plain(frame: Frame) -> bool:

@@ -24,6 +24,7 @@ class View(StrEnum):
 
 
 MAX_TOPIC = 256
+MAX_PARTITIONS = 1024
 TOPICS_KEPT = 1024
 
 
@@ -51,14 +52,15 @@ class Topic:
 
 
 @lru_cache(TOPICS_KEPT)
-def frame_topic(stage: str, camera: str) -> Topic:
+def frame_topic(stage: str, camera: str, partition: int = 0) -> Topic:
     """The topic of a stream's frames; those that were asked for lately are kept, with their bytes."""
-    return Topic(View.FRAME, stage, camera)
+    return Topic(View.FRAME, stage, camera, partition)
 
 
-def topic_prefix(view: View, stage: str, camera: str | None = None) -> bytes:
-    """What to subscribe to: one camera's topics, or those of all cameras of a stage."""
-    return f"{view}/{stage}/{camera}/".encode() if camera else f"{view}/{stage}/".encode()
+def topic_prefix(view: View, stage: str, camera: str | None = None, partition: int | None = None) -> bytes:
+    """What to subscribe to: all cameras of a stage, all partitions of one, or a single partition."""
+    named = (part for part in (view, stage, camera, partition) if part is not None)
+    return "".join(f"{part}/" for part in named).encode()
 
 
 def parse_topic(part: Buffer) -> Topic:
