@@ -3,31 +3,35 @@
 Rules kept here: offering never blocks; each stream has its own slot or bounded queue, so that no camera
 crowds out another; a stream is worked on by one taker at a time, in order; a lossless stream's frames are
 not dropped, because its publisher is told how much `room` there is; one that does not heed it fills
-`LOSSLESS_LIMIT` places and no more; every frame that was offered to the stream is in exactly one place:
-processed, dropped by a named cause, lost on the link, or in flight.
+`LOSSLESS_LIMIT` places and no more; every frame that was offered to the stream is in exactly one place (see
+`mesh.accounts`). A camera is one stream, or, where the inbox is `split`, each of its partitions is.
 """
 
 import math
 import threading
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from mesh.accounts import Account, Cause, StreamCount
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import ConfigError
 from mesh.frame import EndOfStream, Frame
 from mesh.freshness import Freshness
 from mesh.wire import Message
 
+__all__ = ["DEFAULT_DEPTH", "Cause", "Inbox", "Item", "Policy", "StreamCount", "StreamKey", "age_limit"]
+
 DEFAULT_DEPTH = 256
 LOSSLESS_DEPTH = 64
 LOSSLESS_LIMIT = 4 * LOSSLESS_DEPTH
 LATEST_MAX_AGE_S = 1.0
-BOOTS_KEPT = 2
 
 StreamKey = tuple[str, str]  # stage, camera
 Item = Frame | EndOfStream
+
+_Key = tuple[str, str, int]  # stage, camera, and the partition; 0 where the inbox is not split
 
 
 class Policy(StrEnum):
@@ -36,21 +40,6 @@ class Policy(StrEnum):
     LATEST = "latest"  # a slot: the freshest frame; what it replaces is counted `overwritten`
     FIFO = "fifo"  # a bounded queue; when it is full the oldest goes, counted `overflow`
     LOSSLESS = "lossless"  # `fifo`, and a consumer of streams that are lossless: these wait for it
-
-
-class Cause(StrEnum):
-    """Why a frame was dropped."""
-
-    BEFORE_JOIN = "before_join"  # published before this subscription began
-    OVERWRITTEN = "overwritten"  # by a newer one, here or in the shared memory that it came in
-    UNREADABLE = "unreadable"  # its pixels were in shared memory that cannot be opened here
-    OVERFLOW = "overflow"
-    LATE = "late"  # it came after a later one of its publisher's
-    EXPIRED = "expired"  # older than the limit when its turn came
-    DECODE = "decode"  # its image did not decode
-    PROCESSOR = "processor"  # a processor raised
-    STORAGE = "storage"  # the disk refused it
-    ABANDONED = "abandoned"  # still waiting when its subscriber closed
 
 
 def age_limit(policy: Policy, max_age_s: float | None) -> float | None:
@@ -66,110 +55,16 @@ def age_limit(policy: Policy, max_age_s: float | None) -> float | None:
     return max_age_s if 0 < max_age_s < math.inf else None
 
 
-@dataclass(frozen=True, slots=True)
-class StreamCount:
-    """What became of one stream's frames since `boot`: a snapshot. `offered` is the sum of all the rest, but
-    for `duplicates`, which were frames already seen."""
-
-    stage: str
-    camera: str
-    boot: int
-    offered: int
-    processed: int
-    dropped: Mapping[str, int]
-    lost: int
-    in_flight: int
-    duplicates: int
-    ended: bool
-
-
-@dataclass(slots=True)
-class _Ledger:
-    """The counts of one stream for one boot, and what tells a gap."""
-
-    boot: int
-    expected: dict[int, int] = field(default_factory=dict)  # the next `n`, by publisher's run
-    last: tuple[int, int] = (-1, 0)  # (seq, part) of the newest frame
-    last_run: int | None = None  # whose that was
-    dropped: Counter[str] = field(default_factory=Counter)
-    processed: int = 0
-    lost: int = 0
-    in_flight: int = 0
-    duplicates: int = 0
-    ended: bool = False
-
-    def arrive(self, message: Message, frame: Frame, joining: bool) -> bool:
-        """Account for a frame and the gap before it; False when it is not to be given out."""
-        new = message.n >= self.expected.get(message.run, 0)
-        place = (frame.seq, frame.part)
-        if new:
-            self._gap(message, joining, frame.seq - self.last[0] - 1)
-            self.expected[message.run] = message.n + 1
-        if not new or place <= self.last:
-            self._refuse(new and message.run == self.last_run)
-            return False
-        self.last, self.last_run = place, message.run
-        self.in_flight += 1
-        return True
-
-    def end(self, message: Message, joining: bool) -> bool:
-        """Account for the tail; False when the end was known."""
-        if self.ended:
-            return False
-        self._gap(message, joining, message.n)
-        self.expected[message.run] = max(message.n, self.expected.get(message.run, 0))
-        self.ended = True
-        return True
-
-    def _refuse(self, late: bool) -> None:
-        # What another publisher of the stream sends at or before `last` may have come from the former one.
-        if late:
-            self.dropped[Cause.LATE] += 1
-        else:
-            self.duplicates += 1
-
-    def _gap(self, message: Message, joining: bool, most: int) -> None:
-        missed = max(0, message.n - self.expected.get(message.run, 0))
-        if joining:
-            self.dropped[Cause.BEFORE_JOIN] += missed
-        elif self.last_run in (None, message.run):
-            self.lost += missed
-        else:  # another publisher of the stream: it may have offered what was received from the former one
-            self.lost += max(0, min(missed, most))
-
-    def snapshot(self, key: StreamKey) -> StreamCount:
-        dropped = {str(cause): count for cause, count in self.dropped.items() if count}
-        offered = self.processed + sum(dropped.values()) + self.lost + self.in_flight
-        return StreamCount(
-            stage=key[0],
-            camera=key[1],
-            boot=self.boot,
-            offered=offered,
-            processed=self.processed,
-            dropped=dropped,
-            lost=self.lost,
-            in_flight=self.in_flight,
-            duplicates=self.duplicates,
-            ended=self.ended,
-        )
-
-
 @dataclass(slots=True)
 class _Stream:
+    """What waits in turn: a camera's frames, or those of one of its partitions."""
+
+    account: Account
     freshness: Freshness | None = None  # where there is a limit
     queue: deque[Item] = field(default_factory=deque)
-    ledgers: dict[int, _Ledger] = field(default_factory=dict)
+    newest: tuple[int, int] = (0, 0)  # boot and seq of what came, of a camera with partitions
     held: bool = False
     in_turn: bool = False  # it waits for a taker
-
-    def ledger(self, boot: int) -> _Ledger:
-        ledger = self.ledgers.get(boot)
-        if ledger is None:
-            ledger = self.ledgers[boot] = _Ledger(boot)
-            idle = [b for b, ledger in self.ledgers.items() if not ledger.in_flight and b != boot]
-            for old in idle[: max(0, len(self.ledgers) - BOOTS_KEPT)]:
-                del self.ledgers[old]
-        return ledger
 
 
 class Inbox:
@@ -179,6 +74,9 @@ class Inbox:
     max_age_s:      a live frame captured longer ago than this, as `Freshness` judges it, is dropped when its
                     turn comes; see `age_limit` for what None and 0 mean
     on_ready:       called (on the offering thread) whenever there is something to take
+    split:          whether each partition of a camera is a stream of its own, for several takers. Else a
+                    camera is one: `latest` never goes back to an older frame of it, the other policies hand
+                    out what comes, in each partition's order
     consumes:       whether lossless streams are consumed as such: not replaced
     on_room:        called (on the taking thread) when there is room for more of a lossless stream
     claim:          gives (on the taking thread) a frame whose pixels are in shared memory to whoever takes it
@@ -190,6 +88,7 @@ class Inbox:
         *,
         depth: int = DEFAULT_DEPTH,
         max_age_s: float | None = None,
+        split: bool = False,
         on_ready: Callable[[], None] = lambda: None,
         consumes: bool = False,
         on_room: Callable[[], None] = lambda: None,
@@ -199,6 +98,7 @@ class Inbox:
         self.policy = policy
         self._depth = 1 if policy is Policy.LATEST else depth
         self._max_age_s = age_limit(policy, max_age_s)
+        self._split = split
         self._on_ready = on_ready
         self.consumes = consumes or policy is Policy.LOSSLESS
         self._on_room = on_room
@@ -207,8 +107,9 @@ class Inbox:
         self._lock = threading.Lock()
         self._ready = threading.Condition(self._lock)
         self._waiting = 0  # takers
-        self._streams: dict[StreamKey, _Stream] = {}
-        self._turns: deque[StreamKey] = deque()  # streams that wait for a taker, in order
+        self._accounts: dict[StreamKey, Account] = {}
+        self._streams: dict[_Key, _Stream] = {}
+        self._turns: deque[_Key] = deque()  # streams that wait for a taker, in order
         self._closed = False
 
     def __repr__(self) -> str:
@@ -241,11 +142,32 @@ class Inbox:
             self.settle(item, claimed)
             settled = None
 
-    def room(self, stage: str, camera: str) -> int:
-        """How many more frames of a lossless stream can be taken in."""
+    def room(self, stage: str, camera: str, partition: int = 0, partitions: int = 1) -> int:
+        """How many more frames of a partition of a lossless stream can be taken in; all `partitions` of a
+        camera together have the room that a single one has."""
         with self._lock:
-            stream = self._streams.get((stage, camera))
-            return LOSSLESS_DEPTH - (len(stream.queue) if stream else 0)
+            stream = self._streams.get(self._key(stage, camera, partition))
+            waiting = stream.queue if stream is not None else ()
+            mine = len(waiting) if self._split else sum(item.partition == partition for item in waiting)
+            return _depth_of_each(partitions) - mine
+
+    def leave(self, stage: str, camera: str, partition: int) -> None:
+        """Take no more of a partition. What is queued is still handed out; what still arrives is refused,
+        and counted nowhere."""
+        with self._lock:
+            self._account_of(stage, camera).leave(partition)
+
+    def enter(self, stage: str, camera: str, partition: int) -> None:
+        """Take a partition again that was left; what passed meanwhile was taken elsewhere."""
+        with self._lock:
+            self._account_of(stage, camera).enter(partition)
+
+    def reached(self, stage: str, camera: str, partition: int) -> tuple[int, int, int] | None:
+        """How far a partition has come: (boot, run, n), of the newest boot the run that was heard last and
+        the next number expected of it; None when nothing has come since it was entered."""
+        with self._lock:
+            account = self._accounts.get((stage, camera))
+            return account.reached(partition) if account is not None else None
 
     def settle(self, item: Item, dropped: str | None = None) -> None:
         """Say what became of an item that was taken: processed, or `dropped` for a cause."""
@@ -253,13 +175,10 @@ class Inbox:
             self._settle(item, dropped)
 
     def counts(self) -> tuple[StreamCount, ...]:
-        """A snapshot for each stream and boot."""
+        """A snapshot for each camera and boot."""
         with self._lock:
-            return tuple(
-                ledger.snapshot(key)
-                for key, stream in self._streams.items()
-                for ledger in stream.ledgers.values()
-            )
+            each = (account.snapshots(*key) for key, account in self._accounts.items())
+            return tuple(count for counts in each for count in counts)
 
     def idle(self) -> bool:
         """Whether nothing waits and nothing is held."""
@@ -293,23 +212,22 @@ class Inbox:
     # What follows is called with the lock held.
 
     def _offer(self, message: Message) -> bool:
-        key = (message.topic.stage, message.topic.camera)
+        topic = message.topic
+        key = (topic.stage, topic.camera, topic.partition if self._split else 0)
         stream = self._streams.get(key)
-        joining = stream is None
         if stream is None:
-            limit = self._max_age_s
-            stream = self._streams[key] = _Stream(None if limit is None else Freshness(limit))
-        if self._closed or not self._accept(stream, message, joining):
+            stream = self._begin(key)
+        if self._closed or not self._accept(stream, message):
             return False
         self._queue(key, stream)
         return True
 
     def _settle(self, item: Item, dropped: str | None) -> None:
-        key = (item.stage, item.camera)
+        key = self._key(item.stage, item.camera, item.partition)
         stream = self._streams[key]
         stream.held = False
         if isinstance(item, Frame):
-            self._account(stream.ledgers[item.boot], dropped)
+            self._account(stream, item, dropped)
         self._queue(key, stream)
 
     def _wait(self, deadline: float | None) -> Item | None:
@@ -332,22 +250,45 @@ class Inbox:
 
     def _is_time_to_tell(self, item: Item) -> bool:
         """Not with every frame: when the queue is empty, and at each quarter of it."""
-        return len(self._streams[item.stage, item.camera].queue) % (LOSSLESS_DEPTH // 4) == 0
+        key = self._key(item.stage, item.camera, item.partition)
+        depth = _depth_of_each(item.partitions) if self._split else LOSSLESS_DEPTH
+        return len(self._streams[key].queue) % max(1, depth // 4) == 0
 
-    def _accept(self, stream: _Stream, message: Message, joining: bool) -> bool:
+    def _key(self, stage: str, camera: str, partition: int) -> _Key:
+        return stage, camera, partition if self._split else 0
+
+    def _account_of(self, stage: str, camera: str) -> Account:
+        account = self._accounts.get((stage, camera))
+        if account is None:
+            account = self._accounts[stage, camera] = Account(whole=not self._split)
+        return account
+
+    def _begin(self, key: _Key) -> _Stream:
+        freshness = None if self._max_age_s is None else Freshness(self._max_age_s)
+        stream = self._streams[key] = _Stream(self._account_of(*key[:2]), freshness)
+        return stream
+
+    def _accept(self, stream: _Stream, message: Message) -> bool:
         body = message.body
-        ledger = stream.ledger(body.boot)
-        if isinstance(body, EndOfStream):
-            if not ledger.end(message, joining):
-                return False
-        else:
-            if not ledger.arrive(message, body, joining):
+        if not stream.account.accept(message):
+            return False
+        if isinstance(body, Frame):
+            if body.partitions > 1 and not self._goes_on(stream, body):
+                self._account(stream, body, Cause.OVERWRITTEN)
                 return False
             self._make_room(stream, self._is_kept(body))
             if stream.freshness is not None:
                 stream.freshness.arrived(body.captured_ns, self._clock.wall_ns(), self._clock.monotonic())
         stream.queue.append(body)
         return True
+
+    def _goes_on(self, stream: _Stream, frame: Frame) -> bool:
+        """Whether a frame of one of several partitions may be handed out behind those of the others."""
+        if self.policy is not Policy.LATEST or self._is_kept(frame) or self._split:
+            return True
+        boot, seq = stream.newest
+        stream.newest = max(stream.newest, (frame.boot, frame.seq))
+        return frame.boot != boot or frame.seq >= seq
 
     def _make_room(self, stream: _Stream, kept: bool) -> None:
         """Called with a frame about to join: the oldest one goes when the stream's place is full."""
@@ -358,9 +299,9 @@ class Inbox:
             replaced = self.policy is Policy.LATEST and not kept
             cause = Cause.OVERWRITTEN if replaced else Cause.OVERFLOW
             stream.queue.remove(oldest)
-            self._account(stream.ledgers[oldest.boot], cause)
+            self._account(stream, oldest, cause)
 
-    def _queue(self, key: StreamKey, stream: _Stream) -> None:
+    def _queue(self, key: _Key, stream: _Stream) -> None:
         if stream.queue and not stream.held and not stream.in_turn:
             stream.in_turn = True
             self._turns.append(key)
@@ -374,7 +315,7 @@ class Inbox:
             while stream.queue:
                 item = stream.queue.popleft()
                 if isinstance(item, Frame) and self._is_expired(stream, item):
-                    self._account(stream.ledgers[item.boot], Cause.EXPIRED)
+                    self._account(stream, item, Cause.EXPIRED)
                     continue
                 stream.held = True
                 return item
@@ -389,12 +330,13 @@ class Inbox:
     def _discard(self, stream: _Stream, items: deque[Item], cause: Cause) -> None:
         for item in items:
             if isinstance(item, Frame):
-                self._account(stream.ledgers[item.boot], cause)
+                self._account(stream, item, cause)
 
     @staticmethod
-    def _account(ledger: _Ledger, dropped: str | None) -> None:
-        ledger.in_flight -= 1
-        if dropped is None:
-            ledger.processed += 1
-        else:
-            ledger.dropped[dropped] += 1
+    def _account(stream: _Stream, frame: Frame, dropped: str | None) -> None:
+        stream.account.ledgers[frame.boot].settle(dropped)
+
+
+def _depth_of_each(partitions: int) -> int:
+    """The room of one of so many partitions of a lossless stream."""
+    return max(1, LOSSLESS_DEPTH // partitions)

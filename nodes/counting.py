@@ -19,6 +19,8 @@ def group_count(count: StreamCount, *, group: str, output: str, **results: Any) 
         dropped=dict(count.dropped),
         lost=count.lost,
         in_flight=count.in_flight,
+        duplicates=count.duplicates,
+        spans=count.spans,
         ended=count.ended,
         **results,
     )

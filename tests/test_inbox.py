@@ -111,7 +111,7 @@ def test_a_frame_that_comes_twice_is_counted_and_not_given_again() -> None:
     for seq in (0, 1, 1, 0, 2):
         inbox.offer(message(jpeg_frame(seq)))
     assert taken(inbox) == [0, 1, 2]
-    assert only(inbox).duplicates == 2
+    assert (only(inbox).repeats, only(inbox).duplicates) == (2, 0)
 
 
 def test_a_new_frame_that_comes_behind_a_later_one_is_counted_late_and_not_lost() -> None:

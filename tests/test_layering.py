@@ -23,6 +23,7 @@ VALUES = GROUND | {"mesh.codec", "mesh.pixels", "mesh.frame", "mesh.picture"}
 FABRIC = VALUES | {
     "mesh.wire",
     "mesh.transport",
+    "mesh.accounts",
     "mesh.inbox",
     "mesh.delivery",
     "mesh.registry",
@@ -58,7 +59,8 @@ LAYERS: dict[str, set[str]] = {
     "mesh.draw": VALUES,
     "mesh.trace": {"mesh.frame"},
     "mesh.delivery": VALUES | {"mesh.wire", "mesh.transport", "mesh.placement"},
-    "mesh.inbox": VALUES | {"mesh.wire", "mesh.freshness"},
+    "mesh.inbox": VALUES | {"mesh.wire", "mesh.freshness", "mesh.accounts"},
+    "mesh.accounts": VALUES | {"mesh.wire"},
     "mesh.freshness": set(),
     "mesh.transport": VALUES | {"mesh.wire", "mesh.shm"},
     "mesh.shm": VALUES,

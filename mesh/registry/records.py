@@ -17,6 +17,7 @@ from mesh.registry.base import Entry
 Name = Annotated[str, Field(pattern=NAME)]
 Count = Annotated[int, Field(ge=0)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+MAX_PARTITIONS = 1024  # as the wire allows
 
 
 class Record(BaseModel):
@@ -90,7 +91,13 @@ class NodeRecord(Record):
         return nearest(self.endpoints.get(role, ""), local, self.place, here)
 
     def stream(
-        self, stage: str, camera: str, *, relay: bool = False, lossless: bool = False
+        self,
+        stage: str,
+        camera: str,
+        *,
+        relay: bool = False,
+        lossless: bool = False,
+        partitions: int = 1,
     ) -> "StreamRecord":
         """A stream that this node publishes."""
         return StreamRecord(
@@ -102,6 +109,7 @@ class NodeRecord(Record):
             place=self.place,
             relay=relay,
             lossless=lossless,
+            partitions=partitions,
         )
 
 
@@ -139,7 +147,8 @@ class StreamRecord(Record):
 
     A `relay` publishes again what an origin made (a collector's forward): subscribers take an origin where
     there is one. `local` is the endpoint for subscribers at the same `place`. A `lossless` stream waits for
-    those who consume it as such.
+    those who consume it as such. Its frames are spread over `partitions` topics: frame `seq` goes on the one
+    of partition `seq % partitions`.
     """
 
     stage: Name
@@ -150,6 +159,7 @@ class StreamRecord(Record):
     place: str = ""
     relay: bool = False
     lossless: bool = False
+    partitions: Annotated[int, Field(ge=1, le=MAX_PARTITIONS)] = 1
 
     @property
     def key(self) -> str:
@@ -186,7 +196,10 @@ class ResultCount(Record):
 class GroupCount(Record):
     """What one consumer group did with one camera's frames of one stage, on one node, since `boot`.
 
-    `offered` counts the frames of the stage that the group knows to have been published.
+    `offered` counts the frames of the stage that the group knows to have been published. `spans` say which
+    these were, as numbers of a publisher's run: (partition, run, first, end), end exclusive. Inside of them
+    each number is processed, dropped, lost, in flight, or one of the `duplicates` of another publisher's;
+    what was dropped `before_join` and `elsewhere` (by another member) lies outside.
     `delivered` counts results that a collector has acknowledged, `undelivered` those that were given up.
     Where the node `pushes`, the rest of the results are `waiting`, of which `spooled` are safe on its disk.
     `carried` is the part of these counts that an earlier run left in the spool.
@@ -202,6 +215,8 @@ class GroupCount(Record):
     dropped: dict[str, Count] = {}
     lost: Count = 0
     in_flight: Count = 0
+    duplicates: Count = 0
+    spans: tuple[tuple[Count, Count, Count, Count], ...] = ()
     ended: bool = False
     results: Count = 0
     delivered: Count = 0

@@ -15,9 +15,9 @@ from mesh.wire.control import (
     encode_envelope,
     encode_release,
 )
-from mesh.wire.fields import MAX_HEADER, MAX_INT, VERSION
+from mesh.wire.fields import MAX_HEADER, MAX_INT, MAX_PARTITIONS, VERSION
 from mesh.wire.messages import DEFAULT_LIMITS, Limits, Message, Parts, decode, detection_map, encode
-from mesh.wire.topics import MAX_PARTITIONS, Topic, View, frame_topic, topic_prefix
+from mesh.wire.topics import Topic, View, frame_topic, topic_prefix
 
 __all__ = [
     "DEFAULT_LIMITS",

@@ -16,6 +16,7 @@ from mesh.shm.layout import MAX_SLOTS, check_ring_name
 VERSION = 1
 MAX_HEADER = 64 * 1024
 MAX_INT = 2**62 - 1  # so that a receiver may count on from it, and store it, in 64 bits
+MAX_PARTITIONS = 1024
 MAX_DEPTH = 32
 _SCALARS = (str, int, type(None), bytes, bytearray)  # besides finite floats; bool is an int
 
@@ -105,6 +106,12 @@ def int_in(header: dict[str, Any], name: str, default: int | None = None, most: 
     if type(value) is not int or not 0 <= value <= most:
         refuse(f"{name} is {brief(value)}, not an integer from 0 to {most}")
     return value
+
+
+def partitions_in(header: dict[str, Any]) -> int:
+    if not (partitions := int_in(header, "partitions", most=MAX_PARTITIONS)):
+        refuse("partitions is 0: a stream has one at least")
+    return partitions
 
 
 def check_number(value: Any) -> None:

@@ -29,13 +29,14 @@ from mesh.wire.fields import (
     check_slot,
     check_version,
     int_in,
+    partitions_in,
     refuse,
     typed_in,
     unpack,
 )
 from mesh.wire.packed import CROWDED, Entries, Origin, array_of, entries, entry, joined, map_of
 from mesh.wire.predicted import RECEIVED, SENT, foretell, learn, recognise
-from mesh.wire.topics import MAX_PARTITIONS, Topic, View, parse_topic
+from mesh.wire.topics import Topic, View, parse_topic
 
 _INTS = ("v", "run", "n", "boot", "flow", "end", "seq", "captured_ns", "pts_ns", "width", "height")
 _KINDS: dict[str, type] = dict.fromkeys((*_INTS, "channels", "part", "partitions"), int) | {
@@ -103,7 +104,7 @@ def decode(parts: Sequence[Buffer], limits: Limits = DEFAULT_LIMITS, received_ns
         if len(parts[2]):
             refuse("an end of stream carries a payload")
         run, n, boot = int_in(header, "run"), int_in(header, "n"), int_in(header, "boot")
-        count, partitions = int_in(header, "end"), _partitions(header) if "partitions" in header else 1
+        count, partitions = int_in(header, "end"), partitions_in(header) if "partitions" in header else 1
         partition = topic.partition
         end = EndOfStream(topic.camera, boot, count, topic.stage, flow is not None, partition, partitions)
         _check_partition(topic, end)
@@ -277,15 +278,7 @@ def _spread(body: Frame | EndOfStream) -> dict[str, int]:
     """Among how many partitions, where there are several."""
     if type(body.partitions) is int and body.partitions == 1:
         return {}
-    spread = {"partitions": body.partitions}
-    _partitions(spread)
-    return spread
-
-
-def _partitions(header: dict[str, Any]) -> int:
-    if not (partitions := int_in(header, "partitions", most=MAX_PARTITIONS)):
-        refuse("partitions is 0: a stream has one at least")
-    return partitions
+    return {"partitions": partitions_in({"partitions": body.partitions})}
 
 
 def _check_partition(topic: Topic, body: Frame | EndOfStream) -> None:
@@ -397,7 +390,7 @@ _OPTIONAL: dict[str, Callable[[dict[str, Any]], Any]] = {
     "channels": partial(int_in, name="channels"),
     "pts_ns": partial(int_in, name="pts_ns"),
     "part": partial(int_in, name="part"),
-    "partitions": _partitions,
+    "partitions": partitions_in,
     "config": partial(typed_in, name="config", kind=bytes),
     "detections": lambda header: tuple(map(_detection, typed_in(header, "detections", list))),
     "hops": lambda header: tuple(map(_hop, typed_in(header, "hops", list))),

@@ -24,7 +24,6 @@ class View(StrEnum):
 
 
 MAX_TOPIC = 256
-MAX_PARTITIONS = 1024
 TOPICS_KEPT = 1024
 
 
