@@ -1,4 +1,4 @@
-"""What became of every frame that a subscriber was offered: the counts behind an inbox, and behind the ledger.
+"""What became of every frame that a subscriber was offered: the counts behind an inbox, and the ledger.
 
 Pure. Rules kept here: a publisher numbers what it offers in a partition (`n`, from 0, by its `run`), and what
 a subscriber has accounted for are spans of these numbers: inside a span every number is in exactly one count
@@ -71,7 +71,7 @@ class _Taking(Enum):
 
 @dataclass(slots=True)
 class _Run:
-    """One publisher's numbers in a partition: accounted for from `first` to `next`, and before in `closed`."""
+    """One publisher's numbers in a partition: accounted for from `first` to `next`, and in `closed`."""
 
     first: int
     next: int

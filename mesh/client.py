@@ -101,14 +101,23 @@ class Mesh:
         return subscription
 
     def publish(
-        self, stage: str, camera: str, *, quality: int = 85, bind: str = "tcp://127.0.0.1:*"
+        self,
+        stage: str,
+        camera: str,
+        *,
+        quality: int = 85,
+        partitions: int = 1,
+        bind: str = "tcp://127.0.0.1:*",
     ) -> Publication:
         """Publish frames of one's own: `with m.publish("raw", "bench") as out: out.send(image)`.
 
         At stage "raw" the script is the camera, and its name must be free. `quality` (1 to 100) is that of
-        the JPEG that arrays are encoded to. Raises `ConfigError` when the name is taken.
+        the JPEG that arrays are encoded to; among `partitions` (1 to 1024) the nodes of a group can share
+        the frames. Raises `ConfigError` when the name is taken.
         """
-        publication = Publication(stage, camera, registry=self._registry, quality=quality, bind=bind)
+        publication = Publication(
+            stage, camera, registry=self._registry, quality=quality, partitions=partitions, bind=bind
+        )
         self._keep(publication)
         return publication
 

@@ -131,8 +131,8 @@ def follow_streams(
             an `inbox` of policy `latest`
     views:  where that is kept, for who reads such pixels
     Lossless streams are consumed as such where `inbox` does so.
-    `but_not` names a node whose own streams are left out; `on_stream` is called with the first stream of each
-    camera that is found, before the subscriber connects to it.
+    `but_not` names a node whose own streams are left out; `on_stream` is called with a stream of each camera
+    that is found, or found to be of another kind, before the subscriber connects to it.
     """
     check_name("stage", stage)
     views = views or Views(subscriber, stage)
@@ -141,13 +141,21 @@ def follow_streams(
     if view is not None and not chooses:
         views.take(camera, view)
     connected: set[str] = set()
-    known: set[tuple[str, bool]] = set()
+    known: set[tuple[str, bool, int]] = set()
+    consumed: dict[str, int] = {}  # partitions, by camera
 
     def meet(record: StreamRecord) -> None:
         on_stream(record)
         if record.lossless and with_images and inbox is not None and inbox.consumes:
-            topic = Topic(View.FRAME, stage, record.camera)
-            subscriber.consume(topic, partial(inbox.room, stage, record.camera))
+            consume(inbox, record.camera, record.partitions)
+
+    def consume(inbox: Inbox, camera: str, partitions: int) -> None:
+        for number in range(partitions):
+            room = partial(inbox.room, stage, camera, number, partitions)
+            subscriber.consume(Topic(View.FRAME, stage, camera, number), room)
+        for number in range(partitions, consumed.get(camera, 0)):
+            subscriber.release(Topic(View.FRAME, stage, camera, number))
+        consumed[camera] = partitions
 
     def choose_views(found: list[StreamRecord]) -> None:
         cameras = {record.camera for record in found}
@@ -159,10 +167,11 @@ def follow_streams(
 
     def on_change(entries: Mapping[str, Entry]) -> None:
         found = publishers(entries.values(), camera, but_not)
-        for record in found:
-            if (record.camera, record.lossless) not in known:
-                known.add((record.camera, record.lossless))
-                meet(record)
+        kinds = {(record.camera, record.lossless, record.partitions): record for record in found}
+        for new in kinds.keys() - known:
+            meet(kinds[new])
+        known.clear()
+        known.update(kinds)
         if chooses:
             choose_views(found)
         wanted = {record.reach(this_place()) for record in found}

@@ -8,6 +8,7 @@ import re
 
 from mesh.errors import ConfigError
 
+MAX_PARTITIONS = 1024  # of a camera, as the wire allows
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
 
 
@@ -18,3 +19,10 @@ def check_name(what: str, name: str) -> str:
             f"{what} {name!r} is not a name: use 1 to 63 of a-z, 0-9, '-' and '_', a letter or digit first"
         )
     return name
+
+
+def check_partitions(count: int) -> int:
+    """`count`, when frames can be spread over so many partitions. Raises `ConfigError`."""
+    if not 1 <= count <= MAX_PARTITIONS:
+        raise ConfigError(f"{count} partitions cannot be: give 1 to {MAX_PARTITIONS}")
+    return count

@@ -5,13 +5,14 @@ are encoded once, for those who listen; closing says that the stream has ended a
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Self
 
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.codec import DEFAULT_QUALITY, Buffer, Image, check_image, jpeg_size
 from mesh.errors import ConfigError
 from mesh.frame import Codec, Detection, EndOfStream, Frame, draw_boot, new_frame
-from mesh.names import check_name
+from mesh.names import check_name, check_partitions
 from mesh.picture import Pixels
 from mesh.place import local_endpoints
 from mesh.presence import Presence, new_record
@@ -41,11 +42,13 @@ class Publication:
         registry: Registry | None = None,
         bind: str = "tcp://127.0.0.1:*",
         quality: int = DEFAULT_QUALITY,
+        partitions: int = 1,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.stage = check_name("stage", stage)
         self.camera = check_name("camera", camera)
         self.boot = draw_boot(clock.wall_ns())
+        self.partitions = check_partitions(partitions)
         self.closed = False
         self._quality = quality
         self._clock = clock
@@ -70,8 +73,8 @@ class Publication:
 
     @property
     def listened_to(self) -> bool:
-        """Whether anybody subscribes to it now."""
-        return self._publisher.is_taken_in(self.stage, self.camera)
+        """Whether anybody subscribes to it now: to each of its partitions, where there are several."""
+        return self._publisher.is_taken_in(self.stage, self.camera, self.partitions)
 
     def send(
         self,
@@ -93,7 +96,8 @@ class Publication:
         """
         frame = self._own(what) if isinstance(what, Frame) else self._new(what, captured_ns)
         found = (*frame.detections, *detections)
-        frame = self._publisher.stamp(frame, stage=self.stage, detections=found)
+        changes = {"stage": self.stage, "detections": found, "partitions": self.partitions}
+        frame = self._publisher.stamp(frame, **changes)
         picture = Pixels.of(frame, self._quality) if frame.codec is Codec.RAW else None
         self._publisher.publish(frame, picture=picture)
         self._count += 1
@@ -104,7 +108,9 @@ class Publication:
         if self.closed:
             return
         self.closed = True
-        self._publisher.end(EndOfStream(self.camera, self.boot, self._count, self.stage))
+        end = EndOfStream(self.camera, self.boot, self._count, self.stage, partitions=self.partitions)
+        for number in range(self.partitions):
+            self._publisher.end(replace(end, partition=number))
         self._scope.stop()
         self._scope.join()
         if self._presence is not None:
@@ -123,7 +129,7 @@ class Publication:
             presence.enter()
             if self.stage == "raw":
                 presence.claim_camera(self._camera_record(CameraState.ONLINE))
-            presence.show(presence.node.stream(self.stage, self.camera))
+            presence.show(presence.node.stream(self.stage, self.camera, partitions=self.partitions))
         except BaseException:
             self._scope.stop()
             self._scope.join()
@@ -176,6 +182,8 @@ class Publication:
         return frame if payload else frame.with_image(check_image(what))
 
 
-def publish(endpoint: str, stage: str, camera: str, *, quality: int = DEFAULT_QUALITY) -> Publication:
+def publish(
+    endpoint: str, stage: str, camera: str, *, quality: int = DEFAULT_QUALITY, partitions: int = 1
+) -> Publication:
     """Publish at an address of one's own (`tcp://HOST:PORT`, `*` for a free port), without a registry."""
-    return Publication(stage, camera, bind=endpoint, quality=quality)
+    return Publication(stage, camera, bind=endpoint, quality=quality, partitions=partitions)

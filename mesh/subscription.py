@@ -23,7 +23,7 @@ from mesh.errors import ConfigError
 from mesh.follow import follow_streams
 from mesh.frame import EndOfStream, Frame
 from mesh.inbox import DEFAULT_DEPTH, Inbox, Item, Policy, StreamCount
-from mesh.names import check_name
+from mesh.names import check_name, check_partitions
 from mesh.registry import Registry
 from mesh.scope import Scope
 from mesh.transport import Subscriber
@@ -82,6 +82,7 @@ class Subscription:
         max_age: float | None = None,
         view: str = AUTO,
         until_end: bool = False,
+        partitions: int = 1,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         check_name("stage", stage)
@@ -92,6 +93,7 @@ class Subscription:
         self.closed = False
         self._view = check_view(view)
         self._until_end = until_end
+        self._ended: set[tuple[int, int]] = set()  # boot and partition
         self._waiters: dict[asyncio.Future[None], asyncio.AbstractEventLoop] = {}
         self._lock = threading.Lock()
         self._clock = clock
@@ -119,7 +121,7 @@ class Subscription:
         )
         self._views = Views(self._subscriber, stage)
         if endpoint is not None:
-            self._reach(endpoint, stage, camera)
+            self._reach(endpoint, stage, camera, check_partitions(partitions))
         elif registry is not None:
             self._follow(registry, stage, camera)
 
@@ -183,13 +185,14 @@ class Subscription:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _reach(self, endpoint: str, stage: str, camera: str | None) -> None:
+    def _reach(self, endpoint: str, stage: str, camera: str | None, partitions: int) -> None:
         view = self._view or _nearest(endpoint, self._inbox.policy)
         self._views.take(camera, view)
         # Whether the stream is lossless is not known here; the publisher of one that is not heeds no credits.
         if self._inbox.consumes and view is View.FRAME and camera is not None:
-            topic = Topic(View.FRAME, stage, camera)
-            self._subscriber.consume(topic, partial(self._inbox.room, stage, camera))
+            for number in range(partitions):
+                room = partial(self._inbox.room, stage, camera, number, partitions)
+                self._subscriber.consume(Topic(View.FRAME, stage, camera, number), room)
         self._subscriber.connect(endpoint)
 
     def _follow(self, registry: Registry, stage: str, camera: str | None) -> None:
@@ -218,7 +221,8 @@ class Subscription:
 
     def _pass_end(self, end: EndOfStream) -> None:
         self._inbox.settle(end)
-        if self._until_end:
+        self._ended.add((end.boot, end.partition))
+        if self._until_end and sum(boot == end.boot for boot, _ in self._ended) >= end.partitions:
             self._scope.stop()
 
     def _waiter(self) -> asyncio.Future[None]:
@@ -260,11 +264,12 @@ def subscribe(
     max_age: float | None = None,
     view: str = AUTO,
     until_end: bool = False,
+    partitions: int = 1,
 ) -> Subscription:
     """Frames straight from a publisher at `endpoint` (`tcp://HOST:PORT`), without a registry.
 
-    The options are those of `Mesh.subscribe`; with policy "lossless" the camera has to be named. Raises
-    `ConfigError` for an address or an option that is none.
+    The options are those of `Mesh.subscribe`; with policy "lossless" the camera has to be named, and how many
+    `partitions` it has. Raises `ConfigError` for an address or an option that is none.
     """
     return Subscription(
         stage,
@@ -275,4 +280,5 @@ def subscribe(
         max_age=max_age,
         view=view,
         until_end=until_end,
+        partitions=partitions,
     )

@@ -14,6 +14,9 @@ from mesh.wire import View, topic_prefix
 
 AUTO = "auto"
 
+_Key = tuple[str | None, int | None]  # a camera and a partition; None is all of them
+_STAGE: _Key = (None, None)
+
 
 def check_view(text: str) -> View | None:
     """The view of that name; None for `auto`. Raises `ConfigError`."""
@@ -46,42 +49,43 @@ class Views:
         self._subscriber = subscriber
         self._stage = stage
         self._lock = threading.Lock()
-        self._taken: dict[str | None, View] = {}  # by camera; None is the whole stage
-        self._given_up: set[str | None] = set()
+        self._taken: dict[_Key, View] = {}
+        self._given_up: set[str | None] = set()  # cameras
 
     def __repr__(self) -> str:
         return f"<Views of {self._stage} {self._taken}>"
 
-    def take(self, camera: str | None, view: View) -> None:
-        """Take a camera, or the whole stage, in this view instead of any other."""
+    def take(self, camera: str | None, view: View, partition: int | None = None) -> None:
+        """Take a camera, one of its partitions, or the whole stage, in this view instead of any other."""
+        key = (camera, partition)
         with self._lock:
             if view is View.SHM and camera in self._given_up:
                 view = View.FRAME
-            before = self._taken.get(camera)
+            before = self._taken.get(key)
             if before is view:
                 return
-            self._taken[camera] = view
-            self._subscriber.subscribe(topic_prefix(view, self._stage, camera))
+            self._taken[key] = view
+            self._subscriber.subscribe(topic_prefix(view, self._stage, *key))
             if before is not None:
-                self._subscriber.unsubscribe(topic_prefix(before, self._stage, camera))
+                self._subscriber.unsubscribe(topic_prefix(before, self._stage, *key))
 
-    def leave(self, camera: str) -> None:
-        """Take a camera no longer."""
+    def leave(self, camera: str, partition: int | None = None) -> None:
+        """Take a camera, or one of its partitions, no longer."""
         with self._lock:
-            view = self._taken.pop(camera, None)
+            view = self._taken.pop((camera, partition), None)
             if view is not None:
-                self._subscriber.unsubscribe(topic_prefix(view, self._stage, camera))
+                self._subscriber.unsubscribe(topic_prefix(view, self._stage, camera, partition))
 
     def cameras(self) -> list[str]:
-        """Those that are taken one by one."""
+        """Those that are taken one by one, with all their partitions."""
         with self._lock:
-            return [camera for camera in self._taken if camera is not None]
+            return [camera for camera, part in self._taken if camera is not None and part is None]
 
     def give_up(self, camera: str) -> None:
         """The pixels of this camera cannot be read here: take frames from now on."""
         with self._lock:
-            key = camera if camera in self._taken else None
-            self._given_up |= {key, camera}
-            shared = self._taken.get(key) is View.SHM
-        if shared:
-            self.take(key, View.FRAME)
+            keys = [key for key in self._taken if key[0] == camera] or [_STAGE]
+            self._given_up |= {camera, *(name for name, _ in keys)}
+            shared = [key for key in keys if self._taken.get(key) is View.SHM]
+        for name, partition in shared:
+            self.take(name, View.FRAME, partition)

@@ -320,9 +320,9 @@ def test_a_consumer_that_lets_go_comes_back_and_garbage_for_it_is_one_wire_error
     release = wire.Release("worker", b"frame/raw/door/3/")
     assert wire.decode_release(wire.encode_release(release)) == release
     odd = [1, [1, "worker"], [2, "worker", release.topic], [1, "Worker", release.topic], [1, "worker", b"x"]]
-    for fields in odd:
+    for each in odd:
         with pytest.raises(WireError):
-            wire.decode_release(b"\x03" + msgpack.packb(fields))
+            wire.decode_release(b"\x03" + msgpack.packb(each))
 
 
 def test_an_end_that_counts_below_nothing_is_refused() -> None:

@@ -78,6 +78,12 @@ def capture(
         float,
         typer.Option(metavar="SECONDS", min=0, help="A camera that never opened for so long has failed."),
     ] = 30.0,
+    partitions: Annotated[
+        int,
+        typer.Option(
+            min=1, max=64, help="Spread each camera's frames over so many, for nodes of a group to share."
+        ),
+    ] = 1,
     registry: RegistryUrl = None,
     name: Name = None,
     bind: Bind = "127.0.0.1",
@@ -118,6 +124,7 @@ def capture(
             stall_s=stall,
             hwaccel=hwaccel,
             give_up_s=give_up,
+            partitions=partitions,
         )
         for camera_name, url in map(_camera, camera or [])
     ]

@@ -193,7 +193,7 @@ class Sender:
 
     def _encode(self, body: Frame | EndOfStream) -> Parts:
         stream = (body.stage, body.camera, body.boot)
-        topic = frame_topic(body.stage, body.camera)
+        topic = frame_topic(body.stage, body.camera, body.partition)
         return encode(Message(topic, self.run, self._counts.own(stream), body))
 
     def _take_in(self, body: Frame | EndOfStream, parts: Parts) -> None:

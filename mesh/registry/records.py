@@ -10,14 +10,13 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mesh.errors import RegistryError
-from mesh.names import NAME
+from mesh.names import MAX_PARTITIONS, NAME
 from mesh.place import nearest
 from mesh.registry.base import Entry
 
 Name = Annotated[str, Field(pattern=NAME)]
 Count = Annotated[int, Field(ge=0)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-MAX_PARTITIONS = 1024  # as the wire allows
 
 
 class Record(BaseModel):

@@ -1,10 +1,11 @@
 """What a publisher knows of each stream that it publishes: its topics, who asks for them, and their numbers.
 
 Pure. Rules kept here: whether a topic is asked for is worked out when somebody subscribes or leaves, and not
-with every frame; numbers go on for each of the newest few boots; `frame` and `shm` count as one.
+with every frame; numbers go on for each of the newest few boots; `frame` and `shm` count as one; a camera has
+one preview, and one ring in shared memory, however many partitions it has.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 
 from mesh.transport.credit import Flow
@@ -48,26 +49,44 @@ class Channel:
         return 0
 
 
-class Channels:
-    """The channels of one stage and camera, one for each view, and its flow where it is lossless."""
+class Camera:
+    """What the partitions of one camera at one stage have in common."""
 
-    __slots__ = ("_all", "flow", "frame", "meta", "preview", "preview_due", "sharing", "shm")
+    __slots__ = ("parts", "preview", "preview_due", "sharing")
 
-    def __init__(self, stage: str, camera: str, prefixes: Iterable[bytes]) -> None:
-        self._all = {view: _channel(Topic(view, stage, camera)) for view in View}
-        self.frame, self.meta, self.preview, self.shm = self._all.values()
-        self.shm.numbers = self.frame.numbers  # one number a frame, whichever of the two a subscriber takes
-        self.sharing: Sharing | None = None
-        self.flow: Flow | None = None
+    def __init__(self, stage: str, camera: str, prefixes: Set[bytes]) -> None:
+        self.preview = _channel(Topic(View.PREVIEW, stage, camera), prefixes)
         self.preview_due = float("-inf")  # monotonic seconds
-        for prefix in prefixes:
-            self.subscribed(prefix)
+        self.sharing: Sharing | None = None
+        self.parts: dict[int, Channels] = {}
 
-    def __getitem__(self, view: View) -> Channel:
-        return self._all[view]
+    @property
+    def is_shared(self) -> bool:
+        """Whether somebody asks for pixels in shared memory."""
+        return any(part.shm.asking for part in self.parts.values())
+
+    def has_ended(self, boot: int) -> bool:
+        """Whether that was said in each partition in which there were frames."""
+        return all(part.ended == boot for part in self.parts.values() if part.frame.offered)
+
+
+class Channels:
+    """The channels of one partition of a camera: one for each view that it has to itself, and its flow where
+    it is lossless."""
+
+    __slots__ = ("_all", "camera", "ended", "flow", "frame", "meta", "shm")
+
+    def __init__(self, camera: Camera, stage: str, name: str, partition: int, prefixes: Set[bytes]) -> None:
+        views = (View.FRAME, View.META, View.SHM)
+        self._all = tuple(_channel(Topic(view, stage, name, partition), prefixes) for view in views)
+        self.frame, self.meta, self.shm = self._all
+        self.shm.numbers = self.frame.numbers  # one number a frame, whichever of the two a subscriber takes
+        self.camera = camera
+        self.flow: Flow | None = None
+        self.ended: int | None = None  # the boot whose end was said last
 
     def __iter__(self) -> Iterator[Channel]:
-        return iter(self._all.values())
+        return iter(self._all)
 
     @property
     def taken_in(self) -> bool:
@@ -76,12 +95,48 @@ class Channels:
             return bool(self.flow.consumers)
         return self.frame.asking + self.shm.asking > 0
 
-    def subscribed(self, prefix: bytes, change: int = 1) -> None:
-        """Somebody now asks for what begins with `prefix`; with a `change` of -1, nobody does any more."""
-        for channel in self._all.values():
-            if channel.name.startswith(prefix):
-                channel.asking += change
+
+class Directory:
+    """Every channel of a publisher, and the prefixes that are subscribed to."""
+
+    def __init__(self) -> None:
+        self.channels: dict[bytes, Channel] = {}  # by name
+        self.cameras: dict[tuple[str, str], Camera] = {}  # by stage and name
+        self._parts: dict[tuple[str, str, int], Channels] = {}
+        self._prefixes: set[bytes] = set()
+
+    def __getitem__(self, key: tuple[str, str, int]) -> Channels:
+        """Those of a stage, camera and partition."""
+        part = self._parts.get(key)
+        return part if part is not None else self._begin(*key)
+
+    def partitions(self, stage: str, camera: str, count: int = 1) -> list[Channels]:
+        """All that a camera has, and `count` of them at least."""
+        known = self.cameras.get((stage, camera))
+        numbers = {*range(count), *(known.parts if known is not None else ())}
+        return [self[stage, camera, number] for number in sorted(numbers)]
+
+    def subscribed(self, prefix: bytes, subscribed: bool) -> None:
+        """Somebody now asks for what begins with `prefix`, or nobody does any more."""
+        if subscribed == (prefix in self._prefixes):
+            return
+        (self._prefixes.add if subscribed else self._prefixes.discard)(prefix)
+        one = self.channels.get(prefix)  # a whole topic is no other one's beginning
+        asked = [c for c in self.channels.values() if c.name.startswith(prefix)] if one is None else [one]
+        for channel in asked:
+            channel.asking += 1 if subscribed else -1
+
+    def _begin(self, stage: str, name: str, partition: int) -> Channels:
+        camera = self.cameras.get((stage, name))
+        if camera is None:
+            camera = self.cameras[stage, name] = Camera(stage, name, self._prefixes)
+            self.channels[camera.preview.name] = camera.preview
+        part = Channels(camera, stage, name, partition, self._prefixes)
+        self._parts[stage, name, partition] = camera.parts[partition] = part
+        self.channels.update((channel.name, channel) for channel in part)
+        return part
 
 
-def _channel(topic: Topic) -> Channel:
-    return Channel(topic, bytes(topic))
+def _channel(topic: Topic, prefixes: Set[bytes]) -> Channel:
+    name = bytes(topic)
+    return Channel(topic, name, asking=sum(name[:length] in prefixes for length in range(len(name) + 1)))

@@ -2,7 +2,8 @@
 
 Rules kept here: a message is sent only when every consumer has said that it has room for it; it is kept until
 every consumer has said that it took it in, and sent again when one did not; a consumer that has said nothing
-for a while is cut off, so that it cannot stall the rest for ever; the window is bounded.
+for a while is cut off, so that it cannot stall the rest for ever; one that lets go is not waited for any
+more, and what it left is kept for whoever joins; the window is bounded, and a camera's partitions share it.
 
 A consumer's credit says: "of this run and boot I have everything below `next`, and room for `room` more", and
 whether it misses something, because a later message came. It is repeated once a second, so that a lost one
@@ -77,11 +78,13 @@ class _Consumer:
 class Flow:
     """The publishing end of one lossless topic.
 
-    hold:  whether to wait for a first consumer; without it a stream that nobody consumes runs on
+    hold:    whether to wait for a first consumer; without it a stream that nobody consumes runs on
+    shares:  among how many partitions the window is divided
     """
 
     run: int
     hold: bool
+    shares: int = 1
     boot: int = 0
     next: int = 0
     ended: bool = False
@@ -107,9 +110,14 @@ class Flow:
         """Whether the next message may be sent."""
         if not self._consumers:
             return not self.hold
-        if self._kept and (len(self._kept) >= WINDOW or self._bytes >= WINDOW_BYTES):
+        if self._kept and self._is_full:
             return False
         return all(self.next < c.next + c.room for c in self._consumers.values())
+
+    @property
+    def _is_full(self) -> bool:
+        full = len(self._kept) * self.shares >= WINDOW
+        return full or self._bytes * self.shares >= WINDOW_BYTES
 
     def sent(self, message: Message, size: int, now: float) -> None:
         """Message `next`, of so many bytes, has been sent."""
@@ -142,12 +150,19 @@ class Flow:
         consumer.missing = consumer.missing or (mine and credit.missing)
         self._forget()
 
+    def release(self, name: str) -> None:
+        """A consumer lets go. Where the stream waits for consumers, what the last one had not confirmed is
+        kept: who joins next begins there."""
+        if self._consumers.pop(name, None) is not None and (self._consumers or not self.hold):
+            self._forget()
+
     def cut_off(self, now: float) -> list[str]:
         """Let go of the consumers that have been silent for too long; their names."""
         silent = [name for name, c in self._consumers.items() if now - c.heard_at >= CUT_OFF_S]
         for name in silent:
             del self._consumers[name]
-        self._forget()
+        if silent:
+            self._forget()
         return silent
 
     def resend(self, now: float) -> list[Message]:

@@ -52,13 +52,15 @@ def forms_of(frame: Frame, picture: Picture, sharing: Sharing | None, *, whole: 
 
 
 def preview_of(frame: Frame, picture: Picture | None, preview: Preview) -> Frame:
-    """The frame small, as a JPEG. Raises `DecodeError` for one that is damaged."""
+    """The frame small, as a JPEG; a camera has one preview, without partitions. Raises `DecodeError` for one
+    that is damaged."""
     small = _thumbnail(frame, picture, preview.max_side)
     return with_fields(
         frame.with_image(small),
         payload=codec.encode(small, preview.quality),
         codec=Codec.JPEG,
         channels=3,
+        partitions=1,
         attributes={**frame.attributes, "full_size": [frame.width, frame.height]},
     )
 

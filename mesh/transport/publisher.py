@@ -11,6 +11,7 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,12 @@ from mesh.frame import Codec, EndOfStream, Frame, Hop, with_fields
 from mesh.picture import Picture
 from mesh.scope import Scope
 from mesh.shm import FOLDER, sweep
-from mesh.transport.channel import Channel, Channels
+from mesh.transport.channel import Camera, Channel, Channels, Directory
 from mesh.transport.credit import Flow
 from mesh.transport.forms import DEFAULT_PREVIEW, Forms, Preview, forms_of, preview_of
 from mesh.transport.sharing import REACH_S, Sharing
 from mesh.transport.sockets import READABLE, Waker, bind, open_socket, poll, send
-from mesh.wire import Message, View, decode_credit, encode
+from mesh.wire import RELEASE, Message, Release, Topic, View, decode_credit, decode_release, encode
 
 log = logging.getLogger(__name__)
 
@@ -64,9 +65,8 @@ class Publisher:
         self._lock = threading.Lock()  # of all that follows
         self._heard = threading.Condition(self._lock)
         self._counts = Counter[str]()
-        self._streams: dict[tuple[str, str], Channels] = {}  # by stage and camera
+        self._directory = Directory()
         self._flows: dict[bytes, Flow] = {}
-        self._prefixes: set[bytes] = set()
         self._used = True  # the socket, since it was heard out: that may have taken what wakes `hear`
         self._swept = False  # of the rings that others left behind
         self._sock = open_socket(zmq.XPUB, hwm=hwm)
@@ -88,12 +88,12 @@ class Publisher:
         """What was offered, and what was sent, by view; `encoded` counts the pictures made into JPEGs."""
         with self._lock:
             counts = Counter(self._counts)
-            for channels in self._streams.values():
-                for channel in channels:
-                    counts[f"{channel.topic.view}_offered"] += channel.offered
-                    counts[f"{channel.topic.view}_sent"] += channel.sent
-                if channels.sharing is not None:
-                    counts += channels.sharing.counts.copy()
+            for channel in self._directory.channels.values():
+                counts[f"{channel.topic.view}_offered"] += channel.offered
+                counts[f"{channel.topic.view}_sent"] += channel.sent
+            for camera in self._directory.cameras.values():
+                if camera.sharing is not None:
+                    counts += camera.sharing.counts.copy()
         return dict(+counts)
 
     def stamp(self, frame: Frame, **changes: Any) -> Frame:
@@ -104,30 +104,33 @@ class Publisher:
         hop = Hop(self.node, frame.received_ns or frame.captured_ns, self._clock.wall_ns())
         return with_fields(frame, hops=(*frame.hops, hop), **changes)
 
-    def lossless(self, stage: str, camera: str, *, hold: bool) -> None:
-        """Let a stream be lossless, before its first frame. With `hold` it waits for a first consumer."""
+    def lossless(self, stage: str, camera: str, *, hold: bool, partitions: int = 1) -> None:
+        """Let a stream be lossless, before its first frame. With `hold` it waits for a first consumer, in
+        each of its partitions, and these share the window that one alone has."""
         with self._lock:
-            channels = self._channels(stage, camera)
-            if channels.flow is None:
-                channels.flow = self._flows[channels.frame.name] = Flow(self.run, hold)
+            for channels in self._directory.partitions(stage, camera, partitions):
+                if channels.flow is None:
+                    channels.flow = self._flows[channels.frame.name] = Flow(self.run, hold)
+                channels.flow.shares = partitions
 
     def consumers(self, stage: str, camera: str) -> frozenset[str]:
-        """Who consumes a lossless stream now, by the names that they go by."""
+        """Who consumes a lossless stream now, or some partitions of it, by the names that they go by."""
         with self._lock:
-            flow = self._channels(stage, camera).flow
-            return flow.consumers if flow is not None else frozenset()
+            flows = [channels.flow for channels in self._directory.partitions(stage, camera)]
+            return frozenset().union(*(flow.consumers for flow in flows if flow is not None))
 
-    def is_taken_in(self, stage: str, camera: str) -> bool:
-        """Whether somebody takes a stream's frames in now: as a consumer, where it is lossless."""
+    def is_taken_in(self, stage: str, camera: str, partitions: int = 1) -> bool:
+        """Whether somebody takes a stream's frames in now, in each partition: as a consumer, where it is
+        lossless."""
         with self._lock:
             self._hear()
-            return self._channels(stage, camera).taken_in
+            return all(part.taken_in for part in self._directory.partitions(stage, camera, partitions))
 
-    def await_taker(self, stage: str, camera: str, stop: threading.Event) -> bool:
+    def await_taker(self, stage: str, camera: str, stop: threading.Event, partitions: int = 1) -> bool:
         """Wait until a stream's frames are taken in; False when `stop` came first (see `wake`)."""
         with self._lock:
-            channels = self._channels(stage, camera)
-            return self._await(lambda: channels.taken_in, stop)
+            parts = self._directory.partitions(stage, camera, partitions)
+            return self._await(lambda: all(part.taken_in for part in parts), stop)
 
     def wake(self) -> None:
         """Have whoever waits here look at its `stop` at once: call it when one was set."""
@@ -147,30 +150,35 @@ class Publisher:
         """
         forms = Forms(frame, frame) if picture is None else self._forms(frame, picture)
         with self._lock:
-            channels = self._channels(frame.stage, frame.camera)
+            channels = self._directory[frame.stage, frame.camera, frame.partition]
             if picture is None and self._used:  # else it was done just now, or `hear` is told
                 self._hear()
             if not self._offer_forms(channels, frame, forms, stop):
                 return False
             if channels.meta.asking:
                 self._offer(channels.meta, frame.without_image())
-            due = channels.preview.asking and self._preview_is_due(channels)
+            camera = channels.camera
+            due = camera.preview.asking and self._preview_is_due(camera)
         if due and (picture is not None or frame.codec is not Codec.NONE):
-            self._offer_preview(channels, frame, picture)
+            self._offer_preview(camera, frame, picture)
         return True
 
     def end(self, end: EndOfStream, stop: threading.Event | None = None) -> None:
-        """Say that a stream has ended. Saying it again is harmless, and helps whoever missed it.
+        """Say that a partition of a stream has ended, and with the last one its preview. Saying it again is
+        harmless, and helps whoever missed it.
 
         On a lossless stream it is said once, and waits until its consumers have everything, or for `stop`.
         """
         with self._lock:
-            channels = self._channels(end.stage, end.camera)
+            channels = self._directory[end.stage, end.camera, end.partition]
+            channels.ended = end.boot
             for channel in channels:
                 if end.lossless and channels.flow is not None and channel is channels.frame:
                     self._end_waiting(channels.flow, channel, end, stop)
                 else:
-                    self._send(Message(channel.topic, self.run, channel.next(end.boot), end))
+                    self._say_end(channel, end)
+            if channels.camera.has_ended(end.boot):
+                self._say_end(channels.camera.preview, replace(end, partition=0, partitions=1))
 
     def send(self, parts: Iterable[bytes]) -> None:
         """Publish parts that are not a frame: a collector's acknowledgements."""
@@ -182,7 +190,9 @@ class Publisher:
         """Whether anybody asks for this view of a stream now."""
         with self._lock:
             self._hear()
-            return self._channels(stage, camera)[view].asking > 0
+            parts = self._directory.partitions(stage, camera)
+            channels = [parts[0].camera.preview, *(channel for part in parts for channel in part)]
+            return any(channel.asking for channel in channels if channel.topic.view is view)
 
     def close(self, *, flush: bool = True) -> None:
         """Stop listening; with `flush`, what is queued still goes out, within five seconds."""
@@ -195,17 +205,11 @@ class Publisher:
         self._waker.close()
         self._sock.close(linger=END_LINGER_MS if flush else 0)
         until = self._clock.monotonic() + REACH_S if flush else 0.0
-        for channels in self._streams.values():
-            if channels.sharing is not None:
-                channels.sharing.close(until - self._clock.monotonic())
+        for camera in self._directory.cameras.values():
+            if camera.sharing is not None:
+                camera.sharing.close(until - self._clock.monotonic())
 
     # What follows is called with the lock held, unless it says otherwise.
-
-    def _channels(self, stage: str, camera: str) -> Channels:
-        channels = self._streams.get((stage, camera))
-        if channels is None:
-            channels = self._streams[stage, camera] = Channels(stage, camera, self._prefixes)
-        return channels
 
     def _offer_forms(
         self, channels: Channels, frame: Frame, forms: Forms, stop: threading.Event | None
@@ -235,21 +239,23 @@ class Publisher:
         """Without the lock: making them takes a while."""
         with self._lock:
             self._hear()
-            channels = self._channels(frame.stage, frame.camera)
+            channels = self._directory[frame.stage, frame.camera, frame.partition]
+            camera = channels.camera
             whole = channels.frame.asking > 0 or (frame.lossless and channels.flow is not None)
-            sharing = self._sharing(channels) if channels.shm.asking else None
-        if sharing is None and channels.sharing is not None:
-            channels.sharing.drop()
+            sharing = self._sharing(camera, channels.shm.topic) if channels.shm.asking else None
+            unused = None if sharing is not None or camera.is_shared else camera.sharing
+        if unused is not None:
+            unused.drop()
         return forms_of(frame, picture, sharing, whole=whole)
 
-    def _sharing(self, channels: Channels) -> Sharing:
-        if channels.sharing is None:
+    def _sharing(self, camera: Camera, topic: Topic) -> Sharing:
+        if camera.sharing is None:
             if not self._swept:
                 self._swept = sweep(self._rings) >= 0
-            channels.sharing = Sharing(channels.frame.topic, self._rings, self._clock)
-        return channels.sharing
+            camera.sharing = Sharing(topic, self._rings, self._clock)
+        return camera.sharing
 
-    def _offer_preview(self, channels: Channels, frame: Frame, picture: Picture | None) -> None:
+    def _offer_preview(self, camera: Camera, frame: Frame, picture: Picture | None) -> None:
         """Without the lock, as above."""
         try:
             preview = preview_of(frame, picture, self._preview)
@@ -258,13 +264,13 @@ class Publisher:
                 self._counts["preview_undecodable"] += 1
             return
         with self._lock:
-            self._offer(channels.preview, preview)
+            self._offer(camera.preview, preview)
 
-    def _preview_is_due(self, channels: Channels) -> bool:
+    def _preview_is_due(self, camera: Camera) -> bool:
         now = self._clock.monotonic()
-        if now < channels.preview_due:
+        if now < camera.preview_due:
             return False
-        channels.preview_due = now + 1 / self._preview.fps
+        camera.preview_due = now + 1 / self._preview.fps
         return True
 
     def _offer_waiting(
@@ -290,6 +296,9 @@ class Publisher:
         if not (flow.ended and flow.boot == end.boot):
             flow.ended = self._offer_waiting(flow, channel, end, stop)
         self._await(lambda: flow.is_settled, stop)
+
+    def _say_end(self, channel: Channel, end: EndOfStream) -> None:
+        self._send(Message(channel.topic, self.run, channel.next(end.boot), end))
 
     def _await(self, condition: Callable[[], bool], stop: threading.Event | None) -> bool:
         """Wait for what consumers say, and let go of the lock meanwhile; False when it is time to stop."""
@@ -334,26 +343,23 @@ class Publisher:
             self._heard.notify_all()
             message: bytes = self._sock.recv(zmq.NOBLOCK)
             if message[:1] in (b"\x00", b"\x01"):
-                self._hear_prefix(message[1:], subscribed=message[:1] == b"\x01")
+                self._directory.subscribed(message[1:], message[:1] == b"\x01")
             else:
-                self._hear_credit(message)
+                self._hear_consumer(message)
         self._used = False
 
-    def _hear_prefix(self, prefix: bytes, *, subscribed: bool) -> None:
-        if subscribed == (prefix in self._prefixes):
-            return
-        (self._prefixes.add if subscribed else self._prefixes.discard)(prefix)
-        for channels in self._streams.values():
-            channels.subscribed(prefix, 1 if subscribed else -1)
-
-    def _hear_credit(self, message: bytes) -> None:
+    def _hear_consumer(self, message: bytes) -> None:
         try:
-            credit = decode_credit(message)
+            said = (decode_release if message[:1] == RELEASE else decode_credit)(message)
         except WireError:
             self._counts["wire_errors"] += 1
             return
-        if (flow := self._flows.get(credit.topic)) is not None:
-            flow.credit(credit, self._clock.monotonic())
+        if (flow := self._flows.get(said.topic)) is None:
+            return
+        if isinstance(said, Release):
+            flow.release(said.consumer)
+        else:
+            flow.credit(said, self._clock.monotonic())
 
     def _send(self, message: Message) -> int:
         """How many bytes were sent."""

@@ -24,7 +24,7 @@ REACH_S = 1.0  # so long a subscriber may take to open a ring whose writer close
 
 
 class Sharing:
-    """Called by the one thread that publishes the stream; `close` by any.
+    """One ring for all partitions of a camera, which may be published by a thread each.
 
     counts: `shm_shared` pictures in the ring, `shm_busy` and `shm_no_ring`: those that went out as bytes
     """
@@ -35,6 +35,7 @@ class Sharing:
         self._ring: RingWriter | None = None
         self._closed = False
         self._lock = threading.Lock()  # of these two
+        self._writing = threading.Lock()
         self._refused: tuple[int, float] | None = None  # bytes of a frame, and until when
 
     def put(self, frame: Frame, picture: Picture) -> Frame | None:
@@ -42,6 +43,10 @@ class Sharing:
 
         Raises `DecodeError` for a picture that is damaged.
         """
+        with self._writing:
+            return self._put(frame, picture)
+
+    def _put(self, frame: Frame, picture: Picture) -> Frame | None:
         shape = (frame.height, frame.width, 3) if picture.channels == 3 else (frame.height, frame.width)
         ring = self._ring_of(frame.width * frame.height * picture.channels)
         if ring is None:
@@ -56,10 +61,8 @@ class Sharing:
 
     def drop(self) -> None:
         """Nobody asks any more."""
-        with self._lock:
-            ring, self._ring = self._ring, None
-        if ring is not None:
-            ring.close()
+        with self._writing:
+            self._drop()
 
     def close(self, linger_s: float) -> None:
         """Have no ring any more. This one goes once a subscriber has it open, or after `linger_s` seconds."""
@@ -68,6 +71,12 @@ class Sharing:
         if ring is not None:
             ring.close(linger_s)
 
+    def _drop(self) -> None:
+        with self._lock:
+            ring, self._ring = self._ring, None
+        if ring is not None:
+            ring.close()
+
     def _ring_of(self, size: int) -> RingWriter | None:
         ring = self._ring
         if ring is not None and ring.fits(size):
@@ -75,7 +84,7 @@ class Sharing:
         now = self._clock.monotonic()
         if self._refused is not None and self._refused[0] == size and now < self._refused[1]:
             return None
-        self.drop()
+        self._drop()
         try:
             return self._keep(RingWriter(size, self._folder))
         except TransportError as error:

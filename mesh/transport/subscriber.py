@@ -19,7 +19,17 @@ from mesh.stats import Counters, Rarely
 from mesh.transport.credit import Receipt
 from mesh.transport.reconnect import Reconnector
 from mesh.transport.sockets import SyncSocket, Waker, connect, open_socket, poll, receive
-from mesh.wire import DEFAULT_LIMITS, Limits, Message, Topic, decode, encode_credit
+from mesh.wire import (
+    DEFAULT_LIMITS,
+    Credit,
+    Limits,
+    Message,
+    Release,
+    Topic,
+    decode,
+    encode_credit,
+    encode_release,
+)
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +79,9 @@ class Subscriber:
         self._consumer = consumer
         self._receipts: dict[bytes, Receipt] = {}
         self._rooms: dict[bytes, Callable[[], int]] = {}
+        self._credits: dict[bytes, Credit] = {}  # what was said last, by topic
         self._credits_due = 0.0
+        self._room_made = False
         self._waker = Waker()
         self._scope = scope
         scope.on_stop(self._waker.wake)
@@ -100,20 +112,35 @@ class Subscriber:
         self._tell(lambda sock: sock.send(b"\x00" + prefix))
 
     def consume(self, topic: Topic, room: Callable[[], int]) -> None:
-        """Be a consumer of a lossless stream: its publisher waits until there is `room()` for its frames,
-        and sends again what did not arrive. Call `made_room` when there is more."""
+        """Be a consumer of a lossless topic: its publisher waits until there is `room()` for its frames,
+        and sends again what did not arrive. Call `made_room` when there is more, and `release` to let go."""
 
         def begin(sock: SyncSocket) -> None:
             if bytes(topic) not in self._receipts:
                 self._receipts[bytes(topic)] = Receipt(self._consumer, bytes(topic))
-                self._rooms[bytes(topic)] = room
-                self._say_credit(sock, bytes(topic))
+            self._rooms[bytes(topic)] = room
+            self._say_credit(sock, bytes(topic))
 
         self._tell(begin)
 
+    def release(self, topic: Topic) -> None:
+        """Be a consumer of a lossless topic no more: its publisher waits for the others alone, and gives
+        what was not confirmed from here to whoever joins."""
+
+        def let_go(sock: SyncSocket) -> None:
+            if self._receipts.pop(bytes(topic), None) is not None:
+                del self._rooms[bytes(topic)]
+                self._credits.pop(bytes(topic), None)
+                with contextlib.suppress(zmq.Again):  # it is cut off, then, in some seconds
+                    sock.send(encode_release(Release(self._consumer, bytes(topic))), zmq.NOBLOCK)
+
+        self._tell(let_go)
+
     def made_room(self) -> None:
         """Some of what was received has been taken."""
-        self._tell(self._say_credits)
+        if not self._room_made:  # else it is about to be told
+            self._room_made = True
+            self._tell(self._say_more_room)
 
     def _tell(self, command: Command) -> None:
         self._commands.append(command)
@@ -154,9 +181,17 @@ class Subscriber:
         for topic in self._receipts:
             self._say_credit(sock, topic)
 
-    def _say_credit(self, sock: SyncSocket, topic: bytes) -> None:
+    def _say_more_room(self, sock: SyncSocket) -> None:
+        self._room_made = False
+        for topic in self._receipts:
+            self._say_credit(sock, topic, again=False)
+
+    def _say_credit(self, sock: SyncSocket, topic: bytes, *, again: bool = True) -> None:
         """Tell the publishers of a topic what is here and how much room there is; it is said again soon."""
         credit = self._receipts[topic].credit(max(0, self._rooms[topic]()))
+        if not again and credit == self._credits.get(topic):
+            return
+        self._credits[topic] = credit
         with contextlib.suppress(zmq.Again):
             sock.send(encode_credit(credit), zmq.NOBLOCK)
 

@@ -1,6 +1,8 @@
 """The wire, as docs/WIRE.md specifies it: bytes in, a value or one `WireError` out. Sans-I/O."""
 
+from mesh.names import MAX_PARTITIONS
 from mesh.wire.control import (
+    RELEASE,
     Ack,
     Credit,
     Envelope,
@@ -15,7 +17,7 @@ from mesh.wire.control import (
     encode_envelope,
     encode_release,
 )
-from mesh.wire.fields import MAX_HEADER, MAX_INT, MAX_PARTITIONS, VERSION
+from mesh.wire.fields import MAX_HEADER, MAX_INT, VERSION
 from mesh.wire.messages import DEFAULT_LIMITS, Limits, Message, Parts, decode, detection_map, encode
 from mesh.wire.topics import Topic, View, frame_topic, topic_prefix
 
@@ -24,6 +26,7 @@ __all__ = [
     "MAX_HEADER",
     "MAX_INT",
     "MAX_PARTITIONS",
+    "RELEASE",
     "VERSION",
     "Ack",
     "Credit",

@@ -11,12 +11,12 @@ import msgpack
 
 from mesh.codec import Buffer
 from mesh.errors import WireError
+from mesh.names import MAX_PARTITIONS
 from mesh.shm.layout import MAX_SLOTS, check_ring_name
 
 VERSION = 1
 MAX_HEADER = 64 * 1024
 MAX_INT = 2**62 - 1  # so that a receiver may count on from it, and store it, in 64 bits
-MAX_PARTITIONS = 1024
 MAX_DEPTH = 32
 _SCALARS = (str, int, type(None), bytes, bytearray)  # besides finite floats; bool is an int
 

@@ -10,7 +10,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from mesh.clock import Clock
@@ -55,6 +55,7 @@ class CameraConfig:
     stall_s:    a live source that is silent for so long is opened again
     hwaccel:    what decodes H.264 and H.265: none, auto, or a kind of device
     give_up_s:  a source that could not be opened for so long is not waited for
+    partitions: among so many (1 to 64) its frames are spread, so that several nodes of a group can share them
     """
 
     name: str
@@ -70,6 +71,7 @@ class CameraConfig:
     stall_s: float = 10.0
     hwaccel: str = "none"
     give_up_s: float = GIVE_UP_S
+    partitions: int = 1
 
 
 class Camera:
@@ -100,6 +102,7 @@ class Camera:
             "boot": self.record.boot,
             "stage": STAGE,
             "lossless": config.lossless,
+            "partitions": config.partitions,
         }  # what all its frames have in common
         self._publisher = publisher
         self._scope = scope
@@ -155,12 +158,14 @@ class Camera:
         self._end()
 
     def end(self, stop: threading.Event | None = None) -> None:
-        """Say to subscribers that the stream has ended. Saying it again is harmless.
+        """Say to subscribers that the stream has ended, in each partition. Saying it again is harmless.
 
         A lossless stream's consumers are waited for, until `stop`.
         """
+        partitions = self.config.partitions
         end = EndOfStream(self.record.name, self.record.boot, self._seq, STAGE, self.config.lossless)
-        self._publisher.end(end, stop)
+        for number in range(partitions):
+            self._publisher.end(replace(end, partition=number, partitions=partitions), stop)
 
     def _run_once(self, backoff: Backoff) -> None:
         stop = self._scope.stopping
@@ -265,10 +270,10 @@ class Camera:
         self._shown = width, height
 
     def _await_taker(self) -> None:
-        name = self.record.name
-        if not self._publisher.is_taken_in(STAGE, name):
+        name, partitions = self.record.name, self.config.partitions
+        if not self._publisher.is_taken_in(STAGE, name, partitions):
             log.info("camera %s waits for somebody to take in %s/%s", name, STAGE, name)
-            self._publisher.await_taker(STAGE, name, self._scope.stopping)
+            self._publisher.await_taker(STAGE, name, self._scope.stopping, partitions)
 
     def _lost(self, error: SourceError, since: float) -> None:
         if self.record.why != str(error):

@@ -67,10 +67,15 @@ class Capture:
             node.presence.claim_camera(camera.record)
             self._cameras.append(camera)
         for camera in self._cameras:
-            name, lossless = camera.record.name, camera.config.lossless
+            name, lossless, partitions = (
+                camera.record.name,
+                camera.config.lossless,
+                camera.config.partitions,
+            )
             if lossless:
-                node.publisher.lossless(STAGE, name, hold=True)
-            node.presence.show(node.presence.node.stream(STAGE, name, lossless=lossless))
+                node.publisher.lossless(STAGE, name, hold=True, partitions=partitions)
+            stream = node.presence.node.stream(STAGE, name, lossless=lossless, partitions=partitions)
+            node.presence.show(stream)
         node.scope.spawn("read", reactor.run)
         for camera in self._cameras:
             node.scope.spawn(camera.record.name, camera.run)

@@ -86,7 +86,7 @@ class Collect:
         self._counters = Counters()
         self._rarely = Rarely()
         self._heard_at = clock.monotonic()
-        self._relayed: set[tuple[str, str]] = set()
+        self._relayed: set[tuple[str, str, int]] = set()  # stage, camera, partitions
         self._intake, self._recording_scope = Scope("idle"), Scope("idle")
         self._node: Node | None = None
         self._receiver: Receiver | None = None
@@ -215,9 +215,12 @@ class Collect:
         if isinstance(item, EndOfStream):
             node.publisher.end(item)
             return
-        if (item.stage, item.camera) not in self._relayed:
-            self._relayed.add((item.stage, item.camera))
-            node.presence.show(node.presence.node.stream(item.stage, item.camera, relay=True))
+        relayed = item.stage, item.camera, item.partitions
+        if relayed not in self._relayed:
+            self._relayed.add(relayed)
+            this = node.presence.node
+            stream = this.stream(item.stage, item.camera, relay=True, partitions=item.partitions)
+            node.presence.show(stream)
         node.publisher.publish(item)
 
     def _unwell(self, why: str) -> None:

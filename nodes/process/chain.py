@@ -1,4 +1,4 @@
-"""A row of processors for one camera: one frame in, any number of frames out.
+"""A row of processors for one partition of a camera: one frame in, any number of frames out.
 
 Rules kept here: whatever goes wrong in a processor is one `ProcessorError` that names it; what a processor
 returns is checked before anybody else sees it; frames made from one frame are told apart by `part`; a
@@ -18,7 +18,7 @@ MAX_PARTS = 1024
 
 
 class Chain:
-    """The processors of one camera, in a row; one instance of each is made for it.
+    """The processors of one partition of a camera, in a row; one instance of each is made for it.
 
     Not for two threads at a time. A frame that arrives with a `part` of its own (an earlier node made
     several) keeps it; when it is split again its parts are `part * 1024` and up, so that they stay unique.
@@ -101,7 +101,9 @@ def _checked(name: str, before: Frame, after: object) -> Frame:
             f"{name}: changed a frame's identity from {before.identity} to {after.identity}: "
             "camera, boot and seq stay as they came"
         )
-    return after if after.part == before.part else with_fields(after, part=before.part)
+    if after.part == before.part and after.partitions == before.partitions:
+        return after
+    return with_fields(after, part=before.part, partitions=before.partitions)
 
 
 def _numbered(name: str, frames: list[Frame], parent: int) -> list[Frame]:

@@ -1,8 +1,8 @@
 """The process node: frames of one stage in, processors over them, results out.
 
-Rules kept here: a camera's frames are worked on in order, by one worker at a time; a frame that a processor
-cannot take is counted and costs itself alone; results go to the collectors that live now, and to whoever
-subscribes to this node's own stage.
+Rules kept here: the frames of a camera's partition are worked on in order, by one worker at a time; a frame
+that a processor cannot take is counted and costs itself alone; results go to the collectors that live now,
+and to whoever subscribes to this node's own stage.
 """
 
 import logging
@@ -61,7 +61,7 @@ class ProcessConfig:
                     that is older than a second; 0 is no limit
     view:           what is taken of the input: None chooses pixels in shared memory where they can be had and
                     nothing is pushed (a collector wants the camera's own encoding); see `mesh.views`
-    workers:        threads; a camera's frames stay on one at a time
+    workers:        threads; the frames of a camera's partition stay on one at a time
     push:           whether results go to collectors; a stage in the middle of a chain does without
     quality:        JPEG quality (1 to 100) of frames whose pixels a processor changed
     window_bytes:   results that wait in memory until a collector has recorded them; more go to the spool
@@ -113,6 +113,7 @@ class Process:
             config.policy,
             depth=config.depth,
             max_age_s=config.max_age_s,
+            split=True,
             consumes=True,
             on_room=self._made_room,
             claim=self._claims.claim,
@@ -122,7 +123,7 @@ class Process:
         self._subscriber: Subscriber | None = None
         self._sender: Sender | None = None
         self._node: Node | None = None
-        self._chains: dict[str, Chain] = {}
+        self._chains: dict[tuple[str, int], Chain] = {}  # by camera and partition
         self._chains_lock = threading.Lock()
         self._made = Counters()  # results that are not pushed, by "camera boot"
         self._health = _Health()
@@ -284,7 +285,7 @@ class Process:
     def _process(self, node: Node, frame: Frame) -> str | None:
         """Run a frame through the processors; None, or why it was dropped."""
         try:
-            for result in self._chain(frame.camera).run(frame):
+            for result in self._chain(frame.camera, frame.partition).run(frame):
                 if not self._emit(node, result):
                     return Cause.ABANDONED
         except MeshError as error:
@@ -317,7 +318,7 @@ class Process:
         return with_fields(result, payload=picture.jpeg, codec=Codec.JPEG, channels=3, _pixels={}), picture
 
     def _finish(self, node: Node, end: EndOfStream) -> None:
-        """A camera has ended upstream: say so downstream, behind its last result."""
+        """A partition of a camera has ended upstream: say so downstream, behind its last result."""
         end = replace(end, stage=self.stage)
         node.publisher.end(end, node.scope.stopping)
         self._offer(node, end)
@@ -331,12 +332,12 @@ class Process:
         self._sender.offer(result)
         return True
 
-    def _chain(self, camera: str) -> Chain:
-        chain = self._chains.get(camera)
-        if chain is None:  # of this camera: no two workers are at it
+    def _chain(self, camera: str, partition: int) -> Chain:
+        chain = self._chains.get((camera, partition))
+        if chain is None:  # of this partition: no two workers are at it
             chain = Chain(self._factories)
             with self._chains_lock:
-                self._chains[camera] = chain
+                self._chains[camera, partition] = chain
         return chain
 
     def _announce(self, found: StreamRecord) -> None:
@@ -346,9 +347,12 @@ class Process:
         """
         if (node := self._node) is None:
             return
-        if found.lossless:
-            node.publisher.lossless(self.stage, found.camera, hold=not self._config.push)
-        node.presence.show(node.presence.node.stream(self.stage, found.camera, lossless=found.lossless))
+        camera, lossless, partitions = found.camera, found.lossless, found.partitions
+        if lossless:
+            hold = not self._config.push
+            node.publisher.lossless(self.stage, camera, hold=hold, partitions=partitions)
+        this = node.presence.node
+        node.presence.show(this.stream(self.stage, camera, lossless=lossless, partitions=partitions))
 
     def _give_up_shared(self, camera: str) -> None:
         if self._views is not None:
