@@ -1,0 +1,265 @@
+"""Spans: what an inbox has accounted for, as numbers of its publishers' runs, whatever comes and goes."""
+
+from dataclasses import dataclass, field, replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mesh.frame import EndOfStream, Frame
+from mesh.inbox import Inbox, Policy, StreamCount
+from mesh.wire import Message, Topic, View
+from tests.support.frames import jpeg_frame
+
+OUTSIDE = ("before_join", "elsewhere")
+SMALL = jpeg_frame(size=16)
+
+
+def frame(seq: int, partitions: int = 1, *, boot: int = 7, lossless: bool = False) -> Frame:
+    return replace(SMALL, seq=seq, partitions=partitions, boot=boot, lossless=lossless)
+
+
+def message(n: int, body: Frame | EndOfStream, run: int = 1) -> Message:
+    return Message(Topic(View.FRAME, "raw", "door", body.partition), run, n, body)
+
+
+def end(
+    n: int, count: int, partition: int = 0, partitions: int = 1, *, boot: int = 7, run: int = 1
+) -> Message:
+    said = EndOfStream("door", boot, count, partition=partition, partitions=partitions)
+    return message(n, said, run)
+
+
+def offer(inbox: Inbox, *numbers: int, run: int = 1, partition: int = 0, partitions: int = 1) -> None:
+    """Frames of one partition, of which a publisher offers every one."""
+    for n in numbers:
+        inbox.offer(message(n, frame(n * partitions + partition, partitions), run))
+
+
+def taken(inbox: Inbox) -> list[int]:
+    """What waits, each settled at once; -1 for an end."""
+    seen = []
+    while (item := inbox.take(0)) is not None:
+        seen.append(item.seq if isinstance(item, Frame) else -1)
+        inbox.settle(item)
+    return seen
+
+
+def only(inbox: Inbox) -> StreamCount:
+    (count,) = inbox.counts()
+    return count
+
+
+def inside(count: StreamCount) -> int:
+    """All that lies inside of the spans."""
+    dropped = sum(number for cause, number in count.dropped.items() if cause not in OUTSIDE)
+    return count.processed + dropped + count.lost + count.in_flight + count.duplicates
+
+
+def length(count: StreamCount) -> int:
+    return sum(end - first for _, _, first, end in count.spans)
+
+
+def test_a_span_begins_where_a_subscriber_joins_and_holds_what_was_lost() -> None:
+    inbox = Inbox(Policy.FIFO)
+    offer(inbox, 3, 4, 7)
+    count = only(inbox)
+    assert count.spans == ((0, 1, 3, 8),)
+    assert (count.dropped, count.lost, inside(count)) == ({"before_join": 3}, 2, 5)
+
+
+def test_each_partition_has_spans_and_gaps_of_its_own() -> None:
+    inbox = Inbox(Policy.FIFO)
+    offer(inbox, 0, 1, 2, partition=0, partitions=2)
+    offer(inbox, 5, 7, partition=1, partitions=2)
+    count = only(inbox)
+    assert set(count.spans) == {(0, 1, 0, 3), (1, 1, 5, 8)}
+    assert (count.dropped, count.lost) == ({"before_join": 5}, 1)
+
+
+def test_what_passes_while_a_partition_is_left_was_taken_elsewhere() -> None:
+    inbox = Inbox(Policy.FIFO, split=True)
+    offer(inbox, 0, 1)
+    inbox.leave("raw", "door", 0)
+    offer(inbox, 2, 3)
+    assert taken(inbox) == [0, 1], "what is queued is still handed out, what arrives is refused"
+    inbox.enter("raw", "door", 0)
+    assert inbox.reached("raw", "door", 0) is None
+    offer(inbox, 5, 6)
+    assert inbox.reached("raw", "door", 0) == (7, 1, 7)
+    count = only(inbox)
+    assert count.spans == ((0, 1, 0, 2), (0, 1, 5, 7))
+    assert (count.dropped, count.lost, count.offered) == ({"elsewhere": 3}, 0, 7)
+
+
+def test_spans_between_which_nothing_passed_are_one() -> None:
+    inbox = Inbox(Policy.FIFO, split=True)
+    offer(inbox, 0, 1)
+    inbox.leave("raw", "door", 0)
+    inbox.enter("raw", "door", 0)
+    offer(inbox, 2)
+    assert only(inbox).spans == ((0, 1, 0, 3),)
+    assert only(inbox).dropped == {}
+
+
+def test_a_run_that_began_while_a_partition_was_left_is_joined() -> None:
+    inbox = Inbox(Policy.FIFO, split=True)
+    offer(inbox, 0, 1)
+    inbox.leave("raw", "door", 0)
+    inbox.enter("raw", "door", 0)
+    inbox.offer(message(4, frame(20), run=2))
+    inbox.offer(message(9, frame(21), run=1))
+    count = only(inbox)
+    assert set(count.spans) == {(0, 1, 0, 2), (0, 1, 9, 10), (0, 2, 4, 5)}
+    assert (count.dropped, count.lost) == ({"before_join": 4, "elsewhere": 7}, 0)
+
+
+def test_an_end_that_finds_a_joining_subscriber_leaves_an_empty_span() -> None:
+    inbox = Inbox(Policy.FIFO)
+    inbox.offer(end(9, 9))
+    count = only(inbox)
+    assert (count.spans, count.dropped, count.ended) == (((0, 1, 9, 9),), {"before_join": 9}, True)
+
+
+def test_what_a_second_publisher_repeats_are_duplicates_inside_of_its_span() -> None:
+    inbox = Inbox(Policy.FIFO)
+    offer(inbox, *range(10))
+    for n, seq in ((2, 8), (3, 9), (4, 10)):
+        inbox.offer(message(n, frame(seq), run=2))
+    inbox.offer(message(10, frame(10), run=1))
+    inbox.offer(message(10, frame(10), run=1))
+    count = only(inbox)
+    assert set(count.spans) == {(0, 1, 0, 11), (0, 2, 0, 5)}
+    assert (count.lost, count.duplicates, count.repeats, count.in_flight) == (0, 5, 1, 11)
+
+
+def test_a_gap_of_another_publisher_is_no_more_than_what_is_missing_of_the_partition() -> None:
+    inbox = Inbox(Policy.FIFO, split=True)
+    offer(inbox, 0, 1, partition=1, partitions=4)
+    inbox.offer(message(9, frame(4 * 5 + 1, 4), run=2))
+    count = only(inbox)
+    assert (count.lost, count.duplicates) == (3, 6), "those of 2, 3 and 4 are missing"
+    inbox.offer(end(7, 32, 1, 4, run=3))
+    count = only(inbox)
+    assert (count.lost, count.duplicates) == (5, 11), "and those of 6 and 7"
+    assert inside(count) == length(count)
+
+
+def test_a_camera_has_ended_when_all_its_partitions_have() -> None:
+    inbox = Inbox(Policy.FIFO)
+    offer(inbox, 0, partition=0, partitions=2)
+    inbox.offer(end(1, 2, 0, 2))
+    assert not only(inbox).ended
+    inbox.offer(end(1, 2, 1, 2))
+    assert only(inbox).ended
+
+
+def test_a_member_is_done_when_the_partitions_that_it_takes_have_ended() -> None:
+    inbox = Inbox(Policy.FIFO, split=True)
+    for partition in (0, 1):
+        offer(inbox, 0, partition=partition, partitions=4)
+    inbox.offer(end(1, 4, 1, 4))
+    assert not only(inbox).ended
+    inbox.leave("raw", "door", 0)
+    assert only(inbox).ended
+
+
+def test_a_split_inbox_gives_partitions_to_takers_at_the_same_time() -> None:
+    inbox = Inbox(Policy.FIFO, split=True)
+    for seq in range(4):
+        inbox.offer(message(seq // 2, frame(seq, 2)))
+    first, second = inbox.take(0), inbox.take(0)
+    assert isinstance(first, Frame)
+    assert isinstance(second, Frame)
+    assert {first.seq, second.seq} == {0, 1}
+    assert inbox.take(0) is None
+    inbox.settle(second)
+    third = inbox.take(0)
+    assert isinstance(third, Frame)
+    assert third.seq == 3
+
+
+def test_latest_never_goes_back_over_the_partitions_of_a_camera() -> None:
+    inbox = Inbox(Policy.LATEST)
+    for seq in (0, 1, 5, 2, 3):
+        inbox.offer(message(seq // 4, frame(seq, 4)))
+    assert taken(inbox) == [5]
+    inbox.offer(message(1, frame(4, 4)))
+    assert taken(inbox) == []
+    count = only(inbox)
+    assert (count.processed, count.dropped, count.lost) == (1, {"overwritten": 5}, 0)
+
+
+def test_the_partitions_of_a_lossless_camera_share_its_room() -> None:
+    for split in (False, True):
+        inbox = Inbox(Policy.LOSSLESS, split=split)
+        for seq in (0, 4, 1):
+            inbox.offer(message(seq // 4, frame(seq, 4, lossless=True)))
+        assert [inbox.room("raw", "door", number, 4) for number in range(4)] == [14, 15, 16, 16]
+        assert inbox.room("raw", "gate", 63, 64) == 1
+
+
+@dataclass
+class Publishers:
+    """Two publishers of a camera with two partitions, the second of which may offer what the first has."""
+
+    boot: int = 1
+    seq: dict[int, int] = field(default_factory=dict)
+    n: dict[tuple[int, int], int] = field(default_factory=dict)
+
+    def next(self, partition: int, run: int, *, repeat: bool = False) -> Message:
+        place = self.seq.get(partition, 0)
+        place = max(0, place - 1) if repeat else place
+        self.seq[partition] = place + 1
+        n = self.n.get((partition, run), 0)
+        self.n[partition, run] = n + 1
+        return message(n, frame(2 * place + partition, 2, boot=self.boot), run)
+
+    def end(self, partition: int, run: int) -> Message:
+        count = 2 * max(self.seq.values(), default=0)
+        return end(self.n.get((partition, run), 0), count, partition, 2, boot=self.boot, run=run)
+
+
+STEPS = ("frame", "frame", "lost", "old", "again", "take", "drop", "leave", "enter", "end", "boot")
+steps = st.tuples(st.sampled_from(STEPS), st.integers(0, 1), st.integers(1, 2))
+
+
+@given(st.lists(steps, max_size=80), st.sampled_from(Policy), st.booleans())
+@settings(max_examples=300, deadline=None)
+def test_inside_a_span_every_number_is_in_exactly_one_count(
+    path: list[tuple[str, int, int]], policy: Policy, split: bool
+) -> None:
+    inbox, publishers, last = Inbox(policy, depth=3, split=split, max_age_s=0), Publishers(), None
+    for step, partition, run in path:
+        match step:
+            case "frame" | "old":
+                last = publishers.next(partition, run, repeat=step == "old")
+                inbox.offer(last)
+            case "lost":
+                publishers.next(partition, run)
+            case "again" if last is not None:
+                inbox.offer(last)
+            case "take" | "drop":
+                if (item := inbox.take(0)) is not None:
+                    inbox.settle(item, "processor" if step == "drop" else None)
+            case "leave":
+                inbox.leave("raw", "door", partition)
+            case "enter":
+                inbox.enter("raw", "door", partition)
+            case "end":
+                inbox.offer(publishers.end(partition, run))
+            case "boot":
+                publishers = Publishers(publishers.boot + 1)
+        for count in inbox.counts():
+            assert inside(count) == length(count)
+            check_spans(count, publishers if count.boot == publishers.boot else None)
+
+
+def check_spans(count: StreamCount, publishers: Publishers | None) -> None:
+    """Spans are apart and in order, and hold nothing that was not offered."""
+    ends: dict[tuple[int, int], int] = {}
+    for partition, run, first, past in count.spans:
+        assert ends.get((partition, run), -1) < first <= past
+        ends[partition, run] = past
+        assert publishers is None or past <= publishers.n.get((partition, run), 0)
+    outside = sum(count.dropped.get(cause, 0) for cause in OUTSIDE)
+    assert outside == sum(ends.values()) - length(count)
