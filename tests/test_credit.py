@@ -137,6 +137,50 @@ def test_a_silent_consumer_is_cut_off_and_the_rest_goes_on() -> None:
     assert flow.is_open()
 
 
+def test_one_that_lets_go_is_not_waited_for_and_the_others_get_what_it_had_not() -> None:
+    flow = opened("a", "b", room=3)
+    for _ in range(3):
+        send(flow, 0.0)
+    flow.credit(credit("a", 1, 9), 0.1)
+    flow.release("b")
+    assert flow.consumers == {"a"}
+    assert flow.base == 1
+    assert flow.is_open()
+    flow.release("b")
+    flow.release("nobody")
+    assert flow.consumers == {"a"}
+
+
+def test_what_the_last_one_left_is_kept_where_the_stream_waits_for_consumers() -> None:
+    flow = opened("a")
+    for _ in range(3):
+        send(flow, 0.0)
+    flow.credit(credit("a", 1), 0.1)
+    flow.release("a")
+    assert flow.cut_off(CUT_OFF_S) == []
+    assert (flow.base, flow.is_open(), flow.is_settled) == (1, False, False)
+    flow.credit(credit("b", 0, run=0, boot=0), 1.0)
+    assert numbers(flow, 1.0 + MISSING_S) == [1, 2]
+
+    free = Flow(RUN, hold=False)
+    free.begin(7)
+    free.credit(credit("a", 0), 0.0)
+    send(free, 0.0)
+    free.release("a")
+    assert (free.is_settled, free.is_open()) == (True, True)
+
+
+def test_partitions_share_the_window() -> None:
+    for shares, window in ((1, WINDOW), (4, WINDOW // 4), (1000, 1)):
+        flow = opened("a", room=10_000)
+        flow.shares = shares
+        sent = 0
+        while flow.is_open():
+            send(flow, 0.0)
+            sent += 1
+        assert sent == window
+
+
 def test_a_consumer_that_comes_back_goes_on_where_it_left_off_while_that_can_be_had() -> None:
     flow = opened("a", "b")
     for _ in range(4):
