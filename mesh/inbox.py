@@ -223,7 +223,7 @@ class Inbox:
         return True
 
     def _settle(self, item: Item, dropped: str | None) -> None:
-        key = self._key(item.stage, item.camera, item.partition)
+        key = self._key_of(item)
         stream = self._streams[key]
         stream.held = False
         if isinstance(item, Frame):
@@ -250,12 +250,15 @@ class Inbox:
 
     def _is_time_to_tell(self, item: Item) -> bool:
         """Not with every frame: when the queue is empty, and at each quarter of it."""
-        key = self._key(item.stage, item.camera, item.partition)
+        key = self._key_of(item)
         depth = _depth_of_each(item.partitions) if self._split else LOSSLESS_DEPTH
         return len(self._streams[key].queue) % max(1, depth // 4) == 0
 
     def _key(self, stage: str, camera: str, partition: int) -> _Key:
         return stage, camera, partition if self._split else 0
+
+    def _key_of(self, item: Item) -> _Key:
+        return item.stage, item.camera, item.partition if self._split else 0
 
     def _account_of(self, stage: str, camera: str) -> Account:
         account = self._accounts.get((stage, camera))

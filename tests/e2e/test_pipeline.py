@@ -57,3 +57,23 @@ def test_a_whole_stage_is_recorded_where_asked(tmp_path: Path) -> None:
         lines = check_recording(site, "hall", "raw")
         assert [line["seq"] for line in lines] == list(range(frames))
         assert {tuple(hop[0] for hop in line["hops"]) for line in lines} == {("capture", "collect")}
+
+
+def test_the_partitions_of_a_camera_pass_a_node_each_in_order_and_none_is_lost(tmp_path: Path) -> None:
+    frames = 90
+    with Site(tmp_path) as site:
+        site.node("process", "passthrough", "--stage", "passed", "--no-push", "--workers", 2)
+        site.wait_nodes("process")
+        with site.mesh.subscribe("passed", "hall", "lossless", until_end=True) as subscription:
+            options = ("--lossless", "--partitions", 3)
+            site.capture(f"hall={SMALL}&frames={frames}", options=options)
+            seqs = [frame.seq for frame in subscription if frame.partitions == 3]
+            (count,) = subscription.counts()
+        assert [[seq for seq in seqs if seq % 3 == number] for number in range(3)] == [
+            list(range(number, frames, 3)) for number in range(3)
+        ]
+        assert {span[0]: span[2:] for span in count.spans} == dict.fromkeys(range(3), (0, frames // 3))
+        assert {stream.partitions for stream in site.mesh.streams() if stream.stage == "passed"} == {3}
+        site.wait_settled("hall")
+        hall = site.stats()["hall"]
+        assert (hall["groups"]["passed"]["processed"], hall["unaccounted"]) == (frames, 0)

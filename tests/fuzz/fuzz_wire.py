@@ -9,6 +9,7 @@ import json
 import random
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from mesh import wire
@@ -27,6 +28,12 @@ INTERESTING = (
     b"\xcb\x7f\xf8" + bytes(6),
     b"\xcf\x40" + bytes(7),
     b"\x91" * 64,
+)
+PARSERS: tuple[Callable[[bytes], object], ...] = (
+    wire.decode_envelope,
+    lambda part: wire.decode_ack([b"ack/worker/", part]),
+    lambda part: wire.decode_credit(b"\x02" + part),
+    lambda part: wire.decode_release(b"\x03" + part),
 )
 
 
@@ -65,7 +72,7 @@ def attempt(parts: list[bytes]) -> str:
         wire.encode(message)
         outcome = "taken"
     for part in parts:
-        for parse in (wire.decode_envelope, lambda p: wire.decode_ack([b"ack/worker/", p])):
+        for parse in PARSERS:
             try:
                 parse(part)
             except WireError:
