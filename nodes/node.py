@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import FrameType, TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from mesh.clock import SYSTEM_CLOCK, Clock
+from mesh.control import ControlRefused, ControlServer
 from mesh.errors import MeshError, RegistryUnavailable
 from mesh.names import check_name
 from mesh.place import local_endpoints
@@ -94,6 +95,7 @@ class Node:
         self.work = work
         self.scope = Scope(work.kind)
         self.finished = threading.Event()
+        self._began = clock.monotonic()
         self.failure: MeshError | None = None
         self.host = check_bind(config.bind, config.insecure)
         self._advertise = check_advertise(config.advertise) if config.advertise else None
@@ -105,11 +107,14 @@ class Node:
         request_s = min(REQUEST_S, config.registry_wait_s)
         self.registry: Registry = open_registry(config.registry, timeout=request_s, clock=clock)
         self.publisher = Publisher(self.id, self.binds(), clock=clock)
+        operations = {"drain": self._asked_to_drain, "status": self._asked_for_status}
+        self.control = ControlServer(operations, self.binds(), clock)
         endpoints = self._listed("pub", self.publisher.endpoints)
+        endpoints |= self._listed("control", self.control.endpoints)
         told = {"labels": dict(config.labels), "weight": config.weight}
         self._record = record.model_copy(update={"inputs": work.inputs, "endpoints": endpoints} | told)
         self.presence = Presence(
-            self.scope, self.registry, self._record, work.stats, lease_s=config.lease_s, clock=clock
+            self.scope, self.registry, self._record, self._stats, lease_s=config.lease_s, clock=clock
         )
 
     def binds(self) -> tuple[str, ...]:
@@ -154,6 +159,7 @@ class Node:
             return
         with self.scope:
             self.presence.enter()
+            self.control.run_in(self.scope)
             try:
                 self.work.start(self)
                 log.info("%s %s is running", self.work.kind, self.id)
@@ -182,10 +188,44 @@ class Node:
         log.info("%s %s is draining", self.work.kind, self.id)
         self.work.drain(self.config.drain_s)
 
+    def _asked_to_drain(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """As on SIGTERM."""
+        _check_none("drain", arguments)
+        log.info("asked to drain")
+        self.finish()
+        return {"state": NodeState.DRAINING}
+
+    def _asked_for_status(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """What the node is and does, in a few words and totals, however many cameras it has."""
+        _check_none("status", arguments)
+        node, stats = self.presence.node, self._stats()
+        return {
+            "kind": node.kind,
+            "state": NodeState.DRAINING if self.finished.is_set() else node.state,
+            "why": node.why,
+            "pid": node.pid,
+            "uptime_s": round(self.clock.monotonic() - self._began, 1),
+            "inputs": list(node.inputs),
+            "cameras": len(stats.of_cameras),
+            "captured": sum(c.captured for c in stats.cameras),
+            "processed": sum(c.processed for c in stats.groups),
+            "recorded": sum(c.recorded for c in stats.recorded),
+        }
+
+    def _stats(self) -> StatsRecord:
+        stats = self.work.stats()
+        return stats.model_copy(update={"counters": stats.counters | self.control.stats()})
+
     def _close(self) -> None:
         self.work.close()
+        self.control.close()
         self.publisher.close()
         self.registry.close()
+
+
+def _check_none(operation: str, arguments: Mapping[str, Any]) -> None:
+    if arguments:
+        raise ControlRefused(f"{operation} takes no arguments")
 
 
 class _NoSignals(AbstractContextManager["_NoSignals"]):

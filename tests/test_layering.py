@@ -53,6 +53,7 @@ LAYERS: dict[str, set[str]] = {
     "mesh.follow": FABRIC | {"mesh.views"},
     "mesh.views": FABRIC,
     "mesh.claims": FABRIC | {"mesh.shm"},
+    "mesh.control": FABRIC,
     "mesh.presence": GROUND | {"mesh.registry"},
     "mesh.ledger": {"mesh.lineage", "mesh.registry.records"},
     "mesh.lineage": {"mesh.registry.records"},
@@ -86,7 +87,7 @@ FLOORS = {"mesh.bench"}
 
 # One library, one seam. `registry` speaks a protocol of its own, so zmq and msgpack appear there, too.
 SEAMS: dict[str, set[str]] = {
-    "zmq": {"mesh.transport", "mesh.delivery", "mesh.registry", *FLOORS},
+    "zmq": {"mesh.transport", "mesh.delivery", "mesh.control", "mesh.registry", *FLOORS},
     "msgpack": {"mesh.wire", "mesh.registry"},
     "simplejpeg": {"mesh.codec", *FLOORS},
     "av": {"nodes.capture.sources", *FLOORS},

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mesh import wire
 from mesh.errors import WireError
 from mesh.frame import Codec, Detection, EndOfStream, Frame, Hop, Slot, with_fields
-from mesh.wire import Ack, Envelope, Limits, Message, Topic, View
+from mesh.wire import Ack, Envelope, Limits, Message, Reply, Request, Topic, View
 from tests.support.frames import jpeg_frame, message
 
 VECTORS = Path(__file__).parent / "vectors"
@@ -461,6 +461,42 @@ def test_envelopes_come_back(sender: str, run: int, number: int) -> None:
     assert wire.decode_envelope(wire.encode_envelope(envelope)) == envelope
 
 
+@given(counts, names, notes)
+def test_requests_and_replies_come_back(id: int, operation: str, arguments: dict[str, Any]) -> None:
+    request = Request(id, operation, arguments)
+    assert wire.decode_request(wire.encode_request(request)) == request
+    for reply in (Reply(id, True, arguments), Reply(id, True, None), Reply(id, False, "why")):
+        assert wire.decode_reply(wire.encode_reply(reply)) == reply
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ([1, 7, "drain"], "not .version, id, operation, arguments"),
+        ([2, 7, "drain", {}], "wire version 2"),
+        ([1, -1, "drain", {}], "id is -1"),
+        ([1, True, "drain", {}], "id is True"),
+        ([1, 7, "Drain!", {}], "operation is not a name"),
+        ([1, 7, "drain", []], "arguments are not a map"),
+        ([1, 7, "drain", {"a": float("inf")}], "inf where a finite"),
+    ],
+)
+def test_a_request_that_is_off_is_refused(fields: list[Any], why: str) -> None:
+    with pytest.raises(WireError, match=why):
+        wire.decode_request(msgpack.packb(fields))
+
+
+@pytest.mark.parametrize("fields", [[1, 7, False, 3], [1, 7, "ok", 3], [1, 7, True], {}, [1, None, True, 3]])
+def test_a_reply_that_is_off_is_refused(fields: object) -> None:
+    with pytest.raises(WireError):
+        wire.decode_reply(msgpack.packb(fields))
+
+
+def test_a_reply_that_nobody_would_take_is_not_sent() -> None:
+    with pytest.raises(WireError, match="over the limit of 65536"):
+        wire.encode_reply(Reply(7, True, bytes(wire.MAX_HEADER)))
+
+
 @given(names, counts, st.lists(counts, max_size=20))
 def test_acknowledgements_come_back(sender: str, run: int, acked: list[int]) -> None:
     ack = Ack(sender, run, tuple(acked))
@@ -469,10 +505,16 @@ def test_acknowledgements_come_back(sender: str, run: int, acked: list[int]) -> 
 
 @given(st.binary(max_size=60) | anything.map(lambda value: bytes(msgpack.packb(value))))
 @settings(max_examples=300)
-def test_garbage_for_an_envelope_or_an_acknowledgement_is_one_wire_error(part: bytes) -> None:
-    for attempt in (lambda: wire.decode_envelope(part), lambda: wire.decode_ack([b"ack/worker/", part])):
+def test_garbage_for_what_is_no_frame_is_one_wire_error(part: bytes) -> None:
+    ack = [b"ack/worker/", part]
+    for parse in (
+        wire.decode_envelope,
+        wire.decode_request,
+        wire.decode_reply,
+        lambda _: wire.decode_ack(ack),
+    ):
         try:
-            attempt()
+            parse(part)
         except WireError:
             continue
 

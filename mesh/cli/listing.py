@@ -18,7 +18,7 @@ from mesh.registry.records import NodeRecord
 Table = tuple[str, Sequence[str], Sequence[Sequence[object]]]
 Tables = list[Table]
 
-NODE_FIELDS = ("id", "kind", "group", "host", "pid", "state", "why", "inputs", "version", "place")
+NODE_FIELDS = ("id", "kind", "group", "host", "pid", "state", "why", "inputs", "version", "place", "labels")
 CAMERA_FIELDS = ("name", "source", "state", "why", "node", "codec", "width", "height", "fps")
 STREAM_FIELDS = ("stage", "camera", "node", "endpoint", "local", "relay")
 LOCAL = "_local"
@@ -91,7 +91,7 @@ def _tables(found: dict[str, list[dict[str, Any]]]) -> Tables:
             n["host"],
             n["pid"],
             _state(n),
-            ", ".join(n["endpoints"].values()),
+            ", ".join(endpoint for role, endpoint in n["endpoints"].items() if role != "control"),
         )
         for n in found["nodes"]
     ]

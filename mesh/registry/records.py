@@ -58,10 +58,10 @@ class NodeState(StrEnum):
 class NodeRecord(Record):
     """`nodes/ID`: a running node and where it can be reached.
 
-    `endpoints` are by role: "pub" (frames), "pull" (results, collectors only), and, for peers at the same
-    `place` (see `mesh.place`), "pub_local" and "pull_local". `labels` say where it stands or what it has, for
-    work that is pinned to such. `weight` is its share of the work beside that of its peers; 0: as measured,
-    by `capacity`, the frames a second that it could take (0: not known).
+    `endpoints` are by role: "pub" (frames), "pull" (results, collectors only), "control", and, for peers at
+    the same `place` (see `mesh.place`), "pub_local" and so on. `labels` say where it stands or what it has,
+    for work that is pinned to such. `weight` is its share of the work beside that of its peers; 0: as
+    measured, by `capacity`, the frames a second that it could take (0: not known).
     """
 
     id: Name
@@ -263,3 +263,9 @@ class StatsRecord(Record):
     @property
     def key(self) -> str:
         return f"stats/{self.node}/{self.run}"
+
+    @property
+    def of_cameras(self) -> set[str]:
+        """The cameras that the node has to do with."""
+        counted = ((c.camera for c in counts) for counts in (self.cameras, self.groups, self.recorded))
+        return {camera for cameras in counted for camera in cameras}

@@ -1,7 +1,8 @@
-"""What goes over the sockets besides frames: envelopes of results, acknowledgements, credits, releases."""
+"""What goes over the sockets besides frames: envelopes of results, acknowledgements, credits, releases, and
+what a node is asked to do."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import msgpack
 
 from mesh.codec import Buffer
 from mesh.names import NAME
-from mesh.wire.fields import VERSION, check_version, int_in, refuse, unpack
+from mesh.wire.fields import MAX_HEADER, VERSION, check_plain, check_version, int_in, refuse, unpack
 from mesh.wire.topics import parse_topic
 
 CREDIT = b"\x02"
@@ -56,6 +57,24 @@ class Release:
 
     consumer: str
     topic: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a node is asked to do; `id` is the asker's, and comes back with the reply."""
+
+    id: int
+    operation: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """`value` is what the operation gives; where it is not `ok`, one line that says why."""
+
+    id: int
+    ok: bool
+    value: Any
 
 
 def encode_envelope(envelope: Envelope) -> bytes:
@@ -132,3 +151,46 @@ def _check_consumer(fields: list[Any]) -> None:
     if not isinstance(fields[1], str) or not NAME.match(fields[1]) or not isinstance(fields[2], bytes):
         refuse("a consumer is not a name, or its topic not bytes")
     parse_topic(fields[2])
+
+
+def encode_request(request: Request) -> bytes:
+    """Raises `WireError` when it does not fit into a message."""
+    return _packed([VERSION, request.id, request.operation, dict(request.arguments)])
+
+
+def decode_request(part: Buffer) -> Request:
+    """Raises `WireError`. The arguments are the operation's to check."""
+    fields = unpack(part)
+    if not isinstance(fields, list) or len(fields) != 4:
+        refuse("a request is not [version, id, operation, arguments]")
+    check_version(fields[0])
+    if not isinstance(fields[2], str) or not NAME.match(fields[2]):
+        refuse("a request's operation is not a name")
+    if not isinstance(fields[3], dict):
+        refuse("a request's arguments are not a map")
+    check_plain(fields[3])
+    return Request(int_in({"id": fields[1]}, "id"), fields[2], fields[3])
+
+
+def encode_reply(reply: Reply) -> bytes:
+    """Raises `WireError` when it does not fit into a message."""
+    return _packed([VERSION, reply.id, reply.ok, reply.value])
+
+
+def decode_reply(part: Buffer) -> Reply:
+    """Raises `WireError`."""
+    fields = unpack(part)
+    if not isinstance(fields, list) or len(fields) != 4 or not isinstance(fields[2], bool):
+        refuse("a reply is not [version, id, ok, value]")
+    check_version(fields[0])
+    if not fields[2] and not isinstance(fields[3], str):
+        refuse("a reply that is not ok does not say why")
+    check_plain(fields[3])
+    return Reply(int_in({"id": fields[1]}, "id"), fields[2], fields[3])
+
+
+def _packed(fields: list[Any]) -> bytes:
+    packed = bytes(msgpack.packb(fields))
+    if len(packed) > MAX_HEADER:
+        refuse(f"a message of {len(packed)} bytes, over the limit of {MAX_HEADER}")
+    return packed
