@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 
 EXIT_INTERRUPTED = 130
 LEASE_S = 1.5  # what a node that is killed did is taken over by others within two seconds
-LEAST_LEASE_S = 0.5
 REQUEST_S = 3.0  # each request to the registry: a node must be able to leave when that is gone
 
 

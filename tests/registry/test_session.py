@@ -73,6 +73,17 @@ def test_the_lease_is_renewed(registry: Registry, clock: ManualClock) -> None:
         assert registry.get("nodes/a") is not None
 
 
+def test_a_renewal_that_comes_late_is_in_time_where_nobody_has_noticed(
+    registry: Registry, clock: ManualClock
+) -> None:
+    """As after a process that is its own registry was suspended."""
+    lease = registry.grant(TTL)
+    registry.put("nodes/a", {}, lease=lease)
+    clock.advance(2 * TTL)
+    registry.keep_alive(lease)
+    assert registry.get("nodes/a") is not None
+
+
 def test_only_the_latest_value_is_written(registry: Registry, clock: ManualClock) -> None:
     with Session(registry, ttl=TTL, clock=clock) as session:
         for number in range(1000):
