@@ -75,15 +75,39 @@ def test_only_the_newest_boot_counts() -> None:
     assert (door["boot"], door["captured"], door["groups"]["motion"]["processed"]) == (8, 5, 5)
 
 
-def test_two_nodes_that_each_take_the_whole_stream_are_told_apart() -> None:
+def test_two_nodes_of_a_group_are_one_line_and_what_both_took_is_overlap() -> None:
     reports = [
         captured(10),
-        worked("p1", offered=10, processed=10, ended=True),
-        worked("p2", offered=10, processed=10, ended=True),
+        worked("p1", offered=10, processed=10, ended=True, spans=((0, 5, 0, 10),)),
+        worked("p2", offered=4, processed=3, lost=1, ended=True, spans=((0, 5, 6, 10),)),
     ]
     door = summarise(reports)["cameras"]["door"]
-    assert sorted(door["groups"]) == ["motion@p1", "motion@p2"]
+    group = door["groups"]["motion"]
+    assert (group["members"], group["offered"], group["overlap"]) == (["p1", "p2"], 10, 4)
+    assert (group["processed"], group["lost"], door["unaccounted"]) == (13, 1, 0)
+
+
+def test_collectors_that_record_a_whole_stage_each_are_told_apart() -> None:
+    def recording(node: str) -> StatsRecord:
+        spans = ((0, 5, 0, 10),)
+        return worked(node, group="collect", output="raw", offered=10, processed=10, ended=True, spans=spans)
+
+    reports = [captured(10), recording("c1"), recording("c2")]
+    door = summarise(reports)["cameras"]["door"]
+    assert sorted(door["groups"]) == ["collect@c1", "collect@c2"]
     assert door["unaccounted"] == 0
+
+
+def test_a_collector_that_records_two_stages_has_a_line_for_each() -> None:
+    reports = [
+        captured(10),
+        worked(offered=10, processed=10, results=6, ended=True),
+        worked("c1", group="collect", output="raw", offered=10, processed=10, ended=True),
+        worked("c1", group="collect", output="motion", stage="motion", offered=6, processed=6, ended=True),
+    ]
+    door = summarise(reports)["cameras"]["door"]
+    assert sorted(door["groups"]) == ["collect/motion", "collect/raw", "motion"]
+    assert (door["groups"]["collect/motion"]["offered"], door["unaccounted"]) == (6, 0)
 
 
 def test_a_capture_node_that_has_left_no_word_is_known_by_its_groups() -> None:

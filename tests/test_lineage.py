@@ -3,7 +3,7 @@
 from typing import Any
 
 from mesh.ledger import GroupSummary, summarise
-from mesh.lineage import Life, Member, lines
+from mesh.ledger.members import Life, Member, lines
 from mesh.registry.records import CameraCount, GroupCount, NodeKind, NodeRecord, NodeState, StatsRecord
 
 S = 1_000_000_000
@@ -11,7 +11,7 @@ S = 1_000_000_000
 
 def camera(captured: int, *, ended: bool = True) -> StatsRecord:
     count = CameraCount(camera="door", boot=7, captured=captured, ended=ended)
-    return StatsRecord(node="capture", at_ns=100 * S, run=1, cameras=(count,), final=ended)
+    return StatsRecord(node="capture", at_ns=100 * S, run=S, cameras=(count,), final=ended)
 
 
 def worked(
@@ -32,7 +32,7 @@ def node(name: str, run: int, state: NodeState = NodeState.RUNNING) -> NodeRecor
 
 
 def door(*reports: StatsRecord, nodes: list[NodeRecord], groups: int = 1) -> dict[str, GroupSummary]:
-    summary = summarise(reports, nodes)["cameras"]["door"]
+    summary = summarise(reports, [node("capture", 1), *nodes])["cameras"]["door"]
     assert summary["unaccounted"] == 0
     assert len(summary["groups"]) == groups
     return summary["groups"]
@@ -103,15 +103,15 @@ def test_while_the_successor_runs_the_newest_frames_are_in_flight() -> None:
     assert (group["in_flight"], group["dropped"]) == (10, {"died": 10})
 
 
-def test_nodes_that_worked_at_the_same_time_stay_apart() -> None:
-    one = worked(10, 20, node="one", processed=40)
+def test_nodes_that_worked_at_the_same_time_are_one_group() -> None:
+    one = worked(10, 20, node="one", processed=40, in_flight=2)
     two = worked(10, 60, node="two", processed=100, ended=True)
-    groups = door(camera(100), one, two, nodes=[node("two", 10)], groups=2)
-    assert (groups["motion@one"]["gone"], groups["motion@one"]["dropped"]) == (True, {"died": 60})
-    assert groups["motion@two"]["processed"] == 100
+    group = door(camera(100), one, two, nodes=[node("two", 10)])["motion"]
+    assert (group["gone"], group["overlap"], group["processed"]) == (False, 42, 140)
+    assert group["dropped"] == {"died": 2}
 
 
-def test_two_that_were_both_killed_are_each_succeeded_by_their_own() -> None:
+def test_two_collectors_that_were_both_killed_are_each_succeeded_by_their_own() -> None:
     def member(name: str, run: int, at: int, life: Life) -> Member:
         return Member(name, run, at, life, worked(run, at).groups[0])
 

@@ -46,11 +46,14 @@ def _tables(summary: Summary) -> list[tuple[str, tuple[str, ...], list[tuple[obj
                 (
                     name,
                     f"{group_name} (gone)" if group["gone"] else group_name,
+                    len(group["members"]),
                     group["offered"],
+                    group["overlap"],
                     group["processed"],
                     _causes(group["dropped"]),
                     group["lost"],
                     group["in_flight"],
+                    group["duplicates"],
                     group["results"],
                     group["delivered"],
                     group["waiting"],
@@ -58,8 +61,8 @@ def _tables(summary: Summary) -> list[tuple[str, tuple[str, ...], list[tuple[obj
                 )
             )
     camera_columns = ("camera", "captured", "dropped", "recorded", "duplicates", "late", "unaccounted")
-    fate = ("offered", "processed", "dropped", "lost", "in flight")
-    group_columns = ("camera", "group", *fate, "results", "delivered", "waiting", "undelivered")
+    fate = ("offered", "overlap", "processed", "dropped", "lost", "in flight", "duplicates")
+    group_columns = ("camera", "group", "nodes", *fate, "results", "delivered", "waiting", "undelivered")
     return [("cameras", camera_columns, cameras), ("groups", group_columns, groups)]
 
 

@@ -172,9 +172,8 @@ def _is_settled(summary: Summary, cameras: tuple[str, ...]) -> bool:
         last = [g for g in camera["groups"].values() if g["output"] == STAGE]
         if not all(g["ended"] and not g["in_flight"] for g in camera["groups"].values()):
             return False
-        if any(
-            g["delivered"] < g["results"] or camera["recorded"].get(STAGE, 0) < g["delivered"] for g in last
-        ):
+        arrived = camera["recorded"].get(STAGE, 0) + camera["duplicates"]
+        if any(g["delivered"] < g["results"] or arrived < g["delivered"] for g in last):
             return False
     return True
 

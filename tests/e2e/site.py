@@ -128,7 +128,7 @@ class Site:
                 len(found) >= groups
                 and all(g["ended"] and not g["in_flight"] for g in found)
                 and all(g["delivered"] in (0, g["results"]) for g in found)
-                and pushed <= sum(count["recorded"].values())
+                and pushed <= sum(count["recorded"].values()) + count["duplicates"]
             )
 
         self.wait_for(settled, f"the streams of {camera} have drained")

@@ -1,34 +1,38 @@
-"""The ledger of the whole mesh: every captured frame is in one place. A pure sum of what nodes report.
+"""What `mesh stats` says: every camera's groups, and what was recorded. A pure sum of what nodes report.
 
-Rules kept here: only reports about a camera's newest boot are added up; nodes that served a group one after
-another are one line (see `mesh.lineage`); while a stream runs, what no count has yet is in flight (it is on
-the wire, or the reports are a moment apart); once it has ended, what no count has is `unaccounted`, and that
-is a bug.
+Rules kept here: only reports about a camera's newest boot are added up; a folder counts once, whoever
+recorded to it.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TypedDict
 
-from mesh.lineage import Member, Share, added, life, lines
+from mesh.ledger.groups import Group, Source, groups_of
+from mesh.ledger.members import Member, life
 from mesh.registry.records import CameraCount, GroupCount, NodeRecord, RecordedCount, StatsRecord
 
 
 class GroupSummary(TypedDict):
-    """One consumer group's share: `offered` = processed + dropped + lost + in_flight + what is unaccounted.
+    """One consumer group's share of a stream, over its `members`: the nodes that took part, by id.
 
-    `results` were made of the processed frames for the stage `output`; of those, `delivered` were
+    `offered` + `overlap` = processed + dropped + lost + in_flight + duplicates + what is unaccounted.
+    `overlap` is what more than one member took in, at a handover; `duplicates` what one member was offered
+    again. `results` were made of the processed frames for the stage `output`; of those, `delivered` were
     acknowledged by a collector, `undelivered` were given up, by cause, and `waiting` are in memory or in a
-    spool. `gone`: the node was killed, and nobody has taken its place.
+    spool. `gone`: the last node was killed, and nobody has taken its place.
     """
 
     stage: str
     output: str
+    members: list[str]
     offered: int
+    overlap: int
     processed: int
     dropped: dict[str, int]
     lost: int
     in_flight: int
+    duplicates: int
     ended: bool
     results: int
     delivered: int
@@ -99,40 +103,51 @@ def _boots(reports: Sequence[StatsRecord]) -> dict[str, int]:
 def _camera(
     camera: str, boot: int, reports: Sequence[StatsRecord], nodes: Sequence[NodeRecord] | None
 ) -> CameraSummary:
-    sources = [c for r in reports for c in r.cameras if (c.camera, c.boot) == (camera, boot)]
+    lives = [(report, life(report, nodes)) for report in reports]
+    sources = [Source(how, c) for r, how in lives for c in r.cameras if (c.camera, c.boot) == (camera, boot)]
     recorded = _recorded(
         (r.node, c) for r in reports for c in r.recorded if (c.camera, c.boot) == (camera, boot)
     )
     members = [
-        Member(r.node, r.run, r.at_ns, life(r, nodes), c)
-        for r in reports
+        Member(r.node, r.run, r.at_ns, how, c)
+        for r, how in lives
         for c in r.groups
         if (c.camera, c.boot) == (camera, boot)
     ]
-    named = dict(_named(members))
-    published: Counter[str] = Counter()
-    ended = {source.stage for source in sources if source.ended}
-    for source in sources:
-        published[source.stage] += source.captured
-    for line in named.values():
-        published[line[-1].count.output] += added(line).results
-    groups = {
-        name: _group(line, published[line[-1].count.stage], line[-1].count.stage in ended)
-        for name, line in named.items()
-    }
-    by_stage: Counter[str] = Counter()
-    for item in recorded:
-        by_stage[item.stage] += item.recorded
+    groups = groups_of(members, sources)
+    captured = sum(source.count.captured for source in sources if source.count.stage == "raw")
+    offered = (group.frames.offered for group in groups.values() if group.stage == "raw")
     return {
         "boot": boot,
-        "captured": published["raw"]
-        or max((m.count.offered for m in members if m.count.stage == "raw"), default=0),
-        "dropped": _added(source.dropped for source in sources),
-        "groups": groups,
-        "recorded": dict(by_stage),
+        "captured": captured or max(offered, default=0),
+        "dropped": _added(source.count.dropped for source in sources),
+        "groups": {name: _group(group) for name, group in groups.items()},
+        "recorded": _added({item.stage: item.recorded} for item in recorded),
         "duplicates": sum(item.duplicates for item in recorded),
         "late": sum(item.late for item in recorded),
-        "unaccounted": sum(_unaccounted(group) for group in groups.values()),
+        "unaccounted": sum(group.frames.unaccounted for group in groups.values()),
+    }
+
+
+def _group(group: Group) -> GroupSummary:
+    frames, results = group.frames, group.results
+    return {
+        "stage": group.stage,
+        "output": group.output,
+        "members": sorted({member.node for member in group.members}),
+        "offered": frames.offered,
+        "overlap": frames.overlap,
+        "processed": frames.processed,
+        "dropped": dict(frames.dropped),
+        "lost": frames.lost,
+        "in_flight": frames.in_flight,
+        "duplicates": frames.duplicates,
+        "ended": frames.ended,
+        "gone": frames.gone,
+        "results": results.results,
+        "delivered": results.delivered,
+        "undelivered": dict(results.undelivered),
+        "waiting": results.waiting,
     }
 
 
@@ -144,42 +159,6 @@ def _recorded(counts: Iterable[tuple[str, RecordedCount]]) -> Sequence[RecordedC
         if place not in newest or count.recorded >= newest[place].recorded:
             newest[place] = count
     return list(newest.values())
-
-
-def _named(members: Iterable[Member]) -> Iterable[tuple[str, list[Member]]]:
-    """Groups by name; two nodes that each take a whole stream under one name are told apart as NAME@NODE."""
-    groups: dict[tuple[str, str], list[Member]] = defaultdict(list)
-    for member in members:
-        groups[member.count.group, member.count.stage].append(member)
-    found = [(group, line) for (group, _), same in groups.items() for line in lines(same)]
-    times = Counter(group for group, _ in found)
-    for group, line in found:
-        yield (group if times[group] == 1 else f"{group}@{line[-1].node}"), line
-
-
-def _group(line: Sequence[Member], published: int, source_ended: bool) -> GroupSummary:
-    count: GroupCount = line[-1].count
-    share: Share = added(line, published, source_ended=source_ended)
-    return {
-        "stage": count.stage,
-        "output": count.output,
-        "offered": share.offered,
-        "processed": share.processed,
-        "dropped": dict(share.dropped),
-        "lost": share.lost,
-        "in_flight": share.in_flight,
-        "ended": share.ended,
-        "results": share.results,
-        "delivered": share.delivered,
-        "undelivered": dict(share.undelivered),
-        "waiting": share.waiting,
-        "gone": share.gone,
-    }
-
-
-def _unaccounted(group: GroupSummary) -> int:
-    known = group["processed"] + sum(group["dropped"].values()) + group["lost"] + group["in_flight"]
-    return group["offered"] - known
 
 
 def _added(counts: Iterable[dict[str, int]]) -> dict[str, int]:
