@@ -170,3 +170,90 @@ def test_results_that_nobody_pushes_are_not_missed() -> None:
     second = worked(25, 60, joined=40, processed=60, results=60, ended=True, pushes=False)
     group = door(camera(100), first, second, nodes=[node("process", 25)])["motion"]
     assert (group["results"], group["undelivered"]) == (100, {})
+
+
+def test_what_a_node_had_that_was_killed_before_it_reported_it_is_died() -> None:
+    """One hands over to two, which is killed at once; three goes on."""
+    one = worked(10, 60, node="one", processed=42, spans=((0, 5, 0, 42),), ended=True)
+    two = StatsRecord(node="two", at_ns=20 * S, run=20 * S)
+    three = worked(25, 60, node="three", processed=50, spans=((0, 5, 50, 100),), ended=True)
+    group = door(camera(100), one, two, three, nodes=[node("one", 10), node("three", 25)])["motion"]
+    assert group["dropped"] == {"died": 8}
+
+
+def test_a_hole_that_nobody_explains_is_in_flight_while_the_stream_runs_and_a_bug_once_it_has_ended() -> None:
+    nodes = [node("capture", 1), node("one", 10), node("two", 10)]
+
+    def reports(*, ended: bool) -> list[StatsRecord]:
+        one = worked(10, 60, node="one", processed=42, spans=((0, 5, 0, 42),), ended=ended)
+        two = worked(10, 60, node="two", processed=50, spans=((0, 5, 50, 100),), ended=ended)
+        return [camera(100, ended=ended), one, two]
+
+    found = summarise(reports(ended=False), nodes)["cameras"]["door"]
+    assert (found["groups"]["motion"]["in_flight"], found["unaccounted"]) == (8, 0)
+    found = summarise(reports(ended=True), nodes)["cameras"]["door"]
+    assert (found["groups"]["motion"]["in_flight"], found["unaccounted"]) == (0, 8)
+
+
+def behind(processed: int, *spans: tuple[int, int, int, int]) -> StatsRecord:
+    """A group behind `motion`."""
+    return worked(
+        10, 60, node="codes", group="codes", stage="motion", processed=processed, spans=spans, ended=True
+    )
+
+
+def test_what_a_publisher_that_gave_its_partition_up_sent_last_is_lost_or_was_before_the_join() -> None:
+    halves = ((0, 5, 0, 40), (0, 5, 40, 100))
+    one, two = (
+        worked(10, 60, node=f"p{run}", processed=p, results=p, publishes=run, spans=(span,), ended=True)
+        for run, p, span in ((8, 40, halves[0]), (9, 60, halves[1]))
+    )
+    nodes = [node("p8", 10), node("p9", 10), node("codes", 10)]
+    heard = door(camera(100), one, two, behind(98, (0, 8, 0, 38), (0, 9, 0, 60)), nodes=nodes, groups=2)
+    assert (heard["codes"]["lost"], heard["codes"]["dropped"]) == (2, {})
+    unheard = door(camera(100), one, two, behind(60, (0, 9, 0, 60)), nodes=nodes, groups=2)
+    assert (unheard["codes"]["lost"], unheard["codes"]["dropped"]) == (0, {"before_join": 40})
+
+
+def test_what_a_publisher_that_was_killed_sent_last_died_with_it() -> None:
+    one = worked(10, 20, node="one", processed=40, results=40, publishes=8, spans=((0, 5, 0, 40),))
+    two = worked(25, 60, processed=60, results=60, publishes=9, spans=((0, 5, 40, 100),), ended=True)
+    last = behind(98, (0, 8, 0, 38), (0, 9, 0, 60))
+    groups = door(camera(100), one, two, last, nodes=[node("process", 25), node("codes", 10)], groups=2)
+    assert (groups["codes"]["offered"], groups["codes"]["dropped"]) == (100, {"died": 2})
+
+
+def test_a_stream_that_came_from_a_relay_is_not_missed_from_its_origin() -> None:
+    one = worked(10, 60, processed=100, results=100, publishes=8, spans=((0, 5, 0, 100),), ended=True)
+    last = behind(100, (0, 77, 0, 100))
+    groups = door(camera(100), one, last, nodes=[node("process", 10), node("codes", 10)], groups=2)
+    assert (groups["codes"]["offered"], groups["codes"]["in_flight"]) == (100, 0)
+
+
+def test_a_node_that_carries_on_what_two_dead_ones_left_shows_it_once() -> None:
+    dead = [
+        worked(10, 20, node=name, processed=p, results=p, waiting=p, spooled=p, spans=(span,))
+        for name, p, span in (("one", 40, (0, 5, 0, 40)), ("two", 30, (1, 5, 0, 30)))
+    ]
+    spans = ((0, 5, 40, 50), (1, 5, 30, 50))
+    third = worked(
+        25,
+        60,
+        node="three",
+        processed=30,
+        results=100,
+        delivered=100,
+        carried=carried(70),
+        spans=spans,
+        ended=True,
+    )
+    group = door(camera(100), *dead, third, nodes=[node("three", 25)])["motion"]
+    assert (group["results"], group["delivered"], group["waiting"]) == (100, 100, 0)
+
+
+def test_what_a_dead_node_left_in_a_spool_that_nobody_found_is_waiting() -> None:
+    one = worked(10, 20, node="one", processed=40, results=40, waiting=40, spooled=30)
+    other = worked(25, 60, node="other", joined=40, processed=60, results=60, delivered=60, ended=True)
+    group = door(camera(100), one, other, nodes=[node("other", 25)])["motion"]
+    assert (group["results"], group["delivered"], group["waiting"]) == (100, 60, 30)
+    assert group["undelivered"] == {"died": 10}

@@ -12,26 +12,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mesh.ledger.members import DIED, LEFT, NOT_TAKEN, Life, Member, last_of
-from mesh.ledger.spans import OPEN, covered
-
-
-@dataclass(frozen=True, slots=True)
-class Upstream:
-    """What the publishers of a stream know of it.
-
-    published:  the frames that they counted; 0 where none of them has reported
-    ended:      no more will come
-    died:       one of them was killed: it may have published more, or what it counted may not have got out
-    gone:       nobody of them runs any more, and the last one was killed: nobody will say the end
-    several:    there were several: one that gives a partition up says no end there
-    """
-
-    published: int = 0
-    ended: bool = False
-    died: bool = False
-    gone: bool = False
-    several: bool = False
+from mesh.ledger.members import BEFORE_JOIN, DIED, LEFT, NOT_TAKEN, Life, Member, last_of
+from mesh.ledger.spans import OPEN, Cover, covered
+from mesh.ledger.upstream import NOT_KNOWN, Upstream
 
 
 @dataclass(slots=True)
@@ -55,19 +38,29 @@ class Frames:
         return self.offered + self.overlap - counted
 
 
-def frames_of(members: Sequence[Member], upstream: Upstream) -> Frames:
-    """What a group did with a stream; `members` are all who reported on it, one at least."""
+def frames_of(members: Sequence[Member], upstream: Upstream, *, killed: bool = False) -> Frames:
+    """What a group did with a stream; `members` are all who reported on it, one at least.
+
+    killed:  whether a node that has not reported on it, and may have served it, was killed
+    """
     share = Frames(gone=last_of(members).life is Life.DIED)
     served = [member for member in members if member.spans] or members
     for member in served:
         _add(share, member)
     cover = covered(served)
+    tails = upstream.tails(cover.by_run())
     share.overlap = cover.overlap
-    share.offered = max(upstream.published, cover.reached)
-    open_holes, tail = cover.holes.pop(OPEN, 0), share.offered - cover.reached
-    share.dropped += cover.holes
-    share.ended = _has_ended(served, upstream, open_holes + tail)
-    _name(share, served, upstream, open_holes, tail)
+    share.offered = cover.reached.total() + tails.total()
+    share.dropped += Counter({cause: n for cause, n in cover.holes.items() if cause != OPEN})
+    share.ended = _has_ended(served, upstream, unknown=bool(tails or cover.holes[OPEN]))
+    killed = killed or any(member.life is Life.DIED for member in served)
+    if killed:
+        share.dropped[DIED] += cover.holes[OPEN]
+    elif not share.ended:
+        share.in_flight += cover.holes[OPEN]
+    for run, frames in tails.items():
+        _name_tail(share, run, frames, last_of(served), cover, upstream, killed=killed)
+    share.dropped = +share.dropped
     return share
 
 
@@ -86,30 +79,28 @@ def _add(share: Frames, member: Member) -> None:
         share.dropped[DIED] += count.in_flight
 
 
-def _has_ended(members: Sequence[Member], upstream: Upstream, unknown: int) -> bool:
-    """Whether nothing more comes: every node that runs has heard the end, or they have all that there is."""
+def _has_ended(members: Sequence[Member], upstream: Upstream, *, unknown: bool) -> bool:
+    """Whether nothing more comes: every node that runs has heard the end of what it takes in, or they have
+    all that there is."""
     running = [member for member in members if member.life is Life.RUNNING]
-    if not running:
-        return last_of(members).count.ended or upstream.ended
-    heard = all(member.count.ended for member in running)
+    heard = all(member.count.ended for member in running or [last_of(members)])
     if not upstream.published:
         return heard
-    return upstream.ended and (heard or upstream.gone or not unknown)
+    return upstream.ended and (heard or not running or upstream.gone or not unknown)
 
 
-def _name(share: Frames, members: Sequence[Member], upstream: Upstream, holes: int, tail: int) -> None:
-    """Say where the frames are that no member knows of: in `holes`, and behind all that was taken in."""
-    last = last_of(members)
-    died = any(member.life is Life.DIED for member in members)
-    if died:
-        share.dropped[DIED] += holes
-        holes = 0
-    if last.life is not Life.RUNNING and not last.count.ended:
-        share.dropped[DIED if last.life is Life.DIED else LEFT] += tail
+def _name_tail(
+    share: Frames, run: int, frames: int, last: Member, cover: Cover, upstream: Upstream, *, killed: bool
+) -> None:
+    """Say where the frames of a publisher's run are that come after all that was taken in."""
+    if last.life is not Life.RUNNING:
+        share.dropped[DIED if last.life is Life.DIED else LEFT] += frames
     elif not share.ended:
-        share.in_flight += holes + tail
-    elif died or upstream.died:
-        share.dropped[DIED] += tail
-    elif upstream.several:
-        share.lost += tail
-    share.dropped = +share.dropped
+        share.in_flight += frames
+    elif killed or run in upstream.killed:
+        share.dropped[DIED] += frames
+    elif upstream.several and run != NOT_KNOWN:  # it gave the stream up without saying the end
+        if cover.is_whole(run):
+            share.lost += frames
+        else:
+            share.dropped[BEFORE_JOIN] += frames

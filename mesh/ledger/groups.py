@@ -7,12 +7,13 @@ group's results are what the groups behind it are offered, those that were made 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from mesh.ledger.frames import Frames, Upstream, frames_of
+from mesh.ledger.frames import Frames, frames_of
 from mesh.ledger.members import Life, Member, last_of, lines
 from mesh.ledger.results import Results, results_of
+from mesh.ledger.upstream import NOT_KNOWN, Upstream
 from mesh.registry.records import CameraCount
 
 
@@ -42,14 +43,20 @@ class Group:
         return last_of(self.members).count.output
 
 
-def groups_of(members: Iterable[Member], sources: Sequence[Source]) -> dict[str, Group]:
-    """A camera's groups by name, from all reports on its newest boot."""
+def groups_of(
+    members: Iterable[Member], sources: Sequence[Source], killed: Container[str] = ()
+) -> dict[str, Group]:
+    """A camera's groups by name, from all reports on its newest boot.
+
+    killed:  the groups of which a node was killed that may have served this camera without reporting it
+    """
     made: dict[str, Group] = {}
     for name, line in _in_order(list(_named(members))):
         stage = line[0].count.stage
         before = [group for group in made.values() if group.output == stage != group.stage]
         upstream = _upstream([s for s in sources if s.count.stage == stage], before)
-        made[name] = Group(line, frames_of(line, upstream), results_of(line))
+        frames = frames_of(line, upstream, killed=line[0].count.group in killed)
+        made[name] = Group(line, frames, results_of(line))
     return dict(sorted(made.items()))
 
 
@@ -87,16 +94,20 @@ def _records(line: Sequence[Member]) -> bool:
 
 def _upstream(sources: Sequence[Source], groups: Sequence[Group]) -> Upstream:
     """What is known of a stage by those who publish it."""
-    lives = [source.life for source in sources]
-    lives += [member.life for group in groups for member in group.members if member.count.results]
-    left = [source.count.ended or source.life is Life.LEFT for source in sources]
-    left += [group.frames.ended and not group.frames.in_flight for group in groups]
-    died = Life.DIED in lives
-    gone = died and Life.RUNNING not in lives
+    members = [member for group in groups for member in group.members]
+    published = Counter({NOT_KNOWN: sum(source.count.captured for source in sources)})
+    for member in members:
+        published[member.count.publishes] += member.count.results - member.count.carried.results
+    killed = {member.count.publishes for member in members if member.life is Life.DIED}
+    killed |= {NOT_KNOWN for source in sources if source.life is Life.DIED}
+    over = [source.count.ended or source.life is Life.LEFT for source in sources]
+    over += [group.frames.ended and not group.frames.in_flight for group in groups]
+    lives = [*(source.life for source in sources), *(member.life for member in members)]
+    gone = bool(killed) and Life.RUNNING not in lives
     return Upstream(
-        published=sum(s.count.captured for s in sources) + sum(g.results.results for g in groups),
-        ended=bool(left) and (all(left) or gone),
-        died=died,
+        published=+published,
+        killed=frozenset(killed),
+        ended=bool(over) and (all(over) or gone),
         gone=gone,
         several=len(lives) > 1,
     )

@@ -21,51 +21,65 @@ from mesh.ledger.members import BEFORE_JOIN, DIED, LEFT, Life, Member
 
 OPEN = "open"  # behind a member that runs: another one should have it
 
+_Taken = tuple[int, int, Member]  # first, end, by whom
+
 
 @dataclass(slots=True)
 class Cover:
     """What is known of the numbers of a stream.
 
-    reached:  how many there are, as far as the members know
+    reached:  how many there are, as far as the members know, by partition and publisher's run
     overlap:  how many times one was taken in again, by another member
     holes:    those that no member knows of, by cause; `OPEN` where none is known
     """
 
-    reached: int = 0
+    reached: Counter[tuple[int, int]] = field(default_factory=Counter)
     overlap: int = 0
     holes: Counter[str] = field(default_factory=Counter)
+
+    def by_run(self) -> Counter[int]:
+        """How much was reached of each publisher's run."""
+        found: Counter[int] = Counter()
+        for (_, run), reached in self.reached.items():
+            found[run] += reached
+        return found
+
+    def is_whole(self, run: int) -> bool:
+        """Whether a publisher's run was heard in every partition that there is."""
+        return all((partition, run) in self.reached for partition, _ in self.reached)
 
 
 def covered(members: Iterable[Member]) -> Cover:
     """Lay the spans of a group's members over one another."""
-    runs: dict[tuple[int, int], list[tuple[int, int, Life]]] = defaultdict(list)
+    runs: dict[tuple[int, int], list[_Taken]] = defaultdict(list)
     for member in members:
         for partition, run, first, end in member.spans:
-            runs[partition, run].append((first, end, member.life))
+            runs[partition, run].append((first, end, member))
     cover = Cover()
-    for spans in runs.values():
-        _sweep(cover, spans)
+    for key, spans in runs.items():
+        cover.reached[key] = _sweep(cover, spans)
     return cover
 
 
-def _sweep(cover: Cover, spans: list[tuple[int, int, Life]]) -> None:
-    """Add one publisher's run of one partition."""
+def _sweep(cover: Cover, spans: list[_Taken]) -> int:
+    """Add one publisher's run of one partition; how far it goes."""
     reached = 0
-    behind: set[Life] = set()  # of whoever reached that far
-    for first, end, life in sorted(spans, key=lambda span: span[:2]):
+    behind: list[Member] = []  # who reached that far
+    for first, end, member in sorted(spans, key=lambda span: span[:2]):
         if first > reached:
             cover.holes[_cause(behind)] += first - reached
         else:
             cover.overlap += min(end, reached) - first
         if end >= reached:
-            behind = {life} if end > reached else behind | {life}
+            behind = [member] if end > reached else [*behind, member]
         reached = max(end, reached)
-    cover.reached += reached
+    return reached
 
 
-def _cause(behind: set[Life]) -> str:
+def _cause(behind: list[Member]) -> str:
     if not behind:
         return BEFORE_JOIN
-    if Life.DIED in behind:
+    lives = {member.life for member in behind}
+    if Life.DIED in lives:
         return DIED
-    return LEFT if Life.LEFT in behind else OPEN
+    return LEFT if Life.LEFT in lives else OPEN

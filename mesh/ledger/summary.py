@@ -5,11 +5,11 @@ recorded to it.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import TypedDict
 
 from mesh.ledger.groups import Group, Source, groups_of
-from mesh.ledger.members import Member, life
+from mesh.ledger.members import Life, Member, life
 from mesh.registry.records import CameraCount, GroupCount, NodeRecord, RecordedCount, StatsRecord
 
 
@@ -114,7 +114,7 @@ def _camera(
         for c in r.groups
         if (c.camera, c.boot) == (camera, boot)
     ]
-    groups = groups_of(members, sources)
+    groups = groups_of(members, sources, _killed(lives, {member.count.group for member in members}))
     captured = sum(source.count.captured for source in sources if source.count.stage == "raw")
     offered = (group.frames.offered for group in groups.values() if group.stage == "raw")
     return {
@@ -149,6 +149,16 @@ def _group(group: Group) -> GroupSummary:
         "undelivered": dict(results.undelivered),
         "waiting": results.waiting,
     }
+
+
+def _killed(lives: Iterable[tuple[StatsRecord, Life]], groups: Set[str]) -> Set[str]:
+    """The groups of nodes that were killed; a node that had nothing to report may have been of any."""
+    found: set[str] = set()
+    for report, how in lives:
+        if how is Life.DIED:
+            silent = not (report.cameras or report.groups or report.recorded)
+            found |= groups if silent else {count.group for count in report.groups}
+    return found
 
 
 def _recorded(counts: Iterable[tuple[str, RecordedCount]]) -> Sequence[RecordedCount]:

@@ -212,6 +212,7 @@ class GroupCount(Record):
     stage: Name
     group: Name
     output: Name  # the stage that it publishes
+    publishes: Count = 0  # the run of its publisher, under which results are numbered; 0: not known
     offered: Count = 0
     processed: Count = 0
     dropped: dict[str, Count] = {}

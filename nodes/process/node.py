@@ -234,6 +234,7 @@ class Process:
         """What became of results, as a `GroupCount` says it."""
         carried = count.carried
         return {
+            "publishes": self._node.publisher.run if self._node else 0,
             "results": count.results if self._sender else self._made.get(f"{camera} {boot}"),
             "delivered": count.delivered,
             "undelivered": dict(count.undelivered),
