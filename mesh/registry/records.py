@@ -202,9 +202,6 @@ class GroupCount(Record):
     `delivered` counts results that a collector has acknowledged, `undelivered` those that were given up.
     Where the node `pushes`, the rest of the results are `waiting`, of which `spooled` are safe on its disk.
     `carried` is the part of these counts that an earlier run left in the spool.
-    `spans` are the numbers that this node has accounted for: (partition, publisher's run, first, end), the
-    end exclusive. Within them every number is processed, dropped, lost, in flight, or one of the
-    `duplicates`: frames that had come already, from another publisher.
     """
 
     camera: Name
