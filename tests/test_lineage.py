@@ -257,3 +257,10 @@ def test_what_a_dead_node_left_in_a_spool_that_nobody_found_is_waiting() -> None
     group = door(camera(100), one, other, nodes=[node("other", 25)])["motion"]
     assert (group["results"], group["delivered"], group["waiting"]) == (100, 60, 30)
     assert group["undelivered"] == {"died": 10}
+
+
+def test_in_a_stream_that_is_older_than_reports_are_kept_a_hole_between_members_is_forgotten() -> None:
+    one = worked(10, 660, node="one", processed=42, spans=((0, 5, 0, 42),))
+    two = worked(10, 660, node="two", processed=50, spans=((0, 5, 50, 100),))
+    group = door(camera(100, ended=False), one, two, nodes=[node("one", 10), node("two", 10)])["motion"]
+    assert (group["dropped"], group["in_flight"]) == ({"forgotten": 8}, 0)

@@ -5,14 +5,15 @@
 Rules kept here: what a killed node had in flight, or took in after its last report (a second at most), is
 `died`; what passed after the last node had left properly is `left`; while a stream runs, what no count has
 yet is in flight (it is on the wire, or the reports are a moment apart); once it has ended that is
-unaccounted, and a bug, unless a node was killed that may have had it.
+unaccounted, and a bug, unless a node was killed that may have had it. Reports of nodes that are gone are kept
+for ten minutes: of streams that are older than that a hole between two members is `forgotten`.
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mesh.ledger.members import BEFORE_JOIN, DIED, LEFT, NOT_TAKEN, Life, Member, last_of
+from mesh.ledger.members import BEFORE_JOIN, DIED, FORGOTTEN, LEFT, NOT_TAKEN, Life, Member, last_of
 from mesh.ledger.spans import OPEN, Cover, covered
 from mesh.ledger.upstream import NOT_KNOWN, Upstream
 
@@ -38,10 +39,13 @@ class Frames:
         return self.offered + self.overlap - counted
 
 
-def frames_of(members: Sequence[Member], upstream: Upstream, *, killed: bool = False) -> Frames:
+def frames_of(
+    members: Sequence[Member], upstream: Upstream, *, killed: bool = False, old: bool = False
+) -> Frames:
     """What a group did with a stream; `members` are all who reported on it, one at least.
 
     killed:  whether a node that has not reported on it, and may have served it, was killed
+    old:     whether there may have been members whose reports are no longer kept
     """
     share = Frames(gone=last_of(members).life is Life.DIED)
     served = [member for member in members if member.spans] or members
@@ -54,8 +58,8 @@ def frames_of(members: Sequence[Member], upstream: Upstream, *, killed: bool = F
     share.dropped += Counter({cause: n for cause, n in cover.holes.items() if cause != OPEN})
     share.ended = _has_ended(served, upstream, unknown=bool(tails or cover.holes[OPEN]))
     killed = killed or any(member.life is Life.DIED for member in served)
-    if killed:
-        share.dropped[DIED] += cover.holes[OPEN]
+    if killed or old:
+        share.dropped[DIED if killed else FORGOTTEN] += cover.holes[OPEN]
     elif not share.ended:
         share.in_flight += cover.holes[OPEN]
     for run, frames in tails.items():

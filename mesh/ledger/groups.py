@@ -44,18 +44,23 @@ class Group:
 
 
 def groups_of(
-    members: Iterable[Member], sources: Sequence[Source], killed: Container[str] = ()
+    members: Iterable[Member],
+    sources: Sequence[Source],
+    *,
+    killed: Container[str] = (),
+    old: bool = False,
 ) -> dict[str, Group]:
     """A camera's groups by name, from all reports on its newest boot.
 
     killed:  the groups of which a node was killed that may have served this camera without reporting it
+    old:     whether there may have been members whose reports are no longer kept
     """
     made: dict[str, Group] = {}
     for name, line in _in_order(list(_named(members))):
         stage = line[0].count.stage
         before = [group for group in made.values() if group.output == stage != group.stage]
         upstream = _upstream([s for s in sources if s.count.stage == stage], before)
-        frames = frames_of(line, upstream, killed=line[0].count.group in killed)
+        frames = frames_of(line, upstream, killed=line[0].count.group in killed, old=old)
         made[name] = Group(line, frames, results_of(line))
     return dict(sorted(made.items()))
 

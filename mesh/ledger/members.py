@@ -15,6 +15,9 @@ BEFORE_JOIN = "before_join"
 ELSEWHERE = "elsewhere"
 DIED = "died"
 LEFT = "left"
+FORGOTTEN = "forgotten"
+
+KEPT_NS = 600 * 10**9  # how long the report of a node that is gone can be read, at least
 
 NOT_TAKEN = frozenset({BEFORE_JOIN, ELSEWHERE})  # what lies outside of a member's spans
 

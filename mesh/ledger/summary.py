@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence, Set
 from typing import TypedDict
 
 from mesh.ledger.groups import Group, Source, groups_of
-from mesh.ledger.members import Life, Member, life
+from mesh.ledger.members import KEPT_NS, Life, Member, life
 from mesh.registry.records import CameraCount, GroupCount, NodeRecord, RecordedCount, StatsRecord
 
 
@@ -114,7 +114,8 @@ def _camera(
         for c in r.groups
         if (c.camera, c.boot) == (camera, boot)
     ]
-    groups = groups_of(members, sources, _killed(lives, {member.count.group for member in members}))
+    killed = _killed(lives, {member.count.group for member in members})
+    groups = groups_of(members, sources, killed=killed, old=_is_old(reports))
     captured = sum(source.count.captured for source in sources if source.count.stage == "raw")
     offered = (group.frames.offered for group in groups.values() if group.stage == "raw")
     return {
@@ -159,6 +160,12 @@ def _killed(lives: Iterable[tuple[StatsRecord, Life]], groups: Set[str]) -> Set[
             silent = not (report.cameras or report.groups or report.recorded)
             found |= groups if silent else {count.group for count in report.groups}
     return found
+
+
+def _is_old(reports: Sequence[StatsRecord]) -> bool:
+    """Whether nodes have been at work for longer than the reports of those that are gone are kept."""
+    begun = min((report.run for report in reports if report.run), default=0)
+    return bool(begun) and max(report.at_ns for report in reports) - begun > KEPT_NS
 
 
 def _recorded(counts: Iterable[tuple[str, RecordedCount]]) -> Sequence[RecordedCount]:
