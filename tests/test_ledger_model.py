@@ -78,9 +78,14 @@ class Worker:
             self.heard = {key: reach for key, reach in self.heard.items() if key[0] != partition}
 
     def spans(self) -> tuple[tuple[int, int, int, int], ...]:
-        """Every number, and every end, as a span of its own: nothing relies on their being merged."""
-        taken = [(p, run, n, n + 1) for p, run, n in self.fates]
-        return tuple(taken + [(p, run, n, n) for p, run, n in self.ends])
+        """Consecutive numbers as one span, and every end as an empty one."""
+        found: list[tuple[int, int, int, int]] = []
+        for p, run, n in sorted(self.fates):
+            if found and (p, run, n) == (*found[-1][:2], found[-1][3]):
+                found[-1] = (*found[-1][:3], n + 1)
+            else:
+                found.append((p, run, n, n + 1))
+        return tuple(found + [(p, run, n, n) for p, run, n in self.ends])
 
     @property
     def reported_spans(self) -> tuple[tuple[int, int, int, int], ...]:
@@ -260,7 +265,10 @@ def expected_holes(stage: Stage) -> Counter[str]:
     tops: Counter[tuple[int, int]] = Counter()
     for worker in stage.workers:
         for partition, run, first, end in worker.reported_spans:
-            (who if end > first else met)[partition, run, first].add(worker.life)
+            for n in range(first, end):
+                who[partition, run, n].add(worker.life)
+            if first == end:
+                met[partition, run, end].add(worker.life)
             tops[partition, run] = max(end, tops[partition, run])
     found: Counter[str] = Counter()
     for (partition, run), top in tops.items():
