@@ -268,9 +268,10 @@ class Account:
         )
 
     def _has_ended(self, ledger: Ledger) -> bool:
-        taken = [part for p, part in ledger.parts.items() if self._taking.get(p) is not _Taking.NO]
-        ended = sum(part.ended for part in ledger.parts.values())
-        return all(part.ended for part in taken) and ended >= (ledger.partitions if self._whole else 1)
+        """A member of a group that has left every partition waits for no end: others are told of it."""
+        if self._whole:
+            return sum(part.ended for part in ledger.parts.values()) >= ledger.partitions
+        return all(part.ended for p, part in ledger.parts.items() if self._taking.get(p) is not _Taking.NO)
 
     def _begin(self, boot: int) -> Ledger:
         ledger = self.ledgers[boot] = Ledger(boot)

@@ -11,17 +11,17 @@ from tests.e2e.site import SMALL, Site, check_recording
 
 @needs_clip
 @pytest.mark.parametrize(
-    ("depth", "frames"),
-    [(("--depth", "2000"), CLIP_FRAMES), ((), 500)],
-    ids=["deep queue, whole clip", "default depth"],
+    ("lossless", "frames"),
+    [(("--lossless",), CLIP_FRAMES), ((), 500)],
+    ids=["lossless, whole clip", "as fast as it goes"],
 )
 def test_every_frame_of_a_clip_is_accounted_for_and_what_is_recorded_plays(
-    tmp_path: Path, depth: tuple[str, ...], frames: int
+    tmp_path: Path, lossless: tuple[str, ...], frames: int
 ) -> None:
     with Site(tmp_path) as site:
         collect = site.collect()
-        process = site.node("process", "motion", "--policy", "fifo", *depth)
-        capture = site.capture(f"door={CLIP}", options=("--pace", "max", "--frames", frames))
+        process = site.node("process", "motion", "--policy", "fifo")
+        capture = site.capture(f"door={CLIP}", options=("--pace", "max", "--frames", frames, *lossless))
         assert capture.wait() == 0
         site.wait_settled("door")
         stats = site.stats()
@@ -32,7 +32,7 @@ def test_every_frame_of_a_clip_is_accounted_for_and_what_is_recorded_plays(
         assert (door["captured"], door["unaccounted"], door["duplicates"]) == (frames, 0, 0)
         assert motion["processed"] + sum(motion["dropped"].values()) + motion["lost"] == frames
         assert motion["in_flight"] == 0
-        if depth:
+        if lossless:
             assert motion["processed"] == frames
         assert motion["results"] == motion["delivered"] == motion["processed"]
         lines = check_recording(site, "door", "motion")
