@@ -5,25 +5,27 @@ when `write` returns; every row can be made again from those files, but for the 
 sqlite3 raises ends here: `Damaged` when the database has to be made again, `StorageError` for the rest.
 
     segments  one row a recorded file: where it is, whose frames it holds, and how many of them are safe
-    streams   one row a (stage, camera, boot): its counts, and the number (`next`) that the sender's run which
-              was heard of last is to continue with
+    streams   one row a (stage, camera, boot): its counts, and where each sender's run and each partition
+              is to go on (`progress.Resume`, as JSON)
     folder    one row: a number drawn when the index is made, which tells that two collectors, one after the
               other, report of the same recordings
 """
 
+import json
 import random
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from pathlib import Path
 
 from mesh.database import durable, transaction
 from mesh.errors import StorageError
+from nodes.collect.progress import Resume
 
 NAME = "index.db"
-VERSION = 1
+VERSION = 2
 BUSY_S = 5.0
 ID_BITS = 50
 
@@ -45,13 +47,20 @@ CREATE TABLE streams (
     recorded INTEGER NOT NULL,
     duplicates INTEGER NOT NULL,
     late INTEGER NOT NULL,
-    run INTEGER NOT NULL,
-    next INTEGER NOT NULL,
+    resume TEXT NOT NULL,
     PRIMARY KEY (stage, camera, boot)
 ) STRICT;
 CREATE TABLE folder (id INTEGER NOT NULL) STRICT;
 PRAGMA user_version = {VERSION};
 """
+# It knew one run of a stream, and no partition.
+_FROM_VERSION_1 = (
+    "ALTER TABLE streams ADD COLUMN resume TEXT NOT NULL DEFAULT ''",
+    "UPDATE streams SET resume = '[[[' || run || ', ' || next || ']], []]' WHERE next > 0",
+    "ALTER TABLE streams DROP COLUMN run",
+    "ALTER TABLE streams DROP COLUMN next",
+    "PRAGMA user_version = 2",
+)
 
 
 class Damaged(StorageError):
@@ -81,16 +90,15 @@ class StreamRow:
     recorded: int = 0
     duplicates: int = 0
     late: int = 0
-    run: int = 0
-    next: int = 0
+    resume: Resume = field(default_factory=Resume)
 
 
 _COLUMNS = {
-    "segments": [field.name for field in fields(SegmentRow)],
-    "streams": [field.name for field in fields(StreamRow)],
+    "segments": [each.name for each in fields(SegmentRow)],
+    "streams": [each.name for each in fields(StreamRow)],
     "folder": ["id"],
 }
-_SEGMENT, _STREAM = attrgetter(*_COLUMNS["segments"]), attrgetter(*_COLUMNS["streams"])
+_SEGMENT, _COUNTS = attrgetter(*_COLUMNS["segments"]), attrgetter(*_COLUMNS["streams"][:-1])
 
 
 class Index:
@@ -128,7 +136,10 @@ class Index:
     def streams(self) -> list[StreamRow]:
         with self._translated():
             rows = self._db.execute("SELECT * FROM streams ORDER BY stage, camera, boot").fetchall()
-        return [StreamRow(*row) for row in rows]
+        return [
+            StreamRow(stage, camera, boot, recorded, duplicates, late, _resume(resume))
+            for stage, camera, boot, recorded, duplicates, late, resume in rows
+        ]
 
     def write(self, segments: Iterable[SegmentRow] = (), streams: Iterable[StreamRow] = ()) -> None:
         """Write rows, or write them anew: all of them or, when this raises, none."""
@@ -145,7 +156,7 @@ class Index:
                 [(row.path,) for row in segments if not (row.open or row.frames)],
             )
             self._db.executemany(
-                "INSERT OR REPLACE INTO streams VALUES (?, ?, ?, ?, ?, ?, ?, ?)", map(_STREAM, streams)
+                "INSERT OR REPLACE INTO streams VALUES (?, ?, ?, ?, ?, ?, ?)", map(_stream, streams)
             )
 
     def close(self) -> None:
@@ -164,15 +175,28 @@ class Index:
                 for statement in _SCHEMA.split(";\n"):
                     self._db.execute(statement)
                 self._db.execute("INSERT INTO folder VALUES (?)", (random.getrandbits(ID_BITS),))
+        if version == 1:
+            self._update()
         self._check()
         (self.id,) = self._db.execute("SELECT id FROM folder").fetchone()
+
+    def _update(self) -> None:
+        """Bring what version 1 left up to date."""
+        if not {"run", "next"} <= set(self._columns("streams")):
+            raise Damaged(f"{self.path}: the table streams is none of its version")
+        with transaction(self._db):
+            for statement in _FROM_VERSION_1:
+                self._db.execute(statement)
+
+    def _columns(self, table: str) -> list[str]:
+        return [name for _, name, *_ in self._db.execute(f"PRAGMA table_info({table})")]
 
     def _check(self) -> None:
         (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
         if found != "ok":
             raise Damaged(f"{self.path}: {found}")
         for table, wanted in _COLUMNS.items():
-            if [name for _, name, *_ in self._db.execute(f"PRAGMA table_info({table})")] != wanted:
+            if self._columns(table) != wanted:
                 raise Damaged(f"{self.path}: the table {table} is none of this version")
 
     @contextmanager
@@ -183,3 +207,16 @@ class Index:
             raise StorageError(f"cannot write {self.path}: {error}; check the disk") from error
         except sqlite3.Error as error:
             raise Damaged(f"{self.path} cannot be read: {error}") from error
+
+
+def _stream(row: StreamRow) -> tuple[object, ...]:
+    return (*_COUNTS(row), json.dumps([row.resume.runs, row.resume.marks]))
+
+
+def _resume(text: str) -> Resume:
+    """What cannot be read costs nothing but order: the stream begins anew."""
+    try:
+        runs, marks = (tuple((int(a), int(b)) for a, b in pairs) for pairs in json.loads(text))
+        return Resume(runs, marks)
+    except (ValueError, TypeError):
+        return Resume()

@@ -22,7 +22,7 @@ from mesh.wire import Envelope
 from nodes.collect.commits import DEFAULT_POLICY, INDEX, CommitPolicy, Commits
 from nodes.collect.recorder import Recorder
 from nodes.collect.recovery import Recovered
-from nodes.collect.reorder import DEFAULT_BOUNDS, END, Bounds, Released
+from nodes.collect.reorder import DEFAULT_BOUNDS, Bounds, Released
 from nodes.collect.streams import Arrival, Key, Pending, Place, Stream, Streams
 from nodes.collect.trouble import Trouble
 
@@ -128,26 +128,51 @@ class Recording:
         message, body = delivery.message, delivery.message.body
         stream = self._streams[body.stage, body.camera, body.boot]
         self._now = self._clock.monotonic()
-        place, size = END, 0
         if isinstance(body, Frame):
-            result = identity(body)
-            if self._is_known(stream, result, delivery.envelope):
-                stream.reorder.skip(message.run, message.n)
-                self._release(stream, AT_ONCE)
-                return
-            if self._must_wait(stream):
-                self.counters.add(f"pushed_{Cause.STORAGE}")
-                return
-            stream.pending[result] = Pending(message.run, message.n, owed={delivery.envelope: None})
-            place, size = (body.seq, body.part), len(body.payload)
-        arrival = Arrival(body, delivery.envelope)
-        if (released := stream.reorder.straight(arrival, place, message.run, message.n)) is not None:
-            self._record(stream, released)
+            self._take_frame(stream, body, message.run, message.n, delivery.envelope)
         else:
-            stream.reorder.offer(arrival, place, message.run, message.n, size, self._now)
-            self._release(stream, AT_ONCE)
+            self._take_end(stream, body, message.run, message.n, delivery.envelope)
         if self._commits.is_full:
             self._commit_if_due()
+
+    def _take_frame(self, stream: Stream, frame: Frame, run: int, n: int, envelope: Envelope) -> None:
+        place, result = (frame.seq, frame.part), identity(frame)
+        if self._is_known(stream, result, envelope):
+            stream.reorder.skip(run, n, place, frame.partitions)
+            self._release(stream, AT_ONCE)
+            return
+        if self._must_wait(stream):
+            self.counters.add(f"pushed_{Cause.STORAGE}")
+            return
+        stream.pending[result] = Pending(run, n, owed={envelope: None})
+        arrival = Arrival(frame, envelope)
+        if (released := stream.reorder.straight(arrival, place, run, n, frame.partitions)) is not None:
+            self._record(stream, released)
+            return
+        stream.reorder.offer(
+            arrival,
+            place,
+            run,
+            n,
+            len(frame.payload),
+            self._now,
+            partitions=frame.partitions,
+            lossless=frame.lossless,
+        )
+        self._release(stream, AT_ONCE)
+
+    def _take_end(self, stream: Stream, end: EndOfStream, run: int, n: int, envelope: Envelope) -> None:
+        stream.reorder.offer_end(
+            Arrival(end, envelope),
+            end.count,
+            run,
+            n,
+            self._now,
+            partition=end.partition,
+            partitions=end.partitions,
+            lossless=end.lossless,
+        )
+        self._release(stream, AT_ONCE)
 
     def _take_subscribed(self, most: int) -> None:
         """Record what was subscribed to: it comes in order, and nobody waits for an acknowledgement. What the
@@ -253,9 +278,10 @@ class Recording:
         return None
 
     def _end(self, stream: Stream, end: EndOfStream) -> bool:
-        """A stream has ended: so does its file. Whether that worked."""
+        """A partition of a stream has ended; with the last of them, so does its file. Whether that worked."""
         self._outlets.forward(end)
-        return self._close_segment(stream.place)
+        stream.ended.add(end.partition)
+        return len(stream.ended) < end.partitions or self._close_segment(stream.place)
 
     def _quiet_at(self) -> float | None:
         """When the file of the stream that has been quiet for longest is to end."""

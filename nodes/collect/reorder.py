@@ -1,29 +1,37 @@
 """Results of one (stage, camera, boot) put back in order. Pure: items in, items out, time as an argument.
 
-A sender numbers its results of a stream without gaps (`run`, `n`), so a hole in `n` is a result that is still
-on its way, and what came after it is held back for a while.
+They come from the members of a group: from one for each partition (`seq % partitions`), at their own speeds,
+and a partition moves from one member to another. A sender numbers its results of a stream without gaps
+(`run`, `n`), so a hole in `n` is a result that is still on its way, and what came after it is held back; so
+is what other partitions have not come up to yet (`progress`).
 
-Rules kept here: every item that is offered is released once; items leave in order of `seq`, unless the one
-before them is missing for longer than the deadline or too much is held: then what is held longest goes, with
-all before it; what comes after a later one was released is released at once, as late. Bounded.
+Rules kept here: every item that is offered is released once; items leave in order of `seq`, unless what is
+missing does not come by the deadline or too much is held: then what is held longest goes, with all before it;
+what comes after a later one was released is released at once, as late. Bounded.
+
+A partition from which nothing came by the deadline is silent, and costs no more time until it speaks. One
+that speaks rarely, because its processors pass little on, would cost a deadline each time: so it is waited
+for half as long after each wait in vain, down to a sixteenth, and longer again once waiting was of use.
 """
 
 import heapq
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
+
+from nodes.collect.progress import LEAST_PATIENCE, Progress, Resume
 
 T = TypeVar("T")
 
 HELD_S = 2.0
+LOSSLESS_HELD_S = 30.0  # its window bounds how far one partition can run ahead of another
 HELD_ITEMS = 256
 HELD_BYTES = 32 * 1024 * 1024
-RUNS_KEPT = 8
+RUNS_KEPT = 64
 BEYOND_KEPT = 16 * HELD_ITEMS
 
-Place = tuple[float, int]  # seq, part; a stream's end is at infinity
-END: Place = (float("inf"), 0)
+Place = tuple[int, int]  # seq, part; for a partition's end the first seq of it that was not captured
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,7 @@ class Bounds:
     seconds: float = HELD_S
     items: int = HELD_ITEMS
     bytes: int = HELD_BYTES
+    lossless_seconds: float = LOSSLESS_HELD_S
 
 
 DEFAULT_BOUNDS = Bounds()
@@ -45,6 +54,7 @@ class Released(Generic[T]):
 
     item: T
     late: bool
+    place: Place
     run: int
     n: int
     newest: Place
@@ -52,57 +62,82 @@ class Released(Generic[T]):
 
 @dataclass(slots=True, eq=False)
 class _Held(Generic[T]):
+    """`limit` is what every partition has to come up to before its turn."""
+
     place: Place
     run: int
     n: int
     size: int
-    due: float
+    came: float
+    seconds: float
     item: T
+    end: bool = False
+    limit: int = 0
     gone: bool = False
+
+    @property
+    def due(self) -> float:
+        return self.came + self.seconds
 
 
 @dataclass(slots=True)
 class _Run:
-    """One sender's run: the first `n` that has not come, and those that came beyond it."""
+    """One sender's run: the first `n` that has not come; the seqs of those that came beyond it, by `n`; and
+    its ends, which come behind as many results."""
 
     expected: int = 0
-    beyond: set[int] = field(default_factory=set)
+    beyond: dict[int, int] = field(default_factory=dict)
+    ends: list[tuple[int, int]] = field(default_factory=list)
 
-    def arrive(self, n: int) -> None:
+    def arrive(self, n: int, seq: int) -> list[int]:
+        """`n` came; the seqs before which nothing is missing now."""
         if n == self.expected and not self.beyond:
             self.expected += 1
-            return
-        if n >= self.expected:
-            self.beyond.add(n)
-            self._follow()
+            return [seq]
+        if n < self.expected:
+            return [seq]
+        self.beyond[n] = seq
         if len(self.beyond) > BEYOND_KEPT:
-            self.skip_to(min(self.beyond))
+            return self.skip_to(min(self.beyond))
+        return self._follow()
 
-    def skip_to(self, n: int) -> None:
+    def skip_to(self, n: int) -> list[int]:
         """What is missing below `n` is no longer waited for."""
-        if n > self.expected:
-            self.expected = n
-            self.beyond = {each for each in self.beyond if each >= n}
-            self._follow()
+        if n <= self.expected:
+            return []
+        passed = [self.beyond.pop(each) for each in sorted(self.beyond) if each < n]
+        self.expected = n
+        return passed + self._follow()
 
-    def back_to(self, n: int, beyond: Iterable[int]) -> None:
+    def ended(self) -> list[int]:
+        """The ends before which nothing is missing now; once."""
+        done = [seq for n, seq in self.ends if n <= self.expected]
+        self.ends = [(n, seq) for n, seq in self.ends if n > self.expected]
+        return done
+
+    def back_to(self, n: int, beyond: Mapping[int, int]) -> None:
         """`n` is missing after all; those `beyond` it are there."""
         if n < self.expected:
             self.expected = n
-            self.beyond.update(each for each in beyond if each > n)
+            self.beyond.update({each: seq for each, seq in beyond.items() if each > n})
 
-    def _follow(self) -> None:
+    def _follow(self) -> list[int]:
+        passed = []
         while self.expected in self.beyond:
-            self.beyond.remove(self.expected)
+            passed.append(self.beyond.pop(self.expected))
             self.expected += 1
+        return passed
 
 
 class Reorder(Generic[T]):
-    """The buffer of one stream. `expected` is the next `n` by run, where that is known; else it is 0."""
+    """The buffer of one stream, which goes on where `resume` says. A run that is not known begins at 0."""
 
-    def __init__(self, bounds: Bounds = DEFAULT_BOUNDS, expected: Mapping[int, int] | None = None) -> None:
+    def __init__(self, bounds: Bounds = DEFAULT_BOUNDS, resume: Resume | None = None) -> None:
+        resume = resume or Resume()
         self._bounds = bounds
-        self._runs = OrderedDict((run, _Run(n)) for run, n in (expected or {}).items())
+        self._runs = OrderedDict((run, _Run(n)) for run, n in resume.runs)
+        self._progress = Progress(resume.marks)
+        self._several = False  # whether one frame gave several results: each waits for those beside it, too
         self._heap: list[tuple[Place, int, _Held[T]]] = []
         self._by_age: deque[_Held[T]] = deque()
         self._offered = 0  # tells apart equal places
@@ -122,41 +157,94 @@ class Reorder(Generic[T]):
         """The next `n` of each run, the run that was heard of last at the end."""
         return {run: state.expected for run, state in self._runs.items()}
 
-    def offer(self, item: T, place: Place, run: int, n: int, size: int, now: float) -> None:
-        """Take in an item of `size` bytes. An end of stream (place `END`) has no `n` of its own: it carries
-        the count of the results before it."""
-        if place != END:
-            self._run(run).arrive(n)
-        held = _Held(place, run, n, size, now + self._bounds.seconds, item)
-        heapq.heappush(self._heap, (place, self._offered, held))
-        self._by_age.append(held)
-        self._offered += 1
-        self.items += 1
-        self.bytes += size
+    def resume(self) -> Resume:
+        """Where another buffer goes on, when all that was released has been kept."""
+        return Resume(tuple(self.expected().items()), self._progress.resume())
 
-    def straight(self, item: T, place: Place, run: int, n: int) -> Released[T] | None:
+    def straight(self, item: T, place: Place, run: int, n: int, partitions: int = 1) -> Released[T] | None:
         """The item, released at once, when nothing is missing before it, as is the rule; else `offer` it."""
         state = self._runs.get(run)
-        if self._heap or state is None or state.expected != n or place <= self._newest or place == END:
+        if self._heap or state is None or state.expected != n or place <= self._newest or state.beyond:
             return None
-        released = Released(item, False, run, n, self._newest)
-        self._run(run).arrive(n)
+        if partitions != 1 or not self._progress.is_next(place[0], run):
+            return None
+        released = Released(item, False, place, run, n, self._newest)
+        state.expected += 1
+        self._runs.move_to_end(run)
         self._newest = place
         return released
 
-    def skip(self, run: int, n: int) -> None:
+    def offer(
+        self,
+        item: T,
+        place: Place,
+        run: int,
+        n: int,
+        size: int,
+        now: float,
+        *,
+        partitions: int = 1,
+        lossless: bool = False,
+    ) -> None:
+        """Take in an item of `size` bytes."""
+        wanted = self._wanted()
+        self._hold(_Held(place, run, n, size, now, self._patience_s(lossless, run, n), item), partitions)
+        self._arrive(run, n, place, wanted)
+
+    def offer_end(
+        self,
+        item: T,
+        count: int,
+        run: int,
+        n: int,
+        now: float,
+        *,
+        partition: int = 0,
+        partitions: int = 1,
+        lossless: bool = False,
+    ) -> None:
+        """Take in the end of a partition: the camera's `count` frames were captured, and the sender made `n`
+        results of all its partitions before it said so."""
+        seq = count + (partition - count) % partitions
+        wanted = self._wanted()
+        self._hold(
+            _Held((seq, 0), run, n, 0, now, self._patience_s(lossless, run, n), item, end=True), partitions
+        )
+        state = self._run(run)
+        state.ends.append((n, seq))
+        self._speak(run, state, [], wanted)
+
+    def skip(self, run: int, n: int, place: Place, partitions: int = 1) -> None:
         """A result that came and needs no place: it was recorded before."""
-        self._run(run).arrive(n)
+        self._progress.split(partitions)
+        self._arrive(run, n, place, self._wanted())
 
     def refused(self, released: Released[T]) -> None:
         """What was just released could not be kept: it is expected again, and what comes after it waits."""
+        seq, run = released.place[0], released.run
         self._newest = min(self._newest, released.newest)
-        held = (each.n for _, _, each in self._heap if each.run == released.run and each.place != END)
-        self._run(released.run).back_to(released.n, held)
+        held = [each for _, _, each in self._heap]
+        beyond = {each.n: each.place[0] for each in held if each.run == run and not each.end}
+        state = self._run(run)
+        state.back_to(released.n, beyond)
+        if released.late:
+            return
+        self._progress.go_back(seq, run)
+        for each in held:
+            if each.run == run and each.end:
+                state.ends.append((each.n, each.place[0]))
+            elif each.run != run and self._is_whole(each):
+                self._progress.speak(each.place[0], each.run, end=each.end)
 
     def release(self, now: float) -> Iterator[Released[T]]:
         """The items whose turn has come, one after the other."""
-        while self._heap and (self._is_next(self._heap[0][2]) or self._is_pressed(now)):
+        while self._heap:
+            held = self._heap[0][2]
+            if not self._is_next(held):
+                if self._is_due(held, now):
+                    self._progress.give_up(held.limit, beside=held.place[0])
+                elif not self._is_full():
+                    return
             yield self._pop()
 
     def release_all(self) -> Iterator[Released[T]]:
@@ -164,14 +252,59 @@ class Reorder(Generic[T]):
         while self._heap:
             yield self._pop()
 
-    def _is_next(self, held: _Held[T]) -> bool:
-        """Whether nothing before it is missing: its run has come up to it, itself included."""
-        expected = self._runs[held.run].expected if held.run in self._runs else held.n
-        return held.place < self._newest or held.n < expected + (held.place == END)
+    def _patience_s(self, lossless: bool, run: int, n: int) -> float:
+        """Where nothing is known of a run but that it began before this, another collector may have that."""
+        is_known = run in self._runs and self._runs[run].expected > 0
+        return self._bounds.lossless_seconds if lossless and (is_known or not n) else self._bounds.seconds
 
-    def _is_pressed(self, now: float) -> bool:
-        over = self.items > self._bounds.items or self.bytes > self._bounds.bytes
-        return over or self._by_age[0].due <= now
+    def _hold(self, held: _Held[T], partitions: int) -> None:
+        self._progress.split(partitions)
+        seq, part = held.place
+        self._several = self._several or part > 0
+        held.limit = seq if self._several else seq - partitions + 1
+        heapq.heappush(self._heap, (held.place, self._offered, held))
+        self._by_age.append(held)
+        self._offered += 1
+        self.items += 1
+        self.bytes += held.size
+
+    def _arrive(self, run: int, n: int, place: Place, wanted: int | None) -> None:
+        state = self._run(run)
+        self._speak(run, state, state.arrive(n, place[0]), wanted)
+
+    def _speak(self, run: int, state: _Run, seqs: list[int], wanted: int | None = None) -> None:
+        """Nothing of `run` is missing before these; `wanted` is what the next item had to wait for."""
+        for seq in seqs:
+            self._progress.speak(seq, run, wanted=wanted)
+        if state.ends:
+            for seq in state.ended():
+                self._progress.speak(seq, run, end=True, wanted=wanted)
+
+    def _wanted(self) -> int | None:
+        """What the next item has to wait for."""
+        return self._heap[0][2].limit if self._heap else None
+
+    def _is_next(self, held: _Held[T]) -> bool:
+        """Whether nothing before it is missing, in its run or in a partition; or it is late already."""
+        if held.place < self._newest:
+            return True
+        return self._is_whole(held) and self._progress.is_up_to(held.limit)
+
+    def _is_whole(self, held: _Held[T]) -> bool:
+        """Whether its run has come up to it, itself included."""
+        expected = self._runs[held.run].expected if held.run in self._runs else held.n
+        return held.n < expected + held.end
+
+    def _is_full(self) -> bool:
+        return self.items > self._bounds.items or self.bytes > self._bounds.bytes
+
+    def _is_due(self, held: _Held[T], now: float) -> bool:
+        """Whether what is missing before the next item was waited for long enough."""
+        if self._by_age[0].due <= now or held.due <= now:
+            return True
+        if held.came + LEAST_PATIENCE * held.seconds > now or not self._is_whole(held):
+            return False
+        return held.came + self._progress.patience(held.limit) * held.seconds <= now
 
     def _pop(self) -> Released[T]:
         place, _, held = heapq.heappop(self._heap)
@@ -180,10 +313,15 @@ class Reorder(Generic[T]):
             self._by_age.popleft()
         self.items -= 1
         self.bytes -= held.size
-        released = Released(held.item, place < self._newest, held.run, held.n, self._newest)
-        if place != END:
+        late = place < self._newest
+        released = Released(held.item, late, place, held.run, held.n, self._newest)
+        if held.end:
+            self._progress.end(place[0])
+        elif not late or self._progress.partitions == 1:
             self._newest = max(self._newest, place)
-            self._run(held.run).skip_to(held.n + 1)
+            state = self._run(held.run)
+            self._speak(held.run, state, state.skip_to(held.n + 1))
+            self._progress.of(place[0]).give_up(place[0])
         return released
 
     def _run(self, run: int) -> _Run:

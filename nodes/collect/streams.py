@@ -44,16 +44,15 @@ class Pending:
 @dataclass(slots=True)
 class Stream:
     """One (stage, camera, boot). `place` is where its frames are recorded; `written_at` (monotonic) is when
-    the last one was, while its file is open."""
+    the last one was, while its file is open; `ended` are the partitions whose end was passed on."""
 
     key: Key
     reorder: Reorder[Arrival]
     recorded: int = 0
     duplicates: int = 0
     late: int = 0
-    run: int = 0
-    next: int = 0
     pending: dict[Identity, Pending] = field(default_factory=dict)
+    ended: set[int] = field(default_factory=set)
     written_at: float | None = None
     place: Place = field(init=False)
 
@@ -64,18 +63,14 @@ class Stream:
     @classmethod
     def of(cls, row: StreamRow, bounds: Bounds) -> "Stream":
         """A stream as the index remembers it."""
-        expected = {row.run: row.next} if row.next else {}
-        counts = (row.recorded, row.duplicates, row.late, row.run, row.next)
-        return cls((row.stage, row.camera, row.boot), Reorder(bounds, expected), *counts)
+        counts = (row.recorded, row.duplicates, row.late)
+        return cls((row.stage, row.camera, row.boot), Reorder(bounds, row.resume), *counts)
 
     def row(self) -> StreamRow:
         """What the index is to remember: no result that is not safe is passed over."""
-        if expected := self.reorder.expected():
-            self.run, self.next = list(expected.items())[-1]
-        unsafe = [pending.n for pending in self.pending.values() if pending.run == self.run]
-        return StreamRow(
-            *self.key, self.recorded, self.duplicates, self.late, self.run, min([self.next, *unsafe])
-        )
+        unsafe = [(key[3], pending.run, pending.n) for key, pending in self.pending.items()]
+        resume = self.reorder.resume().before(unsafe)
+        return StreamRow(*self.key, self.recorded, self.duplicates, self.late, resume)
 
     @property
     def is_still(self) -> bool:

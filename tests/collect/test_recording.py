@@ -52,14 +52,17 @@ class Bench:
             bounds=bounds,
         )
 
-    def push(self, *seqs: int, run: int = 1, **changes: Any) -> None:
-        """Push results whose `n` and number are their `seq`."""
+    def push(self, *seqs: int, run: int = 1, n: int | None = None, **changes: Any) -> None:
+        """Push results whose `n` and number are their `seq`, unless told otherwise."""
         for seq in seqs:
             frame = make(seq, stage="motion", **changes)
-            self._hand_over(frame, run, seq)
+            self._hand_over(frame, run, seq if n is None else n)
 
-    def end(self, count: int, camera: str = "front") -> None:
-        self._hand_over(EndOfStream(camera, 7, count, "motion"), 1, count)
+    def end(
+        self, count: int, camera: str = "front", *, run: int = 1, n: int | None = None, **changes: Any
+    ) -> None:
+        end = EndOfStream(camera, 7, count, "motion", **changes)
+        self._hand_over(end, run, count if n is None else n)
 
     def count(self, camera: str = "front") -> tuple[int, int, int]:
         """Recorded, duplicates, late."""
@@ -392,7 +395,7 @@ def test_streams_that_are_still_are_let_go_and_known_again() -> None:
     for boot in range(3 * LIVE_STREAMS):
         stream = streams["motion", "front", boot]
         stream.duplicates = boot
-        stream.reorder.skip(9, 0)
+        stream.reorder.skip(9, 0, (0, 0))
     assert streams["motion", "busy", 0] is busy
     again = streams["motion", "front", 7]
     assert (again.duplicates, again.reorder.expected()) == (7, {9: 1})

@@ -12,6 +12,7 @@ from mesh.delivery import identity
 from mesh.errors import StorageError
 from nodes.collect.folder import FolderLock
 from nodes.collect.index import Index, SegmentRow
+from nodes.collect.progress import Resume
 from nodes.collect.recorder import Recorder
 from nodes.collect.recovery import Recovered, recover
 from tests.collect.support import make, read, segments
@@ -234,11 +235,34 @@ def test_an_index_of_other_tables_is_made_again_and_a_newer_one_is_refused(tmp_p
             db.execute(statement)
         db.close()
     recovered(tmp_path)
+    assert (tmp_path / "quarantine").exists()
     with sqlite3.connect(tmp_path / "index.db") as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
     with pytest.raises(StorageError, match="written by a newer version: update"):
         recover(tmp_path)
+
+
+def test_an_index_of_the_first_version_keeps_what_it_knows(tmp_path: Path) -> None:
+    found = recover(tmp_path)
+    found.index.close()
+    with sqlite3.connect(tmp_path / "index.db") as db:
+        for statement in (
+            "ALTER TABLE streams DROP COLUMN resume",
+            "ALTER TABLE streams ADD COLUMN run INTEGER NOT NULL DEFAULT 0",
+            "ALTER TABLE streams ADD COLUMN next INTEGER NOT NULL DEFAULT 0",
+            "INSERT INTO streams VALUES ('motion', 'front', 7, 0, 3, 0, 42, 17)",
+            "INSERT INTO streams VALUES ('raw', 'front', 7, 0, 0, 0, 0, 0)",
+            "PRAGMA user_version = 1",
+        ):
+            db.execute(statement)
+    db.close()
+    again = recovered(tmp_path)
+    assert again.index.id == found.index.id
+    assert again.streams["motion", "front", 7].duplicates == 3
+    assert again.streams["motion", "front", 7].resume == Resume(((42, 17),))
+    assert again.streams["raw", "front", 7].resume == Resume()
+    assert not (tmp_path / "quarantine").exists()
 
 
 def test_files_that_somebody_removed_are_forgotten(tmp_path: Path) -> None:

@@ -1,0 +1,178 @@
+"""How far each partition of a stream has come, to tell whether a result before another may still come.
+
+A partition's results come from one member of a group at a time, in order of `seq`. Where the member changes
+(another `run`), what the former one made last may still be on its way: seqs that neither brought are a hole.
+
+Rules kept here: a partition has come up to a seq when every result of it below is here, was given up, or
+cannot come any more; one that was waited for in vain is silent, and not waited for until it speaks; it is
+waited for half as long from then on, and longer again once that was of use. Pure, and bounded.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+ENDED = 1 << 64  # above every seq
+NOBODY = -1
+LEAST_PATIENCE = 1 / 16
+RUNS_AHEAD = 8
+
+Numbers = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Where a stream goes on: the next `n` of each run (the run heard last at the end), and for each
+    partition the run that spoke last and the seq that it has come up to."""
+
+    runs: Numbers = ()
+    marks: Numbers = ()
+
+    def before(self, unsafe: Iterable[tuple[int, int, int]]) -> "Resume":
+        """This, but before results that are not safe: their (seq, run, n)."""
+        runs, marks = dict(self.runs), list(self.marks)
+        for seq, run, n in unsafe:
+            if run in runs and n < runs[run]:
+                runs[run] = n
+            if marks and seq <= marks[at := seq % len(marks)][1]:
+                marks[at] = run, seq - len(marks)
+        return Resume(tuple(runs.items()), tuple(marks))
+
+
+@dataclass(slots=True)
+class Mark:
+    """A partition: it has come up to `seq`, which `run` brought; `ahead` are the first and the last seq of
+    each run that speaks from beyond a hole.
+
+    step:      how far two neighbours are apart: the number of partitions
+    patience:  the share of the deadline for which it is waited for
+    """
+
+    step: int
+    seq: int
+    run: int = NOBODY
+    silent: bool = False
+    patience: float = 1.0
+    ahead: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+    def speak(self, seq: int, run: int, last: int) -> None:
+        """`run` brought `seq`, and nothing of it before that is missing; `last` is ENDED when that was its
+        end, else `seq` again."""
+        self.silent = False
+        if seq <= self.seq + self.step or self._goes_on(seq, run):
+            self._come(last, run)
+        else:
+            first, newest = self.ahead.get(run, (seq, last))
+            self.ahead[run] = min(first, seq), max(newest, last)
+        if self.ahead:
+            is_much = len(self.ahead) > RUNS_AHEAD
+            self.give_up(min(first for first, _ in self.ahead.values()) if is_much else self.seq)
+
+    def give_up(self, upto: int) -> None:
+        """Holes up to a seq are not waited for any more: go on with what lies beyond them."""
+        while near := [
+            run for run, (first, _) in self.ahead.items() if first <= max(upto, self.seq + self.step)
+        ]:
+            for run in near:
+                self._come(self.ahead.pop(run)[1], run)
+
+    def fall_silent(self) -> None:
+        self.silent = True
+        self.patience = max(LEAST_PATIENCE, self.patience / 2)
+
+    def was_worth_it(self) -> None:
+        """It was waited for, and came."""
+        self.patience = min(1.0, self.patience * 2)
+
+    def _goes_on(self, seq: int, run: int) -> bool:
+        """Whether it is the next of the run that spoke last, or the first that anybody brought."""
+        if self.run not in (run, NOBODY):
+            return False
+        return all(seq < first for first, _ in self.ahead.values())
+
+    def _come(self, seq: int, run: int) -> None:
+        if seq > self.seq:
+            self.seq, self.run = seq, run
+
+
+class Progress:
+    """The marks of all partitions. `partitions` is learned from the first result: 0 until then."""
+
+    def __init__(self, marks: Iterable[tuple[int, int]] = ()) -> None:
+        found = list(marks)
+        self.marks = [Mark(len(found), seq, run) for run, seq in found]
+        self._slowest = 0  # where something was lacking when it was last looked
+
+    def __repr__(self) -> str:
+        return f"<Progress {[mark.seq for mark in self.marks]}>"
+
+    @property
+    def partitions(self) -> int:
+        return len(self.marks)
+
+    def split(self, partitions: int) -> None:
+        """The stream has so many partitions."""
+        if partitions != len(self.marks):
+            self.marks = [Mark(partitions, each - partitions) for each in range(partitions)]
+
+    def resume(self) -> Numbers:
+        return tuple((mark.run, mark.seq) for mark in self.marks)
+
+    def of(self, seq: int) -> Mark:
+        """The mark of the partition to which `seq` belongs."""
+        return self.marks[seq % len(self.marks)]
+
+    def is_next(self, seq: int, run: int) -> bool:
+        """Whether `seq` is what comes next of `run` in the only partition; then it has come."""
+        if len(self.marks) != 1:
+            return False
+        mark = self.marks[0]
+        if mark.ahead or not (run == mark.run or seq <= mark.seq + 1):
+            return False
+        if seq > mark.seq:
+            mark.seq, mark.run = seq, run
+        return True
+
+    def speak(self, seq: int, run: int, *, end: bool = False, wanted: int | None = None) -> None:
+        """`run` has brought `seq`, or its end before `seq`; `wanted` is what a held result waits for."""
+        mark = self.of(seq)
+        before = mark.seq
+        mark.speak(seq, run, ENDED if end else seq)
+        if wanted is not None and before < wanted <= mark.seq:
+            mark.was_worth_it()
+
+    def is_up_to(self, seq: int) -> bool:
+        """Whether every partition that speaks has come up to `seq`."""
+        marks = self.marks
+        if self._slowest < len(marks):
+            mark = marks[self._slowest]
+            if mark.seq < seq and not mark.silent:
+                return False
+        for at, mark in enumerate(marks):
+            if mark.seq < seq and not mark.silent:
+                self._slowest = at
+                return False
+        return True
+
+    def patience(self, seq: int) -> float:
+        """For what share of the deadline those are waited for that have not come up to `seq`."""
+        return max((m.patience for m in self.marks if m.seq < seq and not m.silent), default=1.0)
+
+    def give_up(self, seq: int, *, beside: int) -> None:
+        """Those that have not come up to `seq` were waited for in vain; not that of `beside`, which spoke."""
+        spoke = self.of(beside)
+        for mark in self.marks:
+            if mark.seq < seq and not mark.silent:
+                mark.give_up(seq)
+                if mark.seq < seq and mark is not spoke:
+                    mark.fall_silent()
+
+    def end(self, seq: int) -> None:
+        """The partition of `seq` has ended, whatever is missing of it."""
+        mark = self.of(seq)
+        mark.seq, mark.ahead = ENDED, {}
+
+    def go_back(self, seq: int, run: int) -> None:
+        """`seq`, which `run` had brought, is missing after all."""
+        mark = self.of(seq)
+        if mark.seq >= seq:
+            mark.seq, mark.run = seq - len(self.marks), run
