@@ -45,7 +45,7 @@ def doubt(bind: str, advertise: str | None, registry_url: str) -> str | None:
     """Why other machines will not reach a node that listens on the address `bind`, in one line; None where
     they should, or where the registry is for one machine anyway."""
     host = ipaddress.ip_address(bind)
-    if advertise or urlsplit(registry_url).hostname is None:
+    if advertise or _host_and_port(registry_url)[0] is None:
         return None
     try:
         near = ipaddress.ip_address(_address_towards(registry_url)).is_loopback
@@ -82,13 +82,11 @@ def advertised(endpoint: str, bind: str, advertise: str | None, registry_url: st
 
 def _address_towards(registry_url: str) -> str:
     """This machine's address on the route to the registry; nothing is sent to find it."""
-    registry = urlsplit(registry_url)
-    if registry.hostname is None:
+    host, port = _host_and_port(registry_url)
+    if host is None:
         return LOOPBACK
     try:
-        family, kind, _, _, address = socket.getaddrinfo(
-            registry.hostname, registry.port or 0, type=socket.SOCK_DGRAM
-        )[0]
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
         with socket.socket(family, kind) as probe:
             probe.connect(address)
             return str(probe.getsockname()[0])
@@ -96,6 +94,12 @@ def _address_towards(registry_url: str) -> str:
         raise ConfigError(
             f"no route to the registry at {registry_url}: {error}; give --advertise HOST"
         ) from error
+
+
+def _host_and_port(registry_url: str) -> tuple[str | None, int]:
+    """Where the registry is: of a cluster, its first member. No host for one that is no server."""
+    first = urlsplit(registry_url.partition(",")[0])
+    return first.hostname, first.port or 0
 
 
 def _resolved(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

@@ -27,10 +27,12 @@ __all__ = [
 
 
 def open_registry(url: str, *, clock: Clock = SYSTEM_CLOCK, timeout: float = 3.0) -> Registry:
-    """A client of the registry at `url`: `tcp://HOST:PORT`, `file:PATH` or `memory:NAME`.
+    """A client of the registry at `url`: `tcp://HOST:PORT`, `etcd://HOST:PORT[,HOST:PORT…][/PREFIX]`,
+    `file:PATH` or `memory:NAME`.
 
     `clock` times the leases of `file:` and `memory:`; a server has its own. A call waits `timeout` seconds
-    for a server. Raises `ConfigError` when `url` is none of these, or its file cannot be used.
+    for a server. Raises `ConfigError` when `url` is none of these, its file cannot be used, or the packages
+    for it are not there.
     """
     scheme, colon, rest = url.partition(":")
     # A backend's libraries are imported only where it is used.
@@ -47,4 +49,16 @@ def open_registry(url: str, *, clock: Clock = SYSTEM_CLOCK, timeout: float = 3.0
             from mesh.registry.remote import RemoteRegistry
 
             return RemoteRegistry(url, timeout)
-    raise ConfigError(f"{url!r} is not a registry: use tcp://HOST:PORT, file:PATH or memory:NAME")
+        case "etcd" if rest.startswith("//"):
+            return _open_etcd(url, timeout)
+    raise ConfigError(
+        f"{url!r} is not a registry: use tcp://HOST:PORT, etcd://HOST:PORT,…, file:PATH or memory:NAME"
+    )
+
+
+def _open_etcd(url: str, timeout: float) -> Registry:
+    try:
+        from mesh.registry.etcd import EtcdRegistry
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{url} needs the package {error.name}: pip install 'framemesh[etcd]'") from error
+    return EtcdRegistry(url, timeout)

@@ -74,16 +74,16 @@ class Store:
         stored = check_value(check_key(key), value)
         if lease and lease not in self._leases:
             raise LeaseExpired(f"cannot put {key}: its lease has ended")
-        self._expect(key, expect)
+        check_expected(key, self._revision_of(key), expect)
         if lease and self.is_configuration(key):
-            raise Conflict(f"{key} is configuration: delete it before a node can hold it")
+            raise is_configuration(key)
         if key not in self._entries and len(self._entries) >= MAX_ENTRIES:
             raise RegistryError(f"the registry is full: it holds {MAX_ENTRIES} entries")
         return Put(Entry(key, stored, self._revision + 1, lease))
 
     def plan_delete(self, key: str, *, expect: int | None = None) -> Delete | None:
         """The change that removes an entry; None when there is none. Raises `Conflict`."""
-        self._expect(check_key(key), expect)
+        check_expected(check_key(key), self._revision_of(key), expect)
         return Delete(key, self._revision + 1) if key in self._entries else None
 
     def plan_end(self, leases: Collection[int]) -> tuple[Delete, ...]:
@@ -141,6 +141,10 @@ class Store:
         """When to look for leases that have ended: not after the next one does, perhaps before."""
         return self._earliest if self._leases else None
 
+    def _revision_of(self, key: str) -> int:
+        entry = self._entries.get(key)
+        return entry.revision if entry else 0
+
     def _end(self, leases: Collection[int]) -> tuple[Delete, ...]:
         changes = self.plan_end(leases) if leases else ()
         self.apply(changes)
@@ -148,13 +152,18 @@ class Store:
             self._leases.pop(lease, None)
         return changes
 
-    def _expect(self, key: str, expect: int | None) -> None:
-        entry = self._entries.get(key)
-        revision = entry.revision if entry else 0
-        if expect is None or expect == revision:
-            return
-        if entry is None:
-            raise Conflict(f"{key} is gone: it was expected at revision {expect}")
-        if expect == 0:
-            raise Conflict(f"{key} exists already, at revision {revision}")
-        raise Conflict(f"{key} is at revision {revision}, not at {expect}: another writer was first")
+
+def check_expected(key: str, revision: int, expect: int | None) -> None:
+    """Raises `Conflict` unless a key at `revision` (0: that is not there) is as it was expected to be."""
+    if expect is None or expect == revision:
+        return
+    if revision == 0:
+        raise Conflict(f"{key} is gone: it was expected at revision {expect}")
+    if expect == 0:
+        raise Conflict(f"{key} exists already, at revision {revision}")
+    raise Conflict(f"{key} is at revision {revision}, not at {expect}: another writer was first")
+
+
+def is_configuration(key: str) -> Conflict:
+    """Why an entry without a lease cannot be put under one."""
+    return Conflict(f"{key} is configuration: delete it before a node can hold it")

@@ -25,13 +25,16 @@ class Site:
     """A registry, and the nodes that are started at it. A context manager: all are gone on exit.
 
     registry:  whether the registry runs from the start; `start_registry` starts it (again) on its port
+    url:       that of a registry that runs already, elsewhere
     """
 
-    def __init__(self, folder: Path, *, registry: bool = True, state: Path | None = None) -> None:
-        self.url = f"tcp://127.0.0.1:{free_port()}"
+    def __init__(
+        self, folder: Path, *, registry: bool = True, state: Path | None = None, url: str | None = None
+    ) -> None:
+        self.url = url or f"tcp://127.0.0.1:{free_port()}"
         self.processes = Processes(folder / "processes")
         self.recordings = folder / "recordings"
-        self._starts, self._state = registry, state
+        self._starts, self._state = registry and url is None, state
         self.mesh = mesh.connect(self.url, timeout=2.0)
 
     def __enter__(self) -> Self:

@@ -17,6 +17,7 @@ class Proxy:
         self._links: dict[int, list[socket.socket]] = {0: [], 1: []}
         self._refusing = False
         self._swallow = threading.Event()
+        self._passing = 0
         self._listeners = _listen_pair()
         self.port = self._listeners[0].getsockname()[1]
 
@@ -26,6 +27,11 @@ class Proxy:
 
     def swallow_reply(self) -> None:
         """Lose the next thing that the server sends on its first port, and cut that connection."""
+        self.swallow_after(0)
+
+    def swallow_after(self, passing: int) -> None:
+        """Lose the thing after so many more that pass."""
+        self._passing = passing
         self._swallow.set()
 
     def cut_changes(self) -> None:
@@ -77,8 +83,10 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 if may_swallow and self._swallow.is_set():
-                    self._swallow.clear()
-                    break
+                    if self._passing == 0:
+                        self._swallow.clear()
+                        break
+                    self._passing -= 1
                 sink.sendall(data)
         _close([source, sink])
 
