@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RIVALS := $(VENV)/.bench
+ETCD := $(VENV)/.etcd
 
 .PHONY: demo test faults bench lint fuzz clean
 
@@ -40,3 +41,8 @@ $(READY): pyproject.toml
 $(RIVALS): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	touch $(RIVALS)
+
+# The client of etcd, without which its tests skip.
+$(ETCD): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[etcd]'
+	touch $(ETCD)

@@ -22,6 +22,8 @@ from mesh.errors import RegistryError, WireError
 from mesh.registry.base import Change, Delete, Entry, Put, Value
 from mesh.registry.values import check_key, check_value
 
+PAGE = 256  # keys of a listing in one reply, so that none is large beyond reason
+
 Body = Mapping[str, Any]
 
 
@@ -89,13 +91,13 @@ def delete_body(path: str, expect: int) -> Body:
     return {"compare": [_is_at(path, expect)], "success": [delete], "failure": [_read(path)]}
 
 
-def page_body(prefix: str, limit: int, after: bytes = b"", revision: int = 0) -> Body:
-    """Read at most `limit` keys under `prefix`: those behind the key `after`, as they stood at `revision`."""
+def page_body(prefix: str, after: bytes = b"", revision: int = 0) -> Body:
+    """Read a page of keys under `prefix`: those behind the key `after`, as they stood at `revision`."""
     start = after + b"\0" if after else prefix.encode()
     return {
         "key": b64encode(start).decode(),
         "range_end": _range_end(prefix),
-        "limit": str(limit),
+        "limit": str(PAGE),
         "revision": str(revision),
     }
 

@@ -11,7 +11,6 @@ from mesh.registry.base import Entry
 from mesh.registry.etcd_json import page_body, read_page
 from mesh.registry.etcd_members import OUT_OF_RANGE, Members, Refused
 
-PAGE = 256  # keys, so that no reply is large beyond reason
 TRIES = 5
 
 
@@ -38,7 +37,7 @@ def _read_pages(members: Members, root: str, prefix: str) -> Listing:
     entries: list[Entry] = []
     revision, after, more = 0, b"", True
     while more:
-        page = read_page(members.ask("kv/range", page_body(root + prefix, PAGE, after, revision)).body, root)
+        page = read_page(members.ask("kv/range", page_body(root + prefix, after, revision)).body, root)
         entries += page.entries
         revision, after, more = revision or page.revision, page.last, page.more
     return Listing(revision, entries)

@@ -14,8 +14,7 @@ import pytest
 from mesh.errors import ConfigError, MeshError, RegistryUnavailable, WireError
 from mesh.registry import Delete, Put, Registry, Synced, open_registry
 from mesh.registry.etcd_address import parse_address
-from mesh.registry.etcd_json import read_found, read_news, read_number, read_outcome, read_page
-from mesh.registry.etcd_listing import PAGE
+from mesh.registry.etcd_json import PAGE, read_found, read_news, read_number, read_outcome, read_page
 from tests.registry.helpers import take, take_snapshot, until
 from tests.registry.proxy import Proxy
 from tests.support.etcd_server import Etcd, require_etcd
