@@ -24,9 +24,7 @@ class Address:
 
     def __str__(self) -> str:
         """The members as a person writes them."""
-        return ", ".join(
-            f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.members
-        )
+        return ", ".join(written(host, port) for host, port in self.members)
 
 
 def parse_address(url: str) -> Address:
@@ -37,6 +35,10 @@ def parse_address(url: str) -> Address:
     if scheme != "etcd" or not _PREFIX.fullmatch(prefix):
         raise _wrong(url)
     return Address(tuple(_member(url, member) for member in members.split(",")), f"{prefix}/")
+
+
+def written(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _member(url: str, member: str) -> tuple[str, int]:

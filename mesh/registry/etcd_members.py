@@ -11,6 +11,7 @@ not used: it takes a piece of an HTTP stream for a message, and tells nobody whe
 import contextlib
 import json
 import random
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,17 +20,26 @@ from typing import Any
 import requests
 from etcd3gw import Etcd3Client
 from etcd3gw.exceptions import ConnectionTimeoutError, Etcd3Exception
+from requests.adapters import HTTPAdapter
 
 from mesh.clock import SYSTEM_CLOCK
 from mesh.errors import MeshError, RegistryError, RegistryUnavailable, WireError
 from mesh.registry.closing import Closing
-from mesh.registry.etcd_address import Address
+from mesh.registry.etcd_address import Address, written
 from mesh.registry.etcd_json import Body
 
 API = "/v3/"  # of etcd 3.4 and later
 PAUSE = 0.1  # seconds between two rounds of the members
 CONNECT = 1.0  # seconds for a connection that is to be followed
-IDLE = 10.0  # seconds of silence after which a stream is opened anew: it may hang
+IDLE = 10.0  # seconds of silence after which a stream is opened anew: its member may hang
+# A machine that vanished is noticed in about four seconds: it does not answer the kernel's probes.
+SOCKET_OPTIONS = (
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+)
 MAX_MESSAGE = 256 << 20  # bytes of one message of a stream
 
 # gRPC's codes: https://grpc.io/docs/guides/status-codes/
@@ -68,13 +78,16 @@ class Members(Closing):
         self._stopping = stopping
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy for the web is none for a cluster
+        adapter = HTTPAdapter()
+        adapter.init_poolmanager(len(address.members), 2, socket_options=SOCKET_OPTIONS)
+        self._session.mount("http://", adapter)
         self._clients = [
             Etcd3Client(host, port, api_path=API, session=self._session) for host, port in address.members
         ]
         self._at = random.randrange(len(self._clients))  # so that a fleet spreads
 
     def __repr__(self) -> str:
-        return f"<Members {self._address}, asking {self._address.members[self._at]}>"
+        return f"<Members {self._address}, asking {self.current}>"
 
     def ask(self, path: str, body: Body) -> Answer:
         """What etcd answers. Raises `Refused`, or `RegistryUnavailable` when no member does."""
@@ -93,7 +106,8 @@ class Members(Closing):
         if self._stopping.is_set():
             raise RegistryUnavailable(f"the registry at {self._address} was closed by this program")
         raise RegistryUnavailable(
-            f"no etcd at {self._address} ({away}): start it, or set MESH_REGISTRY or --registry"
+            f"no etcd answers at {self._address} ({away}): start it, most of its members at least, "
+            "or set MESH_REGISTRY or --registry"
         )
 
     def follow(self, path: str, body: Body) -> "Stream":
@@ -111,6 +125,11 @@ class Members(Closing):
             response.close()
             raise Away(f"it answers {response.status_code}")
         return Stream(response)
+
+    @property
+    def current(self) -> str:
+        """The member at hand, as a person writes it."""
+        return written(*self._address.members[self._at])
 
     def turn(self) -> None:
         """Ask the next member from now on."""

@@ -43,6 +43,7 @@ class EtcdWatch(Closing):
         self._stream: Stream | None = None
         self._after: int | None = None  # the revision up to which all was taken in; None: to be listed
         self._partial: list[Change] = []  # of a message that comes in several
+        self._anew = False  # the store has forgotten what it held
         self._failures = 0
 
     def __repr__(self) -> str:
@@ -105,8 +106,8 @@ class EtcdWatch(Closing):
     def _resync(self) -> None:
         """Give the reader the difference to what stands."""
         listing = read_listing(self._members, self._root, self._view.prefix)
-        self._give(self._view.difference(listing.revision, listing.entries))
-        self._after = listing.revision
+        self._give(self._view.difference(listing.revision, listing.entries, anew=self._anew))
+        self._after, self._anew = listing.revision, False
 
     def _open(self) -> Stream:
         assert self._after is not None
@@ -132,7 +133,7 @@ class EtcdWatch(Closing):
                 self._give(self._partial)
                 self._partial = []
                 self._after = max(self._after, news.revision)
-        self._note_success()
+        self._failures = 0
 
     def _check(self, revision: int) -> None:
         """Notice a store that is younger than what was read from it: it was restored, or began anew.
@@ -142,7 +143,7 @@ class EtcdWatch(Closing):
         if self._after is None or revision >= self._after:
             return
         if read_listing(self._members, self._root, self._view.prefix).revision < self._after:
-            self._after = None
+            self._after, self._anew = None, True
 
     def _give(self, events: list[Event] | list[Change]) -> None:
         with self._changed:
@@ -154,14 +155,11 @@ class EtcdWatch(Closing):
                 self._pending.append(event)
             self._changed.notify_all()
 
-    def _note_success(self) -> None:
-        self._failures = 0
-
     def _note_failure(self, error: MeshError) -> None:
         """Turn to the next member, after a pause: it grows, and differs, as a fleet must not come at once."""
         self._failures += 1
         if self._failures == 3:  # not for a stream that only moved to another member
-            log.warning("watching waits: %s", error)
+            log.warning("watching waits for etcd at %s: %s", self._members.current, error)
         self._members.turn()
         first, longest = BACKOFF
         self._stopping.wait(min(longest, first * 2.0 ** min(self._failures, 10)) * random.uniform(0.5, 1.0))
