@@ -162,6 +162,8 @@ class Stream(Closing):
             for data in self._response.iter_content(chunk_size=None):
                 for line in lines.feed(data):
                     yield json.loads(line)
+            for line in lines.feed(b"\n"):  # the gateway's last word, as of an error, may lack its newline
+                yield json.loads(line)
         except requests.RequestException as error:
             raise Away("its stream broke off, or was silent") from error
         except ValueError as error:
@@ -197,7 +199,7 @@ class Lines:
 
 
 def _translated(error: Etcd3Exception) -> MeshError:
-    """What a failed call means: `Away`, to ask another member, or `Refused`."""
+    """What a failed call means: `Away`, to ask another member; `Refused`; `RegistryUnavailable`, for now."""
     if isinstance(error, ConnectionTimeoutError):
         return Away("it does not answer in time")
     try:
@@ -205,6 +207,8 @@ def _translated(error: Etcd3Exception) -> MeshError:
     except ValueError:
         told = None
     match told:
+        case {"code": 8, "error": str(message)}:  # exhausted: no room, or too many requests
+            return RegistryUnavailable(f"etcd takes no more for now: {message.removeprefix('etcdserver: ')}")
         case {"code": int(code), "error": str(message)} if code not in AWAY:
             return Refused(code, message)
         case {"error": str(message)}:

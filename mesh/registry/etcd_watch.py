@@ -41,7 +41,7 @@ class EtcdWatch(Closing):
         self._changed = threading.Condition()
         self._pending: deque[Event] = deque()
         self._stream: Stream | None = None
-        self._after: int | None = None  # the revision up to which all was taken in; None: to be listed
+        self._after = 0  # the revision up to which all was taken in; 0: to be listed
         self._partial: list[Change] = []  # of a message that comes in several
         self._anew = False  # the store has forgotten what it held
         self._failures = 0
@@ -93,13 +93,13 @@ class EtcdWatch(Closing):
 
     def _run_once(self) -> None:
         """Take in changes until the stream ends."""
-        if self._after is None:
+        if not self._after:
             self._resync()
         self._partial = []
         with self._open() as stream:
             for message in stream:
                 self._take(read_news(message, self._root))
-                if self.closed or self._after is None:
+                if self.closed or not self._after:
                     return
         raise Away("its stream ended")
 
@@ -110,7 +110,6 @@ class EtcdWatch(Closing):
         self._after, self._anew = listing.revision, False
 
     def _open(self) -> Stream:
-        assert self._after is not None
         stream = self._members.follow("watch", watch_body(self._root + self._view.prefix, self._after))
         with self._changed:
             self._stream = stream
@@ -119,10 +118,9 @@ class EtcdWatch(Closing):
         return stream
 
     def _take(self, news: News) -> None:
-        assert self._after is not None
         if news.compacted:
             log.info("etcd no longer has the changes to %s after %d", self._view.prefix, self._after)
-            self._after = None
+            self._after = 0
         elif news.canceled:
             raise Away(news.canceled)
         elif news.opened:
@@ -140,10 +138,10 @@ class EtcdWatch(Closing):
 
         A member that lags behind looks the same, so this asks for what the cluster has agreed on.
         """
-        if self._after is None or revision >= self._after:
+        if revision >= self._after:
             return
         if read_listing(self._members, self._root, self._view.prefix).revision < self._after:
-            self._after, self._anew = None, True
+            self._after, self._anew = 0, True
 
     def _give(self, events: list[Event] | list[Change]) -> None:
         with self._changed:

@@ -248,6 +248,17 @@ def test_a_lease_lasts_no_shorter_than_was_asked_for(etcd: Etcd, registry: Regis
         assert told["grantedTTL"] == given
 
 
+def test_a_cluster_without_room_is_for_now_unavailable_and_leases_live_on(tmp_path: Path) -> None:
+    require_etcd()
+    small = ("--quota-backend-bytes", "200000")
+    with Etcd(tmp_path, options=small) as etcd, open_registry(etcd.url, timeout=30) as registry:
+        lease = registry.grant(60)
+        with pytest.raises(RegistryUnavailable, match="takes no more for now: mvcc: database space exceeded"):
+            fill(registry, lease)
+        registry.keep_alive(lease)
+        assert registry.delete("nodes/a") is True
+
+
 def test_a_watch_waits_for_a_cluster_that_is_away(tmp_path: Path) -> None:
     require_etcd()
     with Etcd(tmp_path) as etcd, open_registry(etcd.url, timeout=0.5) as registry:
@@ -262,6 +273,11 @@ def test_a_watch_waits_for_a_cluster_that_is_away(tmp_path: Path) -> None:
         assert take_snapshot(watch)[0] == []
         until(lambda: written(registry), "etcd takes writes again")
         assert isinstance(take(watch), Put)
+
+
+def fill(registry: Registry, lease: int) -> None:
+    for _ in range(1000):
+        registry.put("nodes/a", {"x": "y" * 5000}, lease=lease)
 
 
 def written(registry: Registry) -> bool:

@@ -13,8 +13,8 @@ import itertools
 import json
 import shutil
 import subprocess
-import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -58,7 +58,7 @@ class Member:
     def running(self) -> bool:
         return self._popen is not None
 
-    def start(self, cluster: str) -> None:
+    def start(self, cluster: str, options: Sequence[str] = ()) -> None:
         assert BINARY is not None
         client = f"http://127.0.0.1:{self.port}"
         command = [
@@ -66,7 +66,7 @@ class Member:
             *("--listen-client-urls", client, "--advertise-client-urls", client),
             *("--listen-peer-urls", self.peer, "--initial-advertise-peer-urls", self.peer),
             *("--initial-cluster", cluster, "--heartbeat-interval", str(HEARTBEAT_MS)),
-            *("--election-timeout", str(ELECTION_MS), "--log-level", "error"),
+            *("--election-timeout", str(ELECTION_MS), "--log-level", "error", *options),
         ]
         with (self.folder / f"{self.name}.log").open("ab") as log:
             self._popen = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -93,9 +93,10 @@ class Member:
 
 
 class Etcd:
-    """A cluster that lives as long as the `with` block."""
+    """A cluster that lives as long as the `with` block. `options` are added to each member's command."""
 
-    def __init__(self, folder: Path, members: int = 1) -> None:
+    def __init__(self, folder: Path, members: int = 1, options: Sequence[str] = ()) -> None:
+        self._options = options
         folder.mkdir(parents=True, exist_ok=True)
         self.members = [Member(f"etcd{number}", folder) for number in range(members)]
 
@@ -105,7 +106,7 @@ class Etcd:
         return f"etcd://{','.join(f'127.0.0.1:{each.port}' for each in self.members)}/test-{next(_prefixes)}"
 
     def start(self, member: Member) -> None:
-        member.start(",".join(f"{each.name}={each.peer}" for each in self.members))
+        member.start(",".join(f"{each.name}={each.peer}" for each in self.members), self._options)
 
     def leader(self) -> Member:
         """The member that leads, once there is one."""
