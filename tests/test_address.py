@@ -49,6 +49,12 @@ def test_without_a_registry_server_loopback_is_told() -> None:
     assert advertised("tcp://0.0.0.0:5000", "0.0.0.0", None, "file:mesh.toml") == "tcp://127.0.0.1:5000"
 
 
+def test_the_way_to_a_cluster_is_that_to_its_first_member() -> None:
+    cluster = "etcd://127.0.0.1:2379,192.0.2.1:2379/site"
+    assert advertised("tcp://0.0.0.0:5000", "0.0.0.0", None, cluster) == "tcp://127.0.0.1:5000"
+    assert doubt("127.0.0.1", None, cluster) is None
+
+
 def test_a_star_is_every_address() -> None:
     assert check_bind("*", insecure=True) == "0.0.0.0"
     with pytest.raises(ConfigError, match="add --insecure"):

@@ -144,7 +144,7 @@ class Members(Closing):
         try:
             return client.post(client.get_url(path), json=body)
         except Etcd3Exception as error:
-            raise _translated(error) from error
+            raise translated(error) from error
         except requests.RequestException as error:
             raise Away("its answer broke off, or is not etcd's") from error
 
@@ -198,7 +198,7 @@ class Lines:
         return [line for line in whole if line.strip()]
 
 
-def _translated(error: Etcd3Exception) -> MeshError:
+def translated(error: Etcd3Exception) -> MeshError:
     """What a failed call means: `Away`, to ask another member; `Refused`; `RegistryUnavailable`, for now."""
     if isinstance(error, ConnectionTimeoutError):
         return Away("it does not answer in time")
@@ -207,10 +207,10 @@ def _translated(error: Etcd3Exception) -> MeshError:
     except ValueError:
         told = None
     match told:
-        case {"code": 8, "error": str(message)}:  # exhausted: no room, or too many requests
+        case {"code": 8, "message": str(message)}:  # exhausted: no room, or too many requests
             return RegistryUnavailable(f"etcd takes no more for now: {message.removeprefix('etcdserver: ')}")
-        case {"code": int(code), "error": str(message)} if code not in AWAY:
+        case {"code": int(code), "message": str(message)} if code not in AWAY:
             return Refused(code, message)
-        case {"error": str(message)}:
+        case {"message": str(message)}:
             return Away(message)
     return Away("it cannot be reached, or is no etcd")

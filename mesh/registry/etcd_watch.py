@@ -11,11 +11,13 @@ Rules kept here:
 """
 
 import logging
+import math
 import random
 import threading
 from collections import deque
 from collections.abc import Iterator
 
+from mesh.clock import SYSTEM_CLOCK
 from mesh.errors import MeshError
 from mesh.registry.base import Change, Event
 from mesh.registry.closing import Closing
@@ -26,6 +28,7 @@ from mesh.registry.view import View
 
 PENDING = 10_000  # events
 BACKOFF = (0.05, 1.0)  # seconds between two tries, first and longest
+STEADY = 2.0  # seconds after which a stream that ends was none that failed
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +46,7 @@ class EtcdWatch(Closing):
         self._stream: Stream | None = None
         self._after = 0  # the revision up to which all was taken in; 0: to be listed
         self._partial: list[Change] = []  # of a message that comes in several
+        self._opened_at = math.inf  # the stream of this try, if it was opened
         self._anew = False  # the store has forgotten what it held
         self._failures = 0
 
@@ -93,6 +97,7 @@ class EtcdWatch(Closing):
 
     def _run_once(self) -> None:
         """Take in changes until the stream ends."""
+        self._opened_at = math.inf
         if not self._after:
             self._resync()
         self._partial = []
@@ -111,6 +116,7 @@ class EtcdWatch(Closing):
 
     def _open(self) -> Stream:
         stream = self._members.follow("watch", watch_body(self._root + self._view.prefix, self._after))
+        self._opened_at = SYSTEM_CLOCK.monotonic()
         with self._changed:
             self._stream = stream
             if self.closed:
@@ -131,7 +137,6 @@ class EtcdWatch(Closing):
                 self._give(self._partial)
                 self._partial = []
                 self._after = max(self._after, news.revision)
-        self._failures = 0
 
     def _check(self, revision: int) -> None:
         """Notice a store that is younger than what was read from it: it was restored, or began anew.
@@ -155,7 +160,8 @@ class EtcdWatch(Closing):
 
     def _note_failure(self, error: MeshError) -> None:
         """Turn to the next member, after a pause: it grows, and differs, as a fleet must not come at once."""
-        self._failures += 1
+        lasted = SYSTEM_CLOCK.monotonic() - self._opened_at
+        self._failures = 1 if lasted > STEADY else self._failures + 1
         if self._failures == 3:  # not for a stream that only moved to another member
             log.warning("watching waits for etcd at %s: %s", self._members.current, error)
         self._members.turn()

@@ -6,10 +6,13 @@ import subprocess
 import sys
 from base64 import b64encode
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mesh.errors import ConfigError, MeshError, RegistryUnavailable, WireError
 from mesh.registry import Delete, Put, Registry, Synced, open_registry
@@ -99,6 +102,35 @@ def test_a_reply_that_is_off_is_refused(reply: Any) -> None:
     if not isinstance(reply, dict):
         with pytest.raises(WireError):
             read_number(reply, "TTL")
+
+
+@given(st.lists(st.integers(0, 40), max_size=8))
+def test_messages_are_whole_however_they_come_in(cuts: list[int]) -> None:
+    members = pytest.importorskip("mesh.registry.etcd_members", reason="no client of etcd here")
+    data = b'{"a": 1}\n\n{"bb": [2]}\n{}\n{"last": null'
+    ends = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
+    lines = members.Lines()
+    came = [line for start, end in pairwise(ends) for line in lines.feed(data[start:end])]
+    assert came == [b'{"a": 1}', b'{"bb": [2]}', b"{}"]
+    assert lines.feed(b"}\n") == [b'{"last": null}']
+
+
+@pytest.mark.parametrize(
+    ("told", "meant"),
+    [
+        ('{"error": "etcdserver: x", "message": "etcdserver: x", "code": 5}', "Refused('etcd refuses: x')"),
+        ('{"code": 5, "message": "etcdserver: x", "details": []}', "Refused('etcd refuses: x')"),  # of 3.6
+        ('{"code": 14, "message": "etcdserver: no leader"}', "Away('etcdserver: no leader')"),
+        ('{"code": 8, "message": "x"}', "RegistryUnavailable('etcd takes no more for now: x')"),
+        ("404 page not found", "Away('it cannot be reached, or is no etcd')"),
+        ("[]", "Away('it cannot be reached, or is no etcd')"),
+        (None, "Away('it cannot be reached, or is no etcd')"),
+    ],
+)
+def test_what_a_member_means_by_an_error(told: str | None, meant: str) -> None:
+    exceptions = pytest.importorskip("etcd3gw.exceptions", reason="no client of etcd here")
+    members = pytest.importorskip("mesh.registry.etcd_members", reason="no client of etcd here")
+    assert repr(members.translated(exceptions.Etcd3Exception(told))) == meant
 
 
 def test_a_write_whose_reply_is_lost_is_done_once(etcd: Etcd, url: str, registry: Registry) -> None:
@@ -243,9 +275,9 @@ def test_a_listing_of_several_pages(registry: Registry) -> None:
 
 
 def test_a_lease_lasts_no_shorter_than_was_asked_for(etcd: Etcd, registry: Registry) -> None:
-    for asked, given in ((0.2, "1"), (1.5, "2"), (5, "5")):
+    for asked, granted in ((0.2, "1"), (1.5, "2"), (5, "5")):
         told = etcd.members[0].call("lease/timetolive", ID=str(registry.grant(asked)))
-        assert told["grantedTTL"] == given
+        assert told["grantedTTL"] == granted
 
 
 def test_a_cluster_without_room_is_for_now_unavailable_and_leases_live_on(tmp_path: Path) -> None:
