@@ -119,7 +119,7 @@ class Registry(Protocol):
     def now_ns(self) -> int:
         """The registry's wall clock, nanoseconds since the epoch: what nodes measure their own clocks by.
 
-        Raises `RegistryError` when a server is too old to say.
+        Raises `RegistryError` when a server is too old to say, or has no clock that can be read.
         """
         ...
 

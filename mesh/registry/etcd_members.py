@@ -31,7 +31,7 @@ from mesh.registry.etcd_json import Body
 API = "/v3/"  # of etcd 3.4 and later
 PAUSE = 0.1  # seconds between two rounds of the members
 CONNECT = 1.0  # seconds for a connection that is to be followed
-IDLE = 10.0  # seconds of silence after which a stream is opened anew: its member may hang
+IDLE = 5.0  # seconds of silence after which a stream is opened anew: its member may hang
 # A machine that vanished is noticed in about four seconds: it does not answer the kernel's probes.
 SOCKET_OPTIONS = (
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
