@@ -127,7 +127,7 @@ def test_closing_wakes_a_call_that_waits() -> None:
         "tcp://host:0",
         "tcp://host:70000",
         "tcp://h:*",
-        "etcd://h:1",
+        "http://h:1",
     ],
 )
 def test_an_address_that_is_none(url: str) -> None:
