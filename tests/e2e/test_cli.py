@@ -46,7 +46,7 @@ def test_ls_json_has_the_fields_that_scripts_rely_on(site: Site) -> None:
     assert {name: row["kind"] for name, row in nodes.items()} == {
         name: name for name in ("capture", "process", "collect")
     }
-    assert set(nodes["collect"]["endpoints"]) == {"pub", "pull"}
+    assert set(nodes["collect"]["endpoints"]) == {"pub", "pull", "control"}
     for row in nodes.values():
         assert set(row) >= NODE
         assert row["state"] == "running"
