@@ -1,7 +1,8 @@
 """Where the registry's server keeps its configuration: a SQLite file in a directory of its own.
 
 Rules kept here: what `write` returned from is on the disk and survives a power cut; revisions are reserved in
-blocks before they are used, so that they never go back; one server at a time holds the directory.
+blocks before they are used, so that they never go back; one server at a time holds the directory; only its
+user can read the file.
 """
 
 import fcntl
@@ -14,7 +15,7 @@ from typing import Protocol
 
 import msgpack
 
-from mesh.database import durable, transaction
+from mesh.database import PRIVATE, durable, make_private, transaction
 from mesh.errors import StorageError
 from mesh.registry.base import Change, Entry, Put
 from mesh.registry.closing import Closing
@@ -126,7 +127,7 @@ class StateDirectory(Closing):
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise StorageError(f"cannot use the registry's state in {self._directory}: {error}") from error
 
 
@@ -146,6 +147,9 @@ def _lock(directory: Path) -> int:
 
 
 def _open(path: Path) -> sqlite3.Connection:
+    make_private(path)
+    for file in path.parent.glob(f"{path.name}*"):  # made by an earlier version, that others could read
+        file.chmod(PRIVATE)
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         durable(db)

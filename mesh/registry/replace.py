@@ -1,8 +1,8 @@
 """Reading a text file, and replacing it whole.
 
 Rules kept here: whoever reads sees the old text or the new one, and never a part of one, even when the power
-fails; the file keeps its permissions; bytes that are not UTF-8 go through unharmed (as lone surrogates); the
-system's errors become `StorageError`.
+fails; the file keeps its permissions, and a new one is its user's alone; bytes that are not UTF-8 go through
+unharmed (as lone surrogates); the system's errors become `StorageError`.
 """
 
 import os
@@ -61,4 +61,4 @@ def _mode(path: Path) -> int:
     try:
         return stat.S_IMODE(path.stat().st_mode)
     except FileNotFoundError:
-        return 0o644
+        return 0o600  # a camera's password may come to stand in it

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from mesh.database import make_private
 from mesh.errors import RegistryUnavailable, StorageError
 from mesh.registry.base import Change, Delete, Entry, Put
 from mesh.registry.store import Lease, Store
@@ -36,6 +37,7 @@ class Sidecar:
     def __init__(self, path: Path, first_revision: int) -> None:
         self._path = path
         with self._translated():
+            make_private(path)
             self._db = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
         try:
             with self._translated():
@@ -133,6 +135,8 @@ class Sidecar:
                     f"{self._path} is held by another process for over {BUSY:g} s"
                 ) from error
             raise StorageError(f"cannot use {self._path}: {error}") from error
+        except OSError as error:
+            raise StorageError(f"cannot use {self._path}: {error.strerror}") from error
         except sqlite3.Error as error:
             raise StorageError(
                 f"{self._path} cannot be read ({error}): stop the mesh on this host and delete it; "
