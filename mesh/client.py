@@ -19,7 +19,9 @@ from mesh.place import machine, this_place
 from mesh.publication import Publication
 from mesh.registry import Registry, open_registry
 from mesh.registry.records import CameraRecord, NodeRecord, Record, StatsRecord, StreamRecord
+from mesh.registry.setups import CameraSetup
 from mesh.scope import Scope
+from mesh.setups import setups, waiting
 from mesh.subscription import Subscription, subscribe
 from mesh.trace import NodeClock, Trace, Traced
 from mesh.transport import Subscriber
@@ -134,6 +136,10 @@ class Mesh:
         """Every camera, by name. Raises `RegistryUnavailable`."""
         return _records(self._registry, CameraRecord, "cameras/")
 
+    def setups(self) -> list[CameraSetup]:
+        """Every camera that is configured, by name, its URL as it is kept. Raises `RegistryUnavailable`."""
+        return setups(self._registry)
+
     def nodes(self) -> list[NodeRecord]:
         """Every node, by name. Raises `RegistryUnavailable`."""
         return _records(self._registry, NodeRecord, "nodes/")
@@ -174,7 +180,11 @@ class Mesh:
         }
 
     def _no_camera(self, camera: str) -> NoFrame:
-        names = ", ".join(sorted(record.name for record in self.cameras())) or "none"
+        cameras = self.cameras()
+        why = waiting(self.setups(), cameras, self.nodes()).get(camera)
+        if why is not None:
+            return NoFrame(f"nobody captures camera {camera!r}: {why}")
+        names = ", ".join(sorted(record.name for record in cameras)) or "none"
         return NoFrame(f"there is no camera {camera!r}; cameras now: {names}")
 
     def _no_frame(self, camera: str, where: str, seconds: float) -> NoFrame:

@@ -42,6 +42,7 @@ LAYERS: dict[str, set[str]] = {
     "mesh.client": FABRIC
     | {
         "mesh.publication",
+        "mesh.setups",
         "mesh.subscription",
         "mesh.views",
         "mesh.ledger",
@@ -50,6 +51,8 @@ LAYERS: dict[str, set[str]] = {
     },
     "mesh.subscription": FABRIC | {"mesh.follow", "mesh.views", "mesh.claims"},
     "mesh.publication": FABRIC | {"mesh.presence"},
+    "mesh.setups": {"mesh.errors", "mesh.placement", "mesh.registry"},
+    "mesh.importing": {"mesh.errors"},
     "mesh.follow": FABRIC | {"mesh.views"},
     "mesh.views": FABRIC,
     "mesh.claims": FABRIC | {"mesh.shm"},
@@ -92,6 +95,7 @@ SEAMS: dict[str, set[str]] = {
     "av": {"nodes.capture.sources", *FLOORS},
     "sqlite3": {"mesh.database", "mesh.registry", "mesh.delivery.spool", "nodes.collect.index"},
     "tomlkit": {"mesh.registry"},
+    "yaml": {"mesh.importing"},
     "typer": {"mesh.cli"},
     "rich": {"mesh.cli"},
     "flask": {"mesh.bench.rivals"},

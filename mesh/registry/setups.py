@@ -1,0 +1,111 @@
+"""Cameras as they were configured: `config/cameras/NAME`, which stands under no lease.
+
+Rules kept here: what is as usual is not stored, so that a person can read the rest; whatever is wrong is told
+in one line that never shows the URL, in which a password may stand.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    ValidationError,
+)
+
+from mesh.errors import ConfigError
+from mesh.names import NAME, check_name
+from mesh.registry.base import Entry
+from mesh.registry.records import Name, Record
+
+PREFIX = "config/cameras/"
+MAX_SIDE = 16384  # pixels
+MAX_PARTITIONS = 64
+
+
+def _read_size(text: object) -> object:
+    """(width, height) of "640x480"; what is no text is left as it is. Raises `ValueError`."""
+    if not isinstance(text, str):
+        return text
+    width, _, height = text.partition("x")
+    if not (width.isascii() and width.isdigit() and height.isascii() and height.isdigit()):
+        raise ValueError("give WIDTHxHEIGHT in pixels, such as 640x480")
+    return int(width), int(height)
+
+
+def _check_label(label: str) -> str:
+    name, equals, value = label.partition("=")
+    if label and not (equals and NAME.match(name) and NAME.match(value)):
+        raise ValueError("give NAME=VALUE, such as site=gate")
+    return label
+
+
+Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
+Size = Annotated[
+    tuple[Side, Side],
+    BeforeValidator(_read_size),
+    PlainSerializer(lambda size: f"{size[0]}x{size[1]}", return_type=str),
+]
+Finite = Field(allow_inf_nan=False)
+
+
+class CameraSetup(Record):
+    """`config/cameras/NAME`: a camera as it was configured, whoever captures it.
+
+    url:         its source, with `{PLACEHOLDER}` where the node that captures it fills in a secret
+    size:        (width, height) to scale to; it is stored as "640x480"
+    enabled:     whether anybody is to capture it
+    node, label: who alone may capture it: a node's id, or whoever has the label "name=value"
+    The rest is as `mesh node capture` has it. The name is that of the key.
+    """
+
+    name: Name
+    url: Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+    fps: Annotated[float, Field(ge=0.001), Finite] | None = None
+    size: Size | None = None
+    quality: Annotated[int, Field(ge=1, le=100)] = 85
+    loop: bool = False
+    pace: Literal["realtime", "max"] = "realtime"
+    lossless: bool = False
+    stall_s: Annotated[float, Field(ge=0.1), Finite] = 10.0
+    hwaccel: str = "none"
+    give_up_s: Annotated[float, Field(ge=0), Finite] = 30.0
+    partitions: Annotated[int, Field(ge=1, le=MAX_PARTITIONS)] = 1
+    enabled: bool = True
+    node: Name | Literal[""] = ""
+    label: Annotated[str, AfterValidator(_check_label)] = ""
+
+    @classmethod
+    def of(cls, entry: Entry) -> Self:
+        named = {**entry.value, "name": entry.key.removeprefix(PREFIX)}
+        return super().of(Entry(entry.key, named, entry.revision, entry.lease))
+
+    @classmethod
+    def made(cls, name: str, values: Mapping[str, Any]) -> Self:
+        """From what a person wrote. Raises `ConfigError`, also for what there is no such option."""
+        check_name("camera", name)
+        for option in values.keys() - cls.model_fields.keys():
+            raise ConfigError(f"camera {name}: there is no option {option!r}")
+        try:
+            return cls.model_validate({**values, "name": name})
+        except ValidationError as error:
+            first = error.errors(include_input=False)[0]
+            message = first["msg"].removeprefix("Value error, ")
+            raise ConfigError(f"camera {name}: {first['loc'][0]}: {message}") from None
+
+    def value(self) -> dict[str, Any]:
+        """What differs from a camera of which only the URL was given."""
+        others = self.model_dump(mode="json", exclude_defaults=True, exclude={"name", "url"})
+        return {"url": self.url, **others}
+
+    @property
+    def key(self) -> str:
+        return f"{PREFIX}{self.name}"
+
+    @property
+    def capture(self) -> Self:
+        """As far as it matters to whoever captures it: setups that are alike in that need no new start."""
+        return self.model_copy(update={"enabled": True, "node": "", "label": ""})
