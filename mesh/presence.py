@@ -68,7 +68,9 @@ def new_record(kind: NodeKind, name: str | None, endpoints: dict[str, str], cloc
 class Presence:
     """Stands for one node in the registry until `leave`.
 
-    stats:  called once a second for the counters to show
+    stats:    called once a second for the counters to show
+    on_lost:  set it to be told of each camera whose name another node took while the registry was away;
+              called on the session's thread
     """
 
     def __init__(
@@ -81,7 +83,8 @@ class Presence:
         lease_s: float = LEASE_S,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self._session = Session(registry, ttl=lease_s, clock=clock)
+        self._session = Session(registry, ttl=lease_s, clock=clock, on_lost=self._lost)
+        self.on_lost: Callable[[str], None] = lambda camera: None
         self._scope = scope
         self._words = _LastWords(registry, clock)
         self._stats = stats
@@ -115,6 +118,29 @@ class Presence:
             ) from error
         self._cameras[camera.name] = camera
 
+    def take_camera(self, camera: CameraRecord) -> CameraRecord | None:
+        """Take a camera's name if it is free; else its holder's record, at once.
+
+        Raises `RegistryUnavailable`, or `RegistryError` when what stands there is no camera.
+        """
+        camera = self._placed(camera)
+        holder = self._session.take(camera.key, camera.value())
+        if holder is not None:
+            return CameraRecord.of(holder)
+        self._cameras[camera.name] = camera
+        return None
+
+    def withdraw(self, record: CameraRecord | StreamRecord) -> None:
+        """List it no more, and let go of its name."""
+        if isinstance(record, CameraRecord):
+            self._cameras.pop(record.name, None)
+        self._session.withdraw(record.key)
+
+    def registry_ns(self) -> int:
+        """The registry's wall clock, as well as it is known here; else this node's own."""
+        offset = self._session.clock_offset
+        return self._clock.wall_ns() - (offset.offset_ns if offset is not None else 0)
+
     def show(self, record: Listed) -> None:
         """List a record, or show its new state. Never blocks."""
         if isinstance(record, NodeRecord):
@@ -147,6 +173,12 @@ class Presence:
     def _placed(self, camera: CameraRecord) -> CameraRecord:
         """With this process, so that another claimant on this host knows at once whether its holder lives."""
         return camera.model_copy(update={"host": self.node.host, "pid": self.node.pid})
+
+    def _lost(self, key: str) -> None:
+        table, _, camera = key.partition("/")
+        if table == "cameras":
+            self._cameras.pop(camera, None)
+            self.on_lost(camera)
 
     def _show_counters(self) -> None:
         while not self._scope.stopping.is_set():

@@ -1,5 +1,6 @@
 """`mesh node capture|process|collect`: run one node until its work is done or SIGTERM."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -84,6 +85,13 @@ def capture(
             min=1, max=64, help="Spread each camera's frames over so many, for nodes of a group to share."
         ),
     ] = 1,
+    secrets: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="NAME=value lines for {NAME} in the URLs of configured cameras; else the environment.",
+        ),
+    ] = None,
     registry: RegistryUrl = None,
     name: Name = None,
     bind: Bind = "127.0.0.1",
@@ -97,38 +105,43 @@ def capture(
     log_level: LogLevel = "info",
     log_json: LogJson = False,
 ) -> None:
-    """Read cameras and publish their frames.
+    """Read cameras and publish their frames: those given with --camera, or without any a share of those that
+    `mesh camera add` has configured.
 
     A camera's URL is a video file, rtsp://…, http://… (MJPEG and more), device:N, images:DIR,
     synthetic:?size=640x480&fps=30&objects=3&seed=1, or opencv:EXPRESSION.
     """
     set_up(log_level, log_json)
     from nodes.capture.camera import CameraConfig, Pace
+    from nodes.capture.fleet import Fleet
     from nodes.capture.node import Capture
+    from nodes.capture.secrets import Secrets
     from nodes.node import Node, NodeConfig
 
     if pace not in set(Pace):
         raise ConfigError(f"--pace {pace!r} is none: use {' or '.join(Pace)}")
-    cameras = [
-        CameraConfig(
-            name=camera_name,
-            url=url,
-            fps=fps,
-            size=_size(size),
-            quality=quality,
-            loop=loop,
-            pace=Pace(pace),
-            frames=frames,
-            seconds=seconds,
-            lossless=lossless,
-            stall_s=stall,
-            hwaccel=hwaccel,
-            give_up_s=give_up,
-            partitions=partitions,
+    options = CameraConfig(
+        name="",
+        url="",
+        fps=fps,
+        size=_size(size),
+        quality=quality,
+        loop=loop,
+        pace=Pace(pace),
+        frames=frames,
+        seconds=seconds,
+        lossless=lossless,
+        stall_s=stall,
+        hwaccel=hwaccel,
+        give_up_s=give_up,
+        partitions=partitions,
+    )
+    cameras = [replace(options, name=camera_name, url=url) for camera_name, url in map(_camera, camera or [])]
+    if not cameras and options != CameraConfig(name="", url=""):
+        raise ConfigError(
+            "--fps and its like go with --camera; `mesh camera set` changes those of configured ones"
         )
-        for camera_name, url in map(_camera, camera or [])
-    ]
-    work = Capture(cameras)
+    work = Capture(cameras) if cameras else Fleet(Secrets(secrets))
     config = NodeConfig(
         registry=registry_url(registry),
         name=name,

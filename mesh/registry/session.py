@@ -99,6 +99,10 @@ class Session:
                 self._await_change(watch, key, end)
                 holder = self._take(key, value)
 
+    def take(self, key: str, value: Value) -> Entry | None:
+        """Take `key` if it is free; else the entry of its holder, at once. Raises `RegistryUnavailable`."""
+        return self._take(key, value)
+
     def announce(self, key: str, value: Value) -> None:
         """Write `key` under the session's lease, now if the registry answers, else when it does."""
         self._standing.holdings.update(key, value)

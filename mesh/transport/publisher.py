@@ -180,6 +180,14 @@ class Publisher:
             if channels.camera.has_ended(end.boot):
                 self._say_end(channels.camera.preview, replace(end, partition=0, partitions=1))
 
+    def rest(self, stage: str, camera: str) -> None:
+        """A stream is not published any more, here: let go of its shared memory. Called by the thread that
+        published it."""
+        with self._lock:
+            sharing = self._channels(stage, camera).sharing
+        if sharing is not None:
+            sharing.drop()
+
     def send(self, parts: Iterable[bytes]) -> None:
         """Publish parts that are not a frame: a collector's acknowledgements."""
         with self._lock:

@@ -80,6 +80,7 @@ class Camera:
     show:     called with the camera's record when its state changes
     settled:  called when it has ended or failed, so that its node can see whether any camera is left
     reactor:  reads the sources that need no thread of their own
+    boot:     the number of this capture; drawn where none is given
     """
 
     def __init__(
@@ -92,10 +93,14 @@ class Camera:
         settled: Callable[[], None],
         clock: Clock,
         reactor: Reactor | None = None,
+        boot: int | None = None,
     ) -> None:
         self.config = config
         self.record = CameraRecord(
-            name=config.name, source=redact(config.url), node=publisher.node, boot=draw_boot(clock.wall_ns())
+            name=config.name,
+            source=redact(config.url),
+            node=publisher.node,
+            boot=draw_boot(clock.wall_ns()) if boot is None else boot,
         )
         self._fields = {
             "camera": config.name,

@@ -1,0 +1,210 @@
+"""One configured camera that this node is to capture: its name taken, captured, tried again, let go of.
+
+Rules kept here: nothing is captured before the camera's name is this node's, so that it is on one node only;
+a name that another node holds is waited for, without asking again and again; one that a registry forgot is
+not free before its holder had time to say that it lives; what the next capture is numbered by is greater than
+what is known of the last one, wherever that was, and counts by the registry's time.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mesh.errors import ConfigError, MeshError
+from mesh.follow import Picture
+from mesh.frame import draw_boot
+from mesh.registry.holder import OVER
+from mesh.registry.records import CameraCount, CameraRecord, CameraState, StreamRecord
+from mesh.registry.setups import CameraSetup
+from mesh.scope import Scope
+from nodes.capture.camera import STAGE, Camera
+from nodes.capture.secrets import Secrets, shown
+from nodes.capture.setup import config_of
+from nodes.capture.sources.reactor import Reactor
+from nodes.node import Node
+
+log = logging.getLogger(__name__)
+
+TRY_AGAIN_S = 30.0  # a camera that has failed for good
+ASK_AGAIN_S = 1.0  # a registry that is away
+END_REPEATS = 2
+END_REPEAT_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the cameras of one node have in common. `over` is told each time that one has let go."""
+
+    node: Node
+    reactor: Reactor
+    secrets: Secrets
+    over: Callable[[], None]
+
+
+class Assignment:
+    """Holds one camera on a thread of its own, from `start` until `stop`.
+
+    boot:  what the numbers of its captures are to be greater than
+    """
+
+    def __init__(self, setup: CameraSetup, around: Surroundings, boot: int) -> None:
+        self.setup = setup
+        self._around = around
+        self._node, self._clock = around.node, around.node.clock
+        self._presence = around.node.presence
+        self._boot = boot
+        self._record = CameraRecord(name=setup.name, source=shown(setup.url), node=self._node.id)
+        self._scope = Scope(f"camera {setup.name}", self._node.scope)
+        self._turn = Scope(setup.name)  # as long as the name is this node's
+        self._camera: Camera | None = None
+        self._ended = threading.Event()
+
+    def __repr__(self) -> str:
+        state = "over" if self.over else "stopping" if self._scope.stopping.is_set() else "on"
+        return f"<Assignment {self.setup.name} {state} {self._camera!r}>"
+
+    @property
+    def over(self) -> bool:
+        """Whether it has let go of the camera."""
+        return self._ended.is_set()
+
+    @property
+    def boot(self) -> int:
+        """The number of the newest capture of this camera that is known."""
+        return self._boot
+
+    def count(self) -> CameraCount | None:
+        """What its newest capture has counted; None while there is nothing to tell."""
+        count = self._camera.count() if self._camera is not None else None
+        return count if count is not None and (count.captured or count.dropped) else None
+
+    def start(self) -> None:
+        self._scope.spawn("capture", self._run)
+
+    def stop(self) -> None:
+        """Let go of the camera soon. Safe to call again."""
+        self._scope.stop()
+        self._hurry()
+
+    def join(self) -> None:
+        self._scope.join()
+
+    def lost(self) -> None:
+        """Another node has taken the camera's name, while this one could not hold it."""
+        self._turn.stop()
+        self._hurry()
+
+    def _hurry(self) -> None:
+        """Have whoever waits for pictures, or for consumers, look whether it is to stop."""
+        self._around.reactor.wake()
+        self._node.publisher.wake()
+
+    def _run(self) -> None:
+        try:
+            while not self._scope.stopping.is_set():
+                self._turn = Scope(self.setup.name)
+                self._scope.on_stop(self._turn.stop)
+                if self._take():
+                    self._keep()
+            self._let_go()
+        finally:
+            self._ended.set()
+            self._around.over()
+
+    def _take(self) -> bool:
+        """Wait until the camera's name is this node's; False when it is time to stop."""
+        told = ""
+        while not self._turn.stopping.is_set():
+            try:
+                holder = self._presence.take_camera(self._record)
+            except MeshError as error:
+                log.debug("camera %s: its name could not be taken: %s", self.setup.name, error)
+                self._clock.wait(self._turn.stopping, ASK_AGAIN_S)
+                continue
+            if holder is None:
+                return True
+            if holder.node != told:
+                log.info("camera %s is captured by node %s: waiting for it", self.setup.name, holder.node)
+            told = holder.node
+            self._boot = max(self._boot, holder.boot)
+            self._await_free()
+        return False
+
+    def _await_free(self) -> None:
+        """Wait until nobody holds the camera's name, as far as the registry knows, or it is time to stop."""
+        key, picture = self._record.key, Picture(gone_s=0.0)
+        with self._node.registry.watch(key) as watch:
+            self._scope.on_stop(watch.close)
+            while not watch.closed:
+                event = watch.get(picture.patience(self._clock.monotonic()))
+                now = self._clock.monotonic()
+                if event is not None:
+                    picture.apply(event, now)
+                picture.fade(now)
+                holder = picture.entries.get(key)
+                if picture.synced and (holder is None or holder.value.get("state") in OVER):
+                    return
+
+    def _keep(self) -> None:
+        """Capture the camera for as long as its name is this node's."""
+        while not self._turn.stopping.is_set():
+            state = self._capture()
+            if state is CameraState.FAILED:
+                self._clock.wait(self._turn.stopping, TRY_AGAIN_S)
+            else:
+                self._turn.stopping.wait()  # a file has ended, once, or it was stopped
+        self._presence.withdraw(self._stream())
+
+    def _capture(self) -> CameraState:
+        """Capture until the source ends, has failed for good, or it is time to stop."""
+        self._boot = max(draw_boot(self._presence.registry_ns()), self._boot + 1)
+        try:
+            config = config_of(self.setup, self._around.secrets.read())
+        except ConfigError as error:
+            log.error("camera %s has failed: %s", self.setup.name, error)
+            failed = {"state": CameraState.FAILED, "why": str(error)}
+            self._presence.show(self._record.model_copy(update=failed))
+            return CameraState.FAILED
+        self._camera = camera = Camera(
+            config,
+            self._node.publisher,
+            self._turn,
+            show=self._presence.show,
+            settled=lambda: None,
+            clock=self._clock,
+            reactor=self._around.reactor,
+            boot=self._boot,
+        )
+        if config.lossless:
+            self._node.publisher.lossless(STAGE, config.name, hold=True)
+        self._presence.show(self._stream())
+        camera.run()
+        return camera.record.state
+
+    def _let_go(self) -> None:
+        """Free the camera's name, and say again that the stream has ended: a subscriber whose queue was full
+        may have missed it. Lossless consumers are waited for first, as long as a node may take to drain."""
+        over = threading.Event()
+        waiting = threading.Timer(self._node.config.drain_s, self._cut, (over,))
+        waiting.start()
+        if self.setup.lossless:
+            self._say_end(over)
+        self._presence.withdraw(self._record)
+        for _ in range(END_REPEATS):
+            self._clock.wait(over, END_REPEAT_S)
+            self._say_end(over)
+        waiting.cancel()
+        waiting.join()
+        self._node.publisher.rest(STAGE, self.setup.name)
+
+    def _say_end(self, over: threading.Event) -> None:
+        if self._camera is not None:
+            self._camera.end(over)
+
+    def _stream(self) -> StreamRecord:
+        return self._presence.node.stream(STAGE, self.setup.name, lossless=self.setup.lossless)
+
+    def _cut(self, over: threading.Event) -> None:
+        over.set()
+        self._node.publisher.wake()

@@ -1,0 +1,166 @@
+"""A capture node that was not told its cameras: it takes its share of those that are configured.
+
+Rules kept here: who captures what follows from the registry alone, by the same function on every member; what
+changes there takes effect without a restart; a registry that is away, or has started anew, stops nothing; the
+node goes on when no camera is left.
+"""
+
+import logging
+import threading
+from collections.abc import Mapping
+
+from mesh.clock import SYSTEM_CLOCK, Clock
+from mesh.errors import RegistryError
+from mesh.follow import follow
+from mesh.registry import Entry
+from mesh.registry.records import CameraCount, NodeKind, NodeRecord, StatsRecord
+from mesh.registry.setups import PREFIX, CameraSetup
+from mesh.setups import FLEET
+from nodes.capture.assignment import Assignment, Surroundings
+from nodes.capture.decision import decide
+from nodes.capture.secrets import Secrets
+from nodes.capture.sources.reactor import Reactor
+from nodes.node import Node
+
+log = logging.getLogger(__name__)
+
+PAST_KEPT = 1000  # cameras that were here, whose last counts stay readable
+
+
+class Fleet:
+    """The work of a capture node that shares the configured cameras with its peers."""
+
+    kind = NodeKind.CAPTURE
+    inputs: tuple[str, ...] = ()
+
+    def __init__(self, secrets: Secrets | None = None, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._secrets = secrets or Secrets()
+        self._clock = clock
+        self._node: Node | None = None
+        self._reactor: Reactor | None = None
+        self._poked = threading.Event()
+        self._lock = threading.Lock()  # of all that follows
+        self._setups: dict[str, CameraSetup] | None = None
+        self._nodes: list[NodeRecord] | None = None
+        self._here: dict[str, Assignment] = {}
+        self._past: dict[str, CameraCount] = {}
+        self._boots: dict[str, int] = {}
+        self._complaints: dict[str, int] = {}  # malformed entries that were told of, by revision
+
+    def __repr__(self) -> str:
+        return f"<Fleet {sorted(self._here)}>"
+
+    def start(self, node: Node) -> None:
+        self._node = node
+        self._reactor = reactor = Reactor(self._clock)
+        around = Surroundings(node, reactor, self._secrets, self._poked.set)
+        node.scope.on_stop(self._poked.set)
+        node.presence.on_lost = self._lost
+        node.presence.show(node.presence.node.model_copy(update={"group": FLEET}))
+        follow(node.scope, node.registry, PREFIX, self._see_setups, gone_s=0.0, clock=self._clock)
+        follow(node.scope, node.registry, "nodes/", self._see_nodes, gone_s=0.0, clock=self._clock)
+        node.scope.spawn("read", reactor.run)
+        node.scope.spawn("steer", self._steer, around)
+
+    def drain(self, timeout: float) -> None:
+        """Let go of every camera: the others see that this node drains, and wait for them."""
+        if self._node is not None:
+            self._node.scope.stop()
+            self._node.scope.join()
+
+    def stats(self) -> StatsRecord:
+        node = self._node.id if self._node else "starting"
+        with self._lock:
+            counts = self._past | {c.camera: c for a in self._here.values() if (c := a.count()) is not None}
+        counters = self._node.publisher.stats() if self._node else {}
+        return StatsRecord(
+            node=node, at_ns=self._clock.wall_ns(), cameras=tuple(counts.values()), counters=counters
+        )
+
+    def close(self) -> None:
+        """Sources were closed by the threads that read them."""
+        if self._reactor is not None:
+            self._reactor.close()
+
+    def _see_setups(self, entries: Mapping[str, Entry]) -> None:
+        with self._lock:
+            known = self._setups or {}
+            found = {key.removeprefix(PREFIX): self._read(entry) for key, entry in entries.items()}
+            # One that was edited and is malformed goes on as it was.
+            self._setups = {n: s for n in found if (s := found[n] or known.get(n)) is not None}
+        self._poked.set()
+
+    def _see_nodes(self, entries: Mapping[str, Entry]) -> None:
+        nodes = []
+        for entry in entries.values():
+            try:
+                nodes.append(NodeRecord.of(entry))
+            except RegistryError:  # another program's malformed entry takes no part
+                continue
+        with self._lock:
+            self._nodes = nodes
+        self._poked.set()
+
+    def _read(self, entry: Entry) -> CameraSetup | None:
+        try:
+            return CameraSetup.of(entry)
+        except RegistryError as error:
+            if self._complaints.get(entry.key) != entry.revision:
+                self._complaints[entry.key] = entry.revision
+                log.error("a camera's configuration is not used: %s", error)
+            return None
+
+    def _lost(self, camera: str) -> None:
+        with self._lock:
+            assignment = self._here.get(camera)
+        if assignment is not None:
+            log.warning("camera %s was taken by another node: it is stopped here", camera)
+            assignment.lost()
+
+    def _steer(self, around: Surroundings) -> None:
+        """Start and stop cameras as they are placed, until the node stops; then let go of all.
+
+        The reactor goes on until the last camera has stopped: it ends their reading.
+        """
+        stopping = around.node.scope.stopping
+        try:
+            while not stopping.is_set():
+                self._poked.wait()
+                self._poked.clear()
+                if not stopping.is_set():
+                    self._turn(around)
+        finally:
+            self._let_go()
+            around.reactor.stop()
+
+    def _turn(self, around: Surroundings) -> None:
+        with self._lock:
+            self._reap()
+            if self._setups is None or self._nodes is None:
+                return
+            here = {name: assignment.setup for name, assignment in self._here.items()}
+            plan = decide(around.node.presence.node, self._nodes, self._setups, here)
+            for name in plan.stop:
+                self._here[name].stop()
+            for setup in plan.start:
+                self._here[setup.name] = Assignment(setup, around, self._boots.get(setup.name, 0))
+                self._here[setup.name].start()
+
+    def _reap(self) -> None:
+        for name, assignment in [(n, a) for n, a in self._here.items() if a.over]:
+            assignment.join()
+            self._boots[name] = assignment.boot
+            del self._here[name]
+            if (count := assignment.count()) is not None:
+                self._past.pop(name, None)  # the newest stand last
+                self._past[name] = count
+        for name in list(self._past)[:-PAST_KEPT]:
+            del self._past[name]
+
+    def _let_go(self) -> None:
+        with self._lock:
+            left = list(self._here.values())
+        for assignment in left:
+            assignment.stop()
+        for assignment in left:
+            assignment.join()
