@@ -7,13 +7,15 @@ import typer
 from rich.console import Group
 from rich.live import Live
 
+from mesh import setups
 from mesh.cli.log import set_up
 from mesh.cli.options import AsJson, LogJson, LogLevel, RegistryUrl
 from mesh.cli.output import is_terminal, print_json, print_tables, table
 from mesh.client import Mesh, connect
 from mesh.errors import ConfigError
 from mesh.ledger import NodeSummary
-from mesh.registry.records import NodeRecord
+from mesh.registry.records import CameraRecord, NodeRecord
+from mesh.registry.setups import PREFIX, CameraSetup
 
 Table = tuple[str, Sequence[str], Sequence[Sequence[object]]]
 Tables = list[Table]
@@ -22,6 +24,7 @@ NODE_FIELDS = ("id", "kind", "group", "host", "pid", "state", "why", "inputs", "
 CAMERA_FIELDS = ("name", "source", "state", "why", "node", "codec", "width", "height", "fps")
 STREAM_FIELDS = ("stage", "camera", "node", "endpoint", "local", "relay")
 LOCAL = "_local"
+WAITING = "waiting"  # a camera that is configured, and that nobody captures
 
 
 def ls(
@@ -48,9 +51,13 @@ def ls(
 def listing(mesh: Mesh) -> dict[str, list[dict[str, Any]]]:
     """What `mesh ls --json` prints."""
     clocks = mesh.stats()["nodes"]
+    nodes, cameras = mesh.nodes(), mesh.cameras()
     return {
-        "nodes": [_node(node, clocks.get(node.id)) for node in mesh.nodes()],
-        "cameras": [_picked(camera.value(), CAMERA_FIELDS) for camera in mesh.cameras()],
+        "nodes": [_node(node, clocks.get(node.id)) for node in nodes],
+        "cameras": [
+            *(_picked(camera.value(), CAMERA_FIELDS) for camera in cameras),
+            *_waiting(mesh.setups(), cameras, nodes),
+        ],
         "streams": [_picked(stream.value(), STREAM_FIELDS) for stream in mesh.streams()],
     }
 
@@ -66,6 +73,21 @@ def _node(node: NodeRecord, clock: NodeSummary | None) -> dict[str, Any]:
         "clock_offset_ns": clock["clock_offset_ns"] if clock else None,
         "clock_error_ns": clock["clock_error_ns"] if clock else None,
     }
+
+
+def _waiting(
+    configured: Sequence[CameraSetup], cameras: Sequence[CameraRecord], nodes: Sequence[NodeRecord]
+) -> list[dict[str, Any]]:
+    """The configured cameras that nobody captures, as rows like the others'."""
+    from nodes.capture.secrets import shown
+
+    why = setups.waiting(configured, cameras, nodes)
+    nothing = {"node": "", "codec": "", "width": 0, "height": 0, "fps": 0.0}
+    return [
+        {"name": s.name, "source": shown(s.url), "state": WAITING, "why": why[s.name], **nothing}
+        for s in configured
+        if s.name in why
+    ]
 
 
 def _clocks(found: dict[str, list[dict[str, Any]]]) -> Table:
@@ -102,7 +124,7 @@ def _tables(found: dict[str, list[dict[str, Any]]]) -> Tables:
             c["node"],
             c["source"],
             c["codec"],
-            f"{c['width']}x{c['height']}",
+            f"{c['width']}x{c['height']}" if c["width"] else "",
             float(c["fps"]),
         )
         for c in found["cameras"]
@@ -144,9 +166,10 @@ def _changes(mesh: Mesh) -> Iterator[Tables]:
         registry.watch("nodes/") as nodes,
         registry.watch("cameras/") as cameras,
         registry.watch("streams/") as streams,
+        registry.watch(PREFIX) as configured,
     ):
         while True:
             first = nodes.get(0.5)
-            others = [watch.get(0.0) for watch in (cameras, streams)]
+            others = [watch.get(0.0) for watch in (cameras, streams, configured)]
             if first is not None or any(others):
                 yield _tables(listing(mesh))

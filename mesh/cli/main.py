@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from mesh.cli import bench, control, demo, listing, node, registry, statistics, trace, viewing
+from mesh.cli import bench, cameras, control, demo, listing, node, registry, statistics, trace, viewing
 from mesh.cli.log import say_error
 from mesh.errors import MeshError
 from mesh.presence import this_version
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 app.command("registry")(registry.registry)
 app.add_typer(node.app, name="node")
+app.add_typer(cameras.app, name="camera")
 app.add_typer(control.app, name="ctl")
 app.command("ls")(listing.ls)
 app.command("stats")(statistics.stats)

@@ -90,6 +90,11 @@ def save(file: Path, frame: Frame, boxes: bool) -> None:
         data = _encoded(file, annotated(frame))
     else:
         data = frame.jpeg if file.suffix.lower() != ".png" else _encoded(file, frame.image)
+    save_bytes(file, data)
+
+
+def save_bytes(file: Path, data: bytes) -> None:
+    """Write a file whole, or not at all. Raises `StorageError`."""
     part = file.with_name(f".{file.name}.part")
     try:
         part.write_bytes(data)
