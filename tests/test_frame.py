@@ -87,5 +87,5 @@ def test_a_repr_says_what_it_is_and_shows_no_bytes() -> None:
 
 def test_later_boots_are_greater_and_fit_into_json() -> None:
     now = 1_790_000_000_000_000_000
-    assert draw_boot(now) < draw_boot(now + 2_000_000_000) < 2**53
+    assert draw_boot(now) < draw_boot(now + 2_000_000) < 2**53
     assert len({draw_boot(now) for _ in range(50)}) > 40

@@ -54,6 +54,7 @@ class Assignment:
         self._node, self._clock = around.node, around.node.clock
         self._presence = around.node.presence
         self._boot = boot
+        self._holder = ""  # of the camera's name, as last told of
         self._record = CameraRecord(name=setup.name, source=shown(setup.url), node=self._node.id)
         self._scope = Scope(f"camera {setup.name}", self._node.scope)
         self._turn = Scope(setup.name)  # as long as the name is this node's
@@ -114,22 +115,23 @@ class Assignment:
 
     def _take(self) -> bool:
         """Wait until the camera's name is this node's; False when it is time to stop."""
-        told = ""
         while not self._turn.stopping.is_set():
             try:
                 holder = self._presence.take_camera(self._record)
+                if holder is None:
+                    return True
+                self._meet(holder)
+                self._await_free()
             except MeshError as error:
                 log.debug("camera %s: its name could not be taken: %s", self.setup.name, error)
                 self._clock.wait(self._turn.stopping, ASK_AGAIN_S)
-                continue
-            if holder is None:
-                return True
-            if holder.node != told:
-                log.info("camera %s is captured by node %s: waiting for it", self.setup.name, holder.node)
-            told = holder.node
-            self._boot = max(self._boot, holder.boot)
-            self._await_free()
         return False
+
+    def _meet(self, holder: CameraRecord) -> None:
+        if holder.node != self._holder:
+            log.info("camera %s is captured by node %s: waiting for it", self.setup.name, holder.node)
+        self._holder = holder.node
+        self._boot = max(self._boot, holder.boot)
 
     def _await_free(self) -> None:
         """Wait until nobody holds the camera's name, as far as the registry knows, or it is time to stop."""

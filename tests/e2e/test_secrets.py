@@ -69,3 +69,31 @@ def test_a_password_appears_nowhere(tmp_path: Path, as_json: bool) -> None:
         data = text.encode() if isinstance(text, str) else text
         for secret_form in (PASSWORD.encode(), login.encode()):
             assert secret_form not in data, where
+
+
+def test_a_configured_password_is_in_the_registrys_own_file_alone(tmp_path: Path) -> None:
+    """One stands in a camera's configuration, one in the capture node's environment."""
+    login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    jpegs = [codec.encode(picture(k), 90) for k in range(3)]
+    state = tmp_path / "state"
+    with (
+        Site(tmp_path, state=state) as site,
+        MjpegServer(jpegs, authorization=f"Basic {login}") as server,
+    ):
+        placed = server.url_as(USER, "{DOOR_PASSWORD}")
+        assert site.run("camera", "add", "kept", server.url_as(USER, PASSWORD)).code == 0
+        assert site.run("camera", "add", "placed", placed).code == 0
+        site.node("capture", "--log-level", "debug", DOOR_PASSWORD=PASSWORD)
+        for camera in ("kept", "placed"):
+            site.wait_camera(camera)
+        endpoints = [node.endpoints["pub"] for node in site.mesh.nodes()]
+        wire = b"\n".join(_bytes_on_the_wire(endpoints))
+        site.mesh.registry.put("config/cameras/kept", {"url": placed})  # what else is there is looked through
+        shown = repr(site.mesh.registry.list("")) + site.run("camera", "list", "--json").out
+        kept = [f for f in tmp_path.rglob("*") if f.is_file()]
+        holding = {f.name for f in kept if PASSWORD.encode() in f.read_bytes()}
+        assert all(file.stat().st_mode & 0o077 == 0 for file in kept if file.name in holding)
+    assert holding <= {"registry.sqlite", "registry.sqlite-wal"}
+    for data in (wire, shown.encode()):
+        assert PASSWORD.encode() not in data
+        assert login.encode() not in data

@@ -1,0 +1,156 @@
+"""Capture nodes that share the configured cameras: real nodes, sockets and sources, in one process."""
+
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mesh import codec, setups
+from mesh.frame import draw_boot
+from mesh.registry import Session
+from mesh.registry.records import CameraRecord, CameraState
+from tests.capture.sources.support import picture
+from tests.capture.test_decision import camera
+from tests.support.clock import ManualClock
+from tests.support.fleet import Members
+from tests.support.waiting import wait_for
+
+AN_HOUR_NS = 3600 * 10**9
+TINY = "synthetic:?size=32x32&fps=10&objects=0"
+
+
+@pytest.fixture
+def members() -> Iterator[Members]:
+    with Members(f"memory:{secrets.token_hex(4)}") as made:
+        yield made
+
+
+def _add(members: Members, *names: str, **options: object) -> None:
+    for name in names:
+        setups.add(members.registry, camera(name, **{"url": TINY, **options}))
+
+
+def _set(members: Members, name: str, **values: object) -> None:
+    setup, revision = setups.find(members.registry, name)
+    setups.change(members.registry, setups.changed(setup, values), revision)
+
+
+def test_cameras_are_added_changed_disabled_and_removed_while_a_node_runs(members: Members) -> None:
+    node = members.start("a")
+    _add(members, "door", "gate")
+    before = members.wait_on("door", "a")
+    members.wait_on("gate", "a")
+    with members.mesh.subscribe("raw", "gate", policy="fifo") as frames:
+        first = frames.get(30)
+        _set(members, "door", size="48x32")
+        wait_for(lambda: (record := members.camera("door")) and record.width == 48, "it has its new size")
+        assert members.wait_on("door", "a").boot > before.boot
+        _set(members, "door", node="a")  # no new start
+        assert (found := frames.get(30)) is not None
+        assert first is not None
+        assert found.boot == first.boot  # the other one was left alone
+    _set(members, "door", enabled=False)
+    members.wait_gone("door")
+    assert {s.camera for s in members.mesh.streams()} == {"gate"}
+    _set(members, "door", enabled=None)
+    members.wait_on("door", "a")
+    setups.remove(members.registry, "gate", setups.find(members.registry, "gate")[1])
+    members.wait_gone("gate")
+    assert members.running == ["a"]
+    assert {c.camera for c in node.work.stats().cameras} == {"door", "gate"}  # its counts stay readable
+
+
+def test_two_nodes_share_and_the_cameras_of_one_that_leaves_move(members: Members) -> None:
+    members.start("a")
+    _add(members, *(f"cam{number}" for number in range(6)))
+    members.start("b")
+
+    def shared() -> bool:
+        nodes = [c.node for c in members.mesh.cameras() if c.state is CameraState.ONLINE]
+        return len(nodes) == 6 and set(nodes) == {"a", "b"}
+
+    wait_for(shared, "both nodes capture")
+    boots = {c.name: c.boot for c in members.mesh.cameras()}
+    moved = [c.name for c in members.mesh.cameras() if c.node == "a"]
+    members.stop("a")
+    for name in boots:
+        found = members.wait_on(name, "b")
+        assert (found.boot > boots[name]) == (name in moved)
+    assert {s.node for s in members.mesh.streams()} == {"b"}
+
+
+def test_the_cameras_of_a_node_that_is_killed_move(members: Members) -> None:
+    members.start("a")
+    _add(members, "door")
+    before = members.wait_on("door", "a")
+    members.start("b")
+    members.kill("a")
+    assert members.wait_on("door", "b").boot > before.boot
+
+
+def test_pins_and_labels_are_kept(members: Members) -> None:
+    _add(members, "usb", node="b")
+    _add(members, "gate", label="site=gate")
+    members.start("a")
+    members.start("b")
+    members.wait_on("usb", "b")
+    assert members.camera("gate") is None
+    members.start("c", labels={"site": "gate"})
+    members.wait_on("gate", "c")
+    members.stop("b")
+    members.wait_gone("usb")
+
+
+def test_a_camera_that_another_node_was_told_to_capture_is_waited_for(members: Members) -> None:
+    _add(members, "door")
+    with Session(members.registry, ttl=1.5) as other:
+        held = CameraRecord(
+            name="door", source=TINY, node="told", boot=draw_boot(time.time_ns() + AN_HOUR_NS)
+        )
+        other.claim(held.key, held.value())
+        members.start("a")
+        _add(members, "gate")
+        members.wait_on("gate", "a")
+        found = members.camera("door")
+        assert found is not None
+        assert found.node == "told"
+    assert members.wait_on("door", "a").boot == held.boot + 1  # above the last, though that clock was ahead
+
+
+def test_a_claim_that_was_lost_stops_the_camera_here(members: Members) -> None:
+    node = members.start("a")
+    _add(members, "door")
+    before = members.wait_on("door", "a")
+    thief = members.registry.grant(60)
+    record = before.model_copy(update={"node": "thief"})
+    members.registry.put(record.key, record.value(), lease=thief)
+    node.presence.show(before.model_copy(update={"why": "so that it is written again"}))
+    wait_for(lambda: not members.mesh.streams(), "it has stopped here")
+    members.registry.revoke(thief)
+    assert members.wait_on("door", "a").boot > before.boot
+
+
+def test_a_camera_that_failed_is_tried_again_and_at_once_when_it_changes(
+    members: Members, tmp_path: Path
+) -> None:
+    clock = ManualClock()
+    jpegs = tmp_path / "pictures"
+    _add(members, "late", url=f"images:{jpegs}?fps=10", loop=True)
+    _add(members, "wrong", url="rtsp://viewer:{NOT_THERE}@127.0.0.1:9/x")
+    members.start("a", clock=clock)
+    assert "no such" in members.wait_on("late", "a", CameraState.FAILED).why
+    why = members.wait_on("wrong", "a", CameraState.FAILED).why
+    assert why.startswith("the secret NOT_THERE is not known here")
+    _set(members, "wrong", url=TINY)
+    clock.advance_until(lambda: members.state("wrong") is CameraState.ONLINE)
+    _pictures(jpegs)
+    assert members.state("late") is CameraState.FAILED
+    clock.advance_until(lambda: members.state("late") is CameraState.ONLINE, step=1.0)
+
+
+def _pictures(folder: Path) -> None:
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.jpg").write_bytes(codec.encode(picture(number), 90))
