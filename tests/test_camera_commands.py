@@ -176,7 +176,3 @@ def test_a_camera_that_nobody_captures_is_told_to_who_waits_for_a_frame(registry
     with connect(registry.url) as mesh, pytest.raises(NoFrame) as refused:
         mesh.snapshot("door", timeout=0.01)
     assert str(refused.value).startswith("nobody captures camera 'door': no capture node runs")
-
-
-def test_options_of_cameras_need_a_camera(run: Run) -> None:
-    assert "go with --camera" in _refused(run("node", "capture", "--fps", "5"))

@@ -141,6 +141,8 @@ def capture(
         raise ConfigError(
             "--fps and its like go with --camera; `mesh camera set` changes those of configured ones"
         )
+    if cameras and secrets:
+        raise ConfigError("--secrets is for configured cameras: leave out --camera, or write the URL in full")
     work = Capture(cameras) if cameras else Fleet(Secrets(secrets))
     config = NodeConfig(
         registry=registry_url(registry),

@@ -57,7 +57,17 @@ COLLECT = ("node", "collect")
 WRONG = {
     "a camera without =": ((*CAPTURE, "--camera", "door"), ("NAME=URL", "rtsp://")),
     "a camera without a URL": ((*CAPTURE, "--camera", "door="), ("NAME=URL",)),
-    "no camera": (CAPTURE, ("--camera NAME=URL",)),
+    "a camera's option without a camera": ((*CAPTURE, "--fps", "5"), ("--camera", "mesh camera set")),
+    "secrets that are not there": ((*CAPTURE, "--secrets", "none"), ("--secrets none", "No such file")),
+    "secrets for a given camera": (
+        (*CAPTURE, "--camera", "a=synthetic:", "--secrets", "none"),
+        ("--secrets", "configured cameras"),
+    ),
+    "a camera's configuration that is wrong": (
+        ("camera", "add", "door", "synthetic:?fps=fast"),
+        ("camera door", "fps=fast"),
+    ),
+    "a file of cameras that is not there": (("camera", "import", "none.toml"), ("none.toml", "No such file")),
     "a bad camera name": ((*CAPTURE, "--camera", "Door 1=synthetic:"), ("'Door 1'", "a-z")),
     "a bad node name": ((*CAPTURE, "--camera", "a=synthetic:", "--name", "N/1"), ("'N/1'", "a-z")),
     "a camera given twice": (
