@@ -116,6 +116,17 @@ def test_two_subscribers_share_a_camera_and_neither_sees_a_gap(publisher: Publis
             assert {span[0]: span[2:] for span in count.spans} == dict.fromkeys(partitions, (0, 10))
 
 
+def test_a_camera_that_has_fewer_partitions_than_before_waits_for_those_alone(publisher: Publisher) -> None:
+    for frame in spread(2, 2):
+        publisher.publish(frame)
+    with Scope("test") as scope:
+        member = Member(scope, publisher.endpoint, "one", 2)
+        member.take(0)
+        wait_for(lambda: publisher.is_taken_in("raw", "door", 1))
+        assert publisher.await_taker("raw", "door", scope.stopping, 1)
+        assert not publisher.is_taken_in("raw", "door", 2)
+
+
 def test_a_member_that_takes_over_a_partition_counts_what_passed_before(publisher: Publisher) -> None:
     with Scope("test") as scope:
         member = Member(scope, publisher.endpoint, "late", 2)

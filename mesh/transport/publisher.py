@@ -124,12 +124,13 @@ class Publisher:
         lossless."""
         with self._lock:
             self._hear()
-            return all(part.taken_in for part in self._directory.partitions(stage, camera, partitions))
+            parts = self._directory.partitions(stage, camera, partitions)[:partitions]
+            return all(part.taken_in for part in parts)
 
     def await_taker(self, stage: str, camera: str, stop: threading.Event, partitions: int = 1) -> bool:
         """Wait until a stream's frames are taken in; False when `stop` came first (see `wake`)."""
         with self._lock:
-            parts = self._directory.partitions(stage, camera, partitions)
+            parts = self._directory.partitions(stage, camera, partitions)[:partitions]
             return self._await(lambda: all(part.taken_in for part in parts), stop)
 
     def wake(self) -> None:
@@ -184,7 +185,8 @@ class Publisher:
         """A stream is not published any more, here: let go of its shared memory. Called by the thread that
         published it."""
         with self._lock:
-            sharing = self._channels(stage, camera).sharing
+            known = self._directory.cameras.get((stage, camera))
+            sharing = known.sharing if known is not None else None
         if sharing is not None:
             sharing.drop()
 
