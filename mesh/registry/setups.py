@@ -23,7 +23,7 @@ from mesh.registry.records import Name, Record
 
 PREFIX = "config/cameras/"
 MAX_SIDE = 16384  # pixels
-MAX_PARTITIONS = 64
+MOST_PARTITIONS = 64  # that may be asked for; the wire has room for more
 
 
 def _read_size(text: object) -> object:
@@ -73,7 +73,7 @@ class CameraSetup(Record):
     stall_s: Annotated[float, Field(ge=0.1), Finite] = 10.0
     hwaccel: str = "none"
     give_up_s: Annotated[float, Field(ge=0), Finite] = 30.0
-    partitions: Annotated[int, Field(ge=1, le=MAX_PARTITIONS)] = 1
+    partitions: Annotated[int, Field(ge=1, le=MOST_PARTITIONS)] = 1
     enabled: bool = True
     node: Name | Literal[""] = ""
     label: Annotated[str, AfterValidator(_check_label)] = ""

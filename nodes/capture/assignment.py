@@ -179,7 +179,7 @@ class Assignment:
             boot=self._boot,
         )
         if config.lossless:
-            self._node.publisher.lossless(STAGE, config.name, hold=True)
+            self._node.publisher.lossless(STAGE, config.name, hold=True, partitions=config.partitions)
         self._presence.show(self._stream())
         camera.run()
         return camera.record.state
@@ -205,7 +205,10 @@ class Assignment:
             self._camera.end(over)
 
     def _stream(self) -> StreamRecord:
-        return self._presence.node.stream(STAGE, self.setup.name, lossless=self.setup.lossless)
+        setup = self.setup
+        return self._presence.node.stream(
+            STAGE, setup.name, lossless=setup.lossless, partitions=setup.partitions
+        )
 
     def _cut(self, over: threading.Event) -> None:
         over.set()

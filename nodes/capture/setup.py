@@ -49,4 +49,5 @@ def config_of(setup: CameraSetup, secrets: Mapping[str, str]) -> CameraConfig:
         stall_s=setup.stall_s,
         hwaccel=setup.hwaccel,
         give_up_s=setup.give_up_s,
+        partitions=setup.partitions,
     )
