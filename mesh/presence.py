@@ -131,7 +131,7 @@ class Presence:
         return None
 
     def withdraw(self, record: CameraRecord | StreamRecord) -> None:
-        """List it no more, and let go of its name."""
+        """List it no more, and let go of its name, soon. Never blocks."""
         if isinstance(record, CameraRecord):
             self._cameras.pop(record.name, None)
         self._session.withdraw(record.key)

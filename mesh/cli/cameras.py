@@ -156,20 +156,38 @@ def set_(
 
 
 @app.command("enable")
-def enable(name: NameArgument, registry: RegistryUrl = None) -> None:
+def enable(
+    name: NameArgument,
+    registry: RegistryUrl = None,
+    log_level: LogLevel = "warning",
+    log_json: LogJson = False,
+) -> None:
     """Have a configured camera captured."""
+    set_up(log_level, log_json)
     _change(registry, name, {"enabled": None}, insecure=True)
 
 
 @app.command("disable")
-def disable(name: NameArgument, registry: RegistryUrl = None) -> None:
+def disable(
+    name: NameArgument,
+    registry: RegistryUrl = None,
+    log_level: LogLevel = "warning",
+    log_json: LogJson = False,
+) -> None:
     """Keep a camera's configuration, and have nobody capture it."""
+    set_up(log_level, log_json)
     _change(registry, name, {"enabled": False}, insecure=True)
 
 
 @app.command("remove")
-def remove(name: NameArgument, registry: RegistryUrl = None) -> None:
+def remove(
+    name: NameArgument,
+    registry: RegistryUrl = None,
+    log_level: LogLevel = "warning",
+    log_json: LogJson = False,
+) -> None:
     """Forget a configured camera; whoever captures it stops."""
+    set_up(log_level, log_json)
     with connect(registry) as mesh:
         entry = mesh.registry.get(f"{PREFIX}{name}")
         revision = entry.revision if entry is not None else setups.find(mesh.registry, name)[1]
@@ -178,8 +196,14 @@ def remove(name: NameArgument, registry: RegistryUrl = None) -> None:
 
 
 @app.command("list")
-def list_(registry: RegistryUrl = None, as_json: AsJson = False) -> None:
+def list_(
+    registry: RegistryUrl = None,
+    as_json: AsJson = False,
+    log_level: LogLevel = "warning",
+    log_json: LogJson = False,
+) -> None:
     """List the configured cameras: how they are configured, and how they are."""
+    set_up(log_level, log_json)
     with connect(registry) as mesh:
         rows = _rows(mesh, mesh.setups())
     if as_json:
@@ -190,8 +214,15 @@ def list_(registry: RegistryUrl = None, as_json: AsJson = False) -> None:
 
 
 @app.command("show")
-def show(name: NameArgument, registry: RegistryUrl = None, as_json: AsJson = False) -> None:
+def show(
+    name: NameArgument,
+    registry: RegistryUrl = None,
+    as_json: AsJson = False,
+    log_level: LogLevel = "warning",
+    log_json: LogJson = False,
+) -> None:
     """Show one configured camera."""
+    set_up(log_level, log_json)
     with connect(registry) as mesh:
         setup, _ = setups.find(mesh.registry, name)
         (row,) = _rows(mesh, [setup])

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Self
 
 from mesh.clock import SYSTEM_CLOCK, Clock
-from mesh.errors import Conflict, LeaseExpired, MeshError
+from mesh.errors import Conflict, LeaseExpired, MeshError, RegistryUnavailable
 from mesh.registry.base import Delete, Entry, Put, Registry, Value, Watch
 from mesh.registry.holder import Verdict, describe, judge
 from mesh.registry.offset import Offset
@@ -100,8 +100,19 @@ class Session:
                 holder = self._take(key, value)
 
     def take(self, key: str, value: Value) -> Entry | None:
-        """Take `key` if it is free; else the entry of its holder, at once. Raises `RegistryUnavailable`."""
-        return self._take(key, value)
+        """Take `key` if it is free; else the entry of its holder.
+
+        Raises `RegistryUnavailable`: at once while the registry is known to be away, so that many who ask at
+        the same time do not wait for it one after the other.
+        """
+        with self._asking:
+            if not self.connected:
+                raise RegistryUnavailable(f"the registry at {self._registry.url} is away")
+            try:
+                return self._take_now(key, value)
+            except RegistryUnavailable as error:
+                self._note_failure(error)
+                raise
 
     def announce(self, key: str, value: Value) -> None:
         """Write `key` under the session's lease, now if the registry answers, else when it does."""
@@ -114,9 +125,9 @@ class Session:
         self._poked.set()
 
     def withdraw(self, key: str) -> None:
-        """Remove `key`, now if the registry answers, else when it does."""
+        """Remove `key` soon. Never waits."""
         self._standing.holdings.withdraw(key)
-        self._attempt()
+        self._poked.set()
 
     def leave(self, keep: Mapping[str, Value] | None = None, keep_for: float = 600.0) -> None:
         """End the session and delete its entries, but for `keep`, which stays for `keep_for` seconds.
@@ -152,13 +163,16 @@ class Session:
     def _take(self, key: str, value: Value) -> Entry | None:
         """Take the key if it is free; the entry of its holder if it is not."""
         with self._asking:
-            try:
-                return self._standing.take(key, value)
-            except LeaseExpired:
-                self._standing.expired()
-                return self._standing.take(key, value)
-            finally:
-                self._poked.set()  # a new lease has everything written again, and renewed in time
+            return self._take_now(key, value)
+
+    def _take_now(self, key: str, value: Value) -> Entry | None:
+        try:
+            return self._standing.take(key, value)
+        except LeaseExpired:
+            self._standing.expired()
+            return self._standing.take(key, value)
+        finally:
+            self._poked.set()  # a new lease has everything written again, and renewed in time
 
     def _await_change(self, watch: Watch, key: str, end: float) -> None:
         """Wait until the holder's entry has changed or gone, or the patience is over."""

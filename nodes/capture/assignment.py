@@ -193,7 +193,7 @@ class Assignment:
         if self.setup.lossless:
             self._say_end(over)
         self._presence.withdraw(self._record)
-        for _ in range(END_REPEATS):
+        for _ in range(END_REPEATS if self._camera is not None else 0):
             self._clock.wait(over, END_REPEAT_S)
             self._say_end(over)
         waiting.cancel()

@@ -11,6 +11,7 @@ from mesh import codec, setups
 from mesh.frame import draw_boot
 from mesh.registry import Session
 from mesh.registry.records import CameraRecord, CameraState
+from mesh.registry.server import RegistryServer
 from tests.capture.sources.support import picture
 from tests.capture.test_decision import camera
 from tests.support.clock import ManualClock
@@ -130,6 +131,22 @@ def test_a_claim_that_was_lost_stops_the_camera_here(members: Members) -> None:
     wait_for(lambda: not members.mesh.streams(), "it has stopped here")
     members.registry.revoke(thief)
     assert members.wait_on("door", "a").boot > before.boot
+
+
+def test_a_registry_that_starts_anew_stops_nothing(tmp_path: Path) -> None:
+    names = [f"cam{number}" for number in range(4)]
+    with RegistryServer(bind="tcp://127.0.0.1:*", state=tmp_path) as server:
+        members = Members(server.url)
+        members.start("a")
+        members.start("b")
+        _add(members, *names)
+        before = {name: members.wait_on(name) for name in names}
+    with members, RegistryServer(bind=server.url, state=tmp_path):
+        wait_for(lambda: len(members.nodes()) == 2, "both nodes are there again")
+        after = {name: members.wait_on(name) for name in names}
+        assert {name: (c.node, c.boot) for name, c in after.items()} == {
+            name: (c.node, c.boot) for name, c in before.items()
+        }
 
 
 def test_a_camera_that_failed_is_tried_again_and_at_once_when_it_changes(

@@ -52,9 +52,34 @@ def test_entries_live_as_long_as_the_session(registry: Registry, clock: ManualCl
         assert len(lease) == 1
         assert 0 not in lease
         session.withdraw("streams/raw/door/a")
-        assert registry.get("streams/raw/door/a") is None
+        until(lambda: registry.get("streams/raw/door/a") is None, "it is removed")
         assert session.connected
     assert registry.list() == []
+
+
+def test_taking_tells_the_holder_and_does_not_wait_for_it(registry: Registry, clock: ManualClock) -> None:
+    with (
+        Session(registry, ttl=TTL, clock=clock) as first,
+        Session(registry, ttl=TTL, clock=clock) as second,
+    ):
+        assert first.take("cameras/door", {"node": "a"}) is None
+        holder = second.take("cameras/door", {"node": "b"})
+        assert holder is not None
+        assert holder.value == {"node": "a"}
+        assert first.take("cameras/door", {"node": "a", "n": 2}) is None  # its own
+        first.withdraw("cameras/door")
+        until(lambda: second.take("cameras/door", {"node": "b"}) is None, "it is free")
+        assert value_of(registry, "cameras/door") == {"node": "b"}
+
+
+def test_whoever_takes_while_the_registry_is_away_asks_it_once() -> None:
+    with RegistryServer(bind="tcp://127.0.0.1:*") as server:
+        remote = open_registry(server.url, timeout=0.2)
+    with remote, Session(remote, ttl=TTL) as session:
+        with pytest.raises(RegistryUnavailable):
+            session.take("cameras/door", {"node": "a"})
+        with pytest.raises(RegistryUnavailable, match="is away"):
+            session.take("cameras/door", {"node": "a"})
 
 
 def test_the_lease_is_renewed(registry: Registry, clock: ManualClock) -> None:

@@ -9,6 +9,7 @@ A member that is killed takes its registry with it first: as after `kill -9`, no
 before its lease is over.
 """
 
+import contextlib
 import threading
 from collections.abc import Mapping
 from types import TracebackType
@@ -16,8 +17,9 @@ from typing import Self
 
 from mesh.client import Mesh, connect
 from mesh.clock import SYSTEM_CLOCK, Clock
+from mesh.errors import RegistryUnavailable
 from mesh.registry import Registry
-from mesh.registry.records import CameraRecord, CameraState
+from mesh.registry.records import CameraRecord, CameraState, NodeRecord, NodeState
 from nodes.capture.fleet import Fleet
 from nodes.capture.secrets import Secrets
 from nodes.node import Node, NodeConfig
@@ -67,8 +69,16 @@ class Members:
         self._running[name][0].registry.close()
         self.stop(name)
 
+    def nodes(self) -> list[NodeRecord]:
+        """Those that run, as the registry knows them; none while it is away."""
+        with contextlib.suppress(RegistryUnavailable):
+            return [node for node in self.mesh.nodes() if node.state is not NodeState.ENDED]
+        return []
+
     def camera(self, name: str) -> CameraRecord | None:
-        return {camera.name: camera for camera in self.mesh.cameras()}.get(name)
+        with contextlib.suppress(RegistryUnavailable):
+            return {camera.name: camera for camera in self.mesh.cameras()}.get(name)
+        return None
 
     def state(self, name: str) -> CameraState | None:
         record = self.camera(name)
