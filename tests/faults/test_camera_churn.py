@@ -14,12 +14,10 @@ from pathlib import Path
 
 from mesh import setups
 from mesh.client import Subscription
-from mesh.registry.records import CameraState
 from mesh.registry.server import RegistryServer
 from tests.capture.test_decision import camera
 from tests.faults.figures import LONG, row
 from tests.support.fleet import Members
-from tests.support.waiting import wait_for
 
 CHANGES = 1000 if LONG else 200
 CAMERAS = [f"cam{number}" for number in range(12)]
@@ -118,13 +116,6 @@ class Churn:
         else:
             self.members.stop(name)
 
-    def settled(self) -> bool:
-        """Whether every configured camera is on the node that placement names, and no other is anywhere."""
-        mesh = self.members.mesh
-        placed = setups.shares(mesh.setups(), mesh.nodes())
-        found = {c.name: c.node for c in mesh.cameras() if c.state is CameraState.ONLINE}
-        return found == placed and found.keys() == self.since.keys()
-
 
 def test_whatever_comes_and_goes_each_camera_is_on_one_node(tmp_path: Path) -> None:
     seen, began = Seen(), time.monotonic()
@@ -141,7 +132,7 @@ def test_whatever_comes_and_goes_each_camera_is_on_one_node(tmp_path: Path) -> N
             churn.change(number)
             if number % NODES_EVERY == NODES_EVERY - 1:
                 churn.nodes()
-        wait_for(churn.settled, "each camera is where it belongs")
+        members.wait_settled(churn.since)
         for name, since in churn.since.items():
             churn.lives[name].append((since, time.time_ns()))
         for name in members.running:

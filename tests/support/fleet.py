@@ -11,7 +11,7 @@ before its lease is over.
 
 import contextlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -20,6 +20,7 @@ from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import RegistryUnavailable
 from mesh.registry import Registry
 from mesh.registry.records import CameraRecord, CameraState, NodeRecord, NodeState
+from mesh.setups import shares
 from nodes.capture.fleet import Fleet
 from nodes.capture.secrets import Secrets
 from nodes.node import Node, NodeConfig
@@ -95,6 +96,17 @@ class Members:
         record = wait_for(found, f"camera {camera} is {state} on {node or 'any node'}")
         assert record is not None
         return record
+
+    def wait_settled(self, cameras: Iterable[str]) -> None:
+        """Wait until these cameras are on the nodes that placement names, and no others are anywhere."""
+        wanted = set(cameras)
+
+        def settled() -> bool:
+            placed = shares(self.mesh.setups(), self.mesh.nodes())
+            found = {c.name: c.node for c in self.mesh.cameras() if c.state is CameraState.ONLINE}
+            return found == placed and found.keys() == wanted
+
+        wait_for(settled, "each camera is where it belongs")
 
     def wait_gone(self, camera: str) -> None:
         wait_for(lambda: self.camera(camera) is None, f"nobody captures camera {camera}")
