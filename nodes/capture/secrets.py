@@ -57,10 +57,11 @@ def check_kept(camera: str, url: str, registry_url: str) -> None:
         raise ConfigError(f"camera {camera}: others could read its password in {wide}: chmod 600 {wide}")
     if scheme in ("file", "memory") or (scheme == "tcp" and _is_here(urlsplit(registry_url).hostname)):
         return
-    example = f"{{{camera.upper().replace('-', '_')}_PASSWORD}}"
+    word = camera.upper().replace("-", "_")
+    example = f"{{{word if word[0].isalpha() else f'CAMERA_{word}'}_PASSWORD}}"
     raise ConfigError(
-        f"camera {camera}: its URL holds a password, and the registry {registry_url} is on another machine: "
-        f"write {example} in its place and set that for the capture node (in its environment or its "
+        f"camera {camera}: its URL holds a password, and the registry {registry_url} is not on this host "
+        f"alone: write {example} in its place and set that for the capture node (in its environment or its "
         "--secrets FILE), or add --insecure if the network is trusted"
     )
 

@@ -132,7 +132,7 @@ def test_a_claim_that_was_lost_stops_the_camera_here(members: Members) -> None:
 
 def test_a_registry_that_starts_anew_stops_nothing(tmp_path: Path) -> None:
     with RegistryServer(bind="tcp://127.0.0.1:*", state=tmp_path) as server:
-        members = Members(server.url, lease_s=10.0)  # none is over because this machine is slow
+        members = Members(server.url, lease_s=4.0)  # none is over because this machine is slow
         before = _shared(members, *SIX)
     with members, RegistryServer(bind=server.url, state=tmp_path):
         wait_for(lambda: len(members.nodes()) == 2, "both nodes are there again")

@@ -86,6 +86,8 @@ def test_a_password_is_kept_on_this_host_only() -> None:
     with pytest.raises(ConfigError, match=r"write \{DOOR_PASSWORD\} in its place") as refused:
         check_kept("door", url, ELSEWHERE)
     assert "pw" not in str(refused.value)
+    with pytest.raises(ConfigError, match=r"write \{CAMERA_1_PASSWORD\} in its place"):
+        check_kept("1", url, ELSEWHERE)
 
 
 def test_a_registry_file_that_others_can_read_keeps_no_password(tmp_path: Path) -> None:
