@@ -75,6 +75,7 @@ LAYERS: dict[str, set[str]] = {
     "mesh.registry": GROUND,
     "mesh.database": set(),
     "mesh.placement": set(),
+    "mesh.membership": {"mesh.placement", "mesh.registry", "mesh.errors"},
     "mesh.names": {"mesh.errors"},
     "mesh.place": set(),
     "mesh.errors": set(),

@@ -1,7 +1,8 @@
 """What stands in the registry: one pydantic record for each kind of key.
 
 Records are values: frozen, checked when they are read (another program may have written them), never made
-per frame. Keys: `nodes/ID`, `cameras/NAME`, `streams/STAGE/CAMERA/NODE`, `stats/NODE/RUN`.
+per frame. Keys: `nodes/ID`, `cameras/NAME`, `streams/STAGE/CAMERA/NODE`, `groups/GROUP/NODE`,
+`stats/NODE/RUN`.
 """
 
 from enum import StrEnum
@@ -171,6 +172,26 @@ class StreamRecord(Record):
     def is_near(self, here: str) -> bool:
         """Whether the publisher is on the host of the place `here`, and reached without TCP."""
         return bool(self.local) and self.reach(here) == self.local
+
+
+class GroupRecord(Record):
+    """`groups/GROUP/NODE`: what a member of a group has of the group's work.
+
+    All members make `stage` of `input`. `holds` are the partitions that it has, by CAMERA/PARTITION: from
+    which (boot, run, n) on it took each in, or () where nothing has come yet. `version` grows with each
+    change.
+    """
+
+    group: Name
+    node: Name
+    input: Name
+    stage: Name
+    version: Count = 0
+    holds: dict[str, tuple[Count, Count, Count] | tuple[()]] = {}
+
+    @property
+    def key(self) -> str:
+        return f"groups/{self.group}/{self.node}"
 
 
 class CameraCount(Record):
