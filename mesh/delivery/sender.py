@@ -194,7 +194,8 @@ class Sender:
     def _encode(self, body: Frame | EndOfStream) -> Parts:
         stream = (body.stage, body.camera, body.boot)
         topic = frame_topic(body.stage, body.camera, body.partition)
-        return encode(Message(topic, self.run, self._counts.own(stream), body))
+        flow = 0 if body.lossless else None  # all that is not acknowledged can still be had
+        return encode(Message(topic, self.run, self._counts.own(stream), body, flow))
 
     def _take_in(self, body: Frame | EndOfStream, parts: Parts) -> None:
         stream = (body.stage, body.camera, body.boot)
