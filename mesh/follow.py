@@ -22,17 +22,18 @@ from mesh.wire import Topic, View
 
 GRACE_S = 10.0
 FADING_LOOK_S = 1.0
+BATCH = 256  # events that are taken in together, where they have come together
 
 
 class Picture:
     """The entries of a prefix as events tell them. Pure.
 
-    What is gone fades after `gone_s`, what a registry that started anew forgot after `GRACE_S`; what is put
-    meanwhile stays.
+    What is gone fades after `gone_s`, what a registry that started anew forgot after `forgotten_s`; what is
+    put meanwhile stays.
     """
 
-    def __init__(self, gone_s: float) -> None:
-        self._gone_s = gone_s
+    def __init__(self, gone_s: float, forgotten_s: float = GRACE_S) -> None:
+        self._gone_s, self._forgotten_s = gone_s, forgotten_s
         self._fading: dict[str, float] = {}
         self.entries: dict[str, Entry] = {}
         self.synced = False
@@ -45,7 +46,7 @@ class Picture:
             self.entries[event.entry.key] = event.entry
             return changed and self.synced
         if isinstance(event, Delete):
-            self._fading.setdefault(event.key, now + (self._gone_s if event.known else GRACE_S))
+            self._fading.setdefault(event.key, now + (self._gone_s if event.known else self._forgotten_s))
             return False
         first, self.synced = not self.synced, True
         return first
@@ -72,22 +73,26 @@ def follow(
     on_change: Callable[[Mapping[str, Entry]], None],
     *,
     gone_s: float = GRACE_S,
+    forgotten_s: float = GRACE_S,
     clock: Clock = SYSTEM_CLOCK,
 ) -> None:
     """Call `on_change` with the entries under `prefix`, now and after each change, on a thread of `scope`.
 
-    gone_s: how long an entry is kept that was deleted or whose lease ended
+    gone_s:       how long an entry is kept that was deleted or whose lease ended
+    forgotten_s:  the same, for what a registry that has started anew does not know (yet)
     """
 
     def run() -> None:
-        picture = Picture(gone_s)
+        picture = Picture(gone_s, forgotten_s)
         with registry.watch(prefix) as watch:
             scope.on_stop(watch.close)
             while not watch.closed:
-                event = watch.get(picture.patience(clock.monotonic()))
+                events = [watch.get(picture.patience(clock.monotonic()))]
+                while events[-1] is not None and len(events) < BATCH:
+                    events.append(watch.get(0))
                 now = clock.monotonic()
-                changed = picture.apply(event, now) if event is not None else False
-                if picture.fade(now) or changed:
+                changed = [picture.apply(event, now) for event in events if event is not None]
+                if picture.fade(now) or any(changed):
                     on_change(dict(picture.entries))
 
     scope.spawn(f"follow {prefix}", run)

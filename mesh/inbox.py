@@ -169,6 +169,12 @@ class Inbox:
             account = self._accounts.get((stage, camera))
             return account.reached(partition) if account is not None else None
 
+    def is_drained(self, stage: str, camera: str, partition: int) -> bool:
+        """Whether nothing of a partition waits or is held."""
+        with self._lock:
+            stream = self._streams.get(self._key(stage, camera, partition))
+            return stream is None or not (stream.queue or stream.held)
+
     def settle(self, item: Item, dropped: str | None = None) -> None:
         """Say what became of an item that was taken: processed, or `dropped` for a cause."""
         with self._lock:

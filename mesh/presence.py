@@ -9,6 +9,7 @@ import os
 import platform
 import secrets
 import socket
+import threading
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -20,6 +21,7 @@ from mesh.registry import Registry, Session, Taken
 from mesh.registry.records import (
     CameraRecord,
     CameraState,
+    GroupRecord,
     NodeKind,
     NodeRecord,
     NodeState,
@@ -35,7 +37,7 @@ STATS_EVERY_S = 1.0
 LAST_WORDS_S = 600.0
 RENEW_WORDS_S = 60.0
 
-Listed = NodeRecord | CameraRecord | StreamRecord | StatsRecord
+Listed = NodeRecord | CameraRecord | StreamRecord | GroupRecord | StatsRecord
 
 
 def this_version() -> str:
@@ -90,6 +92,7 @@ class Presence:
         self._stats = stats
         self._clock = clock
         self._cameras: dict[str, CameraRecord] = {}
+        self._changing = threading.Lock()  # of what is shown of this node
         self.node = node
 
     def enter(self) -> None:
@@ -149,11 +152,32 @@ class Presence:
             record = self._cameras[record.name] = self._placed(record)
         self._session.update(record.key, record.value())
 
+    def announce(self, record: GroupRecord) -> None:
+        """List a record now if the registry answers, else when it does."""
+        self._session.announce(record.key, record.value())
+
+    def withdraw(self, record: CameraRecord | StreamRecord) -> None:
+        """List it no more, and let go of its name."""
+        if isinstance(record, CameraRecord):
+            self._cameras.pop(record.name, None)
+        self._session.withdraw(record.key)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the registry answered the last time that it was asked."""
+        return self._session.connected
+
+    def change(self, **changes: Any) -> None:
+        """Show this node with these fields changed. Any thread may."""
+        with self._changing:
+            self.show(self.node.model_copy(update=changes))
+
     def set_state(self, state: NodeState, why: str = "") -> None:
         """Show a new state. A node that drains says so until it ends."""
-        now = self.node
-        if now.state is not NodeState.DRAINING and (state, why) != (now.state, now.why):
-            self.show(now.model_copy(update={"state": state, "why": why}))
+        with self._changing:
+            now = self.node
+            if now.state is not NodeState.DRAINING and (state, why) != (now.state, now.why):
+                self.show(now.model_copy(update={"state": state, "why": why}))
 
     def leave(self) -> None:
         """Retire: the lease goes, and the last counters and ended cameras stay for ten minutes."""

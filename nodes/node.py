@@ -122,8 +122,7 @@ class Node:
 
     def serve(self, role: str, bound: Sequence[str]) -> None:
         """List another socket of this node, bound to `binds()`. Call it in `start`."""
-        endpoints = {**self.presence.node.endpoints, **self._listed(role, bound)}
-        self.presence.show(self.presence.node.model_copy(update={"endpoints": endpoints}))
+        self.presence.change(endpoints={**self.presence.node.endpoints, **self._listed(role, bound)})
 
     def _listed(self, role: str, bound: Sequence[str]) -> dict[str, str]:
         """The endpoints of a socket, as others should connect to them."""

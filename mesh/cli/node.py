@@ -171,6 +171,13 @@ def process(
         str, typer.Option("--input", metavar="STAGE", help="The stage to take in.")
     ] = "raw",
     stage: Annotated[str | None, typer.Option(metavar="NAME", help="The stage to publish.")] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Nodes of one group share the work; each group gets every frame. Else named as the stage.",
+        ),
+    ] = None,
     policy: Annotated[
         str, typer.Option(metavar="latest|fifo", help="Each camera's freshest frame, or a queue.")
     ] = "latest",
@@ -240,6 +247,7 @@ def process(
             processors=tuple(processors),
             input=input_stage,
             stage=stage,
+            group=group,
             policy=Policy(policy),
             depth=depth,
             max_age_s=max_age,

@@ -17,9 +17,10 @@ from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.codec import DEFAULT_QUALITY
 from mesh.delivery import MAX_BYTES, Collector, Sender, SentCount, Spool
 from mesh.errors import ConfigError, DecodeError, MeshError, ProcessorError, RegistryError
-from mesh.follow import follow, follow_streams
+from mesh.follow import follow
 from mesh.frame import Codec, EndOfStream, Frame, with_fields
 from mesh.inbox import DEFAULT_DEPTH, Cause, Inbox, Policy, StreamCount
+from mesh.membership.ownership import Key, parts_of
 from mesh.names import check_name
 from mesh.picture import Pixels
 from mesh.place import this_place
@@ -34,18 +35,19 @@ from mesh.registry.records import (
     StreamRecord,
 )
 from mesh.scope import Scope
-from mesh.stats import Counters, Rarely
+from mesh.stats import Counters
 from mesh.transport import Subscriber
-from mesh.views import Views
 from mesh.wire import View
 from nodes.counting import group_count
 from nodes.node import Node
 from nodes.process.chain import Chain
+from nodes.process.health import DEGRADED_AFTER, Effort, Health
+from nodes.process.intake import Intake
 from nodes.process.processors.catalog import ProcessorFactory, factory
+from nodes.process.share import Share
 
 log = logging.getLogger(__name__)
 
-DEGRADED_AFTER = 3
 LOOK_EVERY_S = 0.05
 COLLECTOR_GONE_S = 2.0  # then its results go to another
 INTAKE_PAUSE_S = 0.005  # a camera's frames come tens of milliseconds apart
@@ -57,6 +59,8 @@ class ProcessConfig:
 
     processors:     specifications, in the order in which each frame passes them
     input, stage:   the stage that is taken in, and the name of the one that is published
+    group:          with whom the work is shared: each camera's partition is taken by one of a group. Without
+                    one it is named as the stage
     policy, depth, max_age_s:  of the inbox; see `mesh.inbox`. Without `max_age_s`, `latest` takes nothing
                     that is older than a second; 0 is no limit
     view:           what is taken of the input: None chooses pixels in shared memory where they can be had and
@@ -71,6 +75,7 @@ class ProcessConfig:
     processors: tuple[str, ...]
     input: str = "raw"
     stage: str | None = None
+    group: str | None = None
     policy: Policy = Policy.LATEST
     depth: int = DEFAULT_DEPTH
     max_age_s: float | None = None
@@ -107,8 +112,8 @@ class Process:
         self._factories = [factory(text) for text in config.processors]
         self.stage = stage_name(config, self._factories)
         self.inputs = (check_name("stage", config.input),)
+        self.group = check_name("group", config.group or self.stage)
         self._claims = Claims(self._give_up_shared)
-        self._views: Views | None = None
         self._inbox = Inbox(
             config.policy,
             depth=config.depth,
@@ -121,16 +126,20 @@ class Process:
         )
         self._intake = self._outlet = Scope("idle")
         self._subscriber: Subscriber | None = None
+        self._taken: Intake | None = None
+        self._share: Share | None = None
         self._sender: Sender | None = None
         self._node: Node | None = None
         self._chains: dict[tuple[str, int], Chain] = {}  # by camera and partition
         self._chains_lock = threading.Lock()
         self._made = Counters()  # results that are not pushed, by "camera boot"
-        self._health = _Health()
+        self._health = Health()
+        self._effort = Effort(config.workers)
 
     def start(self, node: Node) -> None:
         self._node = node
         self._intake, self._outlet = Scope("intake", node.scope), Scope("outlet", node.scope)
+        self._share = Share(self._intake, node, self.group, self._config.input, self.stage, self._clock)
         if self._config.push:
             self._sender = Sender(
                 self._outlet,
@@ -157,23 +166,15 @@ class Process:
             pause_s=INTAKE_PAUSE_S,
             clock=self._clock,
         )
-        self._views = Views(self._subscriber, self._config.input)
-        follow_streams(
-            self._intake,
-            node.registry,
-            self._subscriber,
-            self._config.input,
-            view=View.FRAME if self._config.push and self._config.view is None else self._config.view,
-            views=self._views,
-            inbox=self._inbox,
-            but_not=node.id,
-            on_stream=self._announce,
-            clock=self._clock,
-        )
+        view = View.FRAME if self._config.push and self._config.view is None else self._config.view
+        self._taken = Intake(self._subscriber, self._inbox, self._config.input, view)
+        self._share.start(self._taken, self)
 
     def drain(self, timeout: float) -> None:
-        """Take in no more, finish what is here, and wait until its results are acknowledged."""
+        """Hand over, take in no more, finish what is here, and wait until its results are acknowledged."""
         deadline = self._clock.monotonic() + timeout
+        if self._share is not None:
+            self._share.drain(timeout)
         self._intake.stop()
         self._intake.join()
         never = threading.Event()
@@ -186,6 +187,7 @@ class Process:
 
     def stats(self) -> StatsRecord:
         node = self._node
+        self._tell_capacity()
         sent = self._sender.counts() if self._sender else {}
         taken = self._inbox.counts()
         groups = [self._count(count, sent) for count in taken]
@@ -205,15 +207,18 @@ class Process:
             scope.stop()
             scope.join()
         for chain in self._chains.values():
-            try:
-                chain.close()
-            except ProcessorError as error:
-                log.error("a processor did not close: %s", error)
+            _close(chain)
+
+    def _tell_capacity(self) -> None:
+        """Show how much this node could take, where that has changed: others go by it."""
+        capacity = self._effort.capacity(self._clock.monotonic())
+        if self._node is not None and capacity != self._node.presence.node.capacity:
+            self._node.presence.change(capacity=capacity)
 
     def _count(self, count: StreamCount, sent: Mapping[tuple[str, str, int], SentCount]) -> GroupCount:
         results = sent.get((self.stage, count.camera, count.boot), SentCount())
         made = self._results(count.camera, count.boot, results)
-        return group_count(count, group=self.stage, output=self.stage, **made)
+        return group_count(count, group=self.group, output=self.stage, **made)
 
     def _adopted(
         self, known: set[tuple[str, int]], sent: Mapping[tuple[str, str, int], SentCount]
@@ -225,7 +230,7 @@ class Process:
                     camera=camera,
                     boot=boot,
                     stage=self._config.input,
-                    group=self.stage,
+                    group=self.group,
                     output=self.stage,
                     **self._results(camera, boot, count),
                 )
@@ -286,7 +291,11 @@ class Process:
     def _process(self, node: Node, frame: Frame) -> str | None:
         """Run a frame through the processors; None, or why it was dropped."""
         try:
-            for result in self._chain(frame.camera, frame.partition).run(frame):
+            chain = self._chain(frame.camera, frame.partition)
+            began = self._clock.monotonic()
+            results = chain.run(frame)
+            self._effort.worked(self._clock.monotonic() - began)
+            for result in results:
                 if not self._emit(node, result):
                     return Cause.ABANDONED
         except MeshError as error:
@@ -341,8 +350,8 @@ class Process:
                 self._chains[camera, partition] = chain
         return chain
 
-    def _announce(self, found: StreamRecord) -> None:
-        """List this node's stream of a camera that it found, so that others are there for its first frame.
+    def begins(self, found: StreamRecord) -> None:
+        """List this node's stream of a camera that it takes, so that others are there for its first frame.
 
         A lossless stream stays so; where its results go nowhere else, it waits for somebody to consume it.
         """
@@ -355,9 +364,21 @@ class Process:
         this = node.presence.node
         node.presence.show(this.stream(self.stage, camera, lossless=lossless, partitions=partitions))
 
+    def is_over(self, key: Key) -> None:
+        """A partition is another member's now, or has gone: its processors are done."""
+        with self._chains_lock:
+            chain = self._chains.pop(parts_of(key), None)
+        if chain is not None:
+            _close(chain)
+
+    def ends(self, camera: str) -> None:
+        """Nothing of a camera is worked on here any more."""
+        if (node := self._node) is not None:
+            node.presence.withdraw(node.presence.node.stream(self.stage, camera))
+
     def _give_up_shared(self, camera: str) -> None:
-        if self._views is not None:
-            self._views.give_up(camera)
+        if self._taken is not None:
+            self._taken.give_up(camera)
 
     def _made_room(self) -> None:
         if self._subscriber is not None:
@@ -371,23 +392,8 @@ class Process:
             node.presence.set_state(NodeState.DEGRADED, str(error))
 
 
-class _Health:
-    """How many frames in a row went wrong, over all workers."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._rarely = Rarely()
-        self.in_a_row = 0
-
-    def unwell(self, now: float) -> int | None:
-        with self._lock:
-            self.in_a_row += 1
-        return self._rarely.ready(now)
-
-    def well(self) -> bool:
-        """A frame went right; whether that ends a degraded state."""
-        if not self.in_a_row:
-            return False
-        with self._lock:
-            before, self.in_a_row = self.in_a_row, 0
-        return before >= DEGRADED_AFTER
+def _close(chain: Chain) -> None:
+    try:
+        chain.close()
+    except ProcessorError as error:
+        log.error("a processor did not close: %s", error)

@@ -24,3 +24,15 @@ class Doze:
         if self._seen % self._every == 0:
             self._never.wait(self._seconds)
         return frame
+
+
+class Take:
+    """Passes frames on, each after so many `ms` of real time, as a slow device would."""
+
+    def __init__(self, ms: Annotated[float, Field(ge=0)] = 10.0) -> None:
+        self._seconds = ms / 1000
+        self._never = threading.Event()
+
+    def __call__(self, frame: Frame) -> Frame:
+        self._never.wait(self._seconds)
+        return frame
