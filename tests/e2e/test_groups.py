@@ -2,36 +2,36 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 from mesh.registry import open_registry
 from mesh.registry.records import GroupRecord
 from tests.e2e.site import Site, check_recording
 from tests.faults.settled import wait_accounted
+from tests.support.processes import ROOT, Process
 
 STAGE = "passthrough"
 CAMERAS = ("door", "hall", "roof", "yard")
-LOSSLESS = ("--pace", "max", "--lossless")
+Holds = dict[str, tuple[int, int, int] | tuple[()]]
 ALL = {*(f"{camera}/0" for camera in CAMERAS), *(f"wide/{number}" for number in range(4))}
 
 
-def worker(site: Site, name: str, *options: object) -> Any:
-    return site.node("process", STAGE, "--policy", "fifo", *options, name=name)
+def worker(site: Site, name: str, *options: object, take: str = STAGE) -> Process:
+    return site.node("process", take, "--stage", STAGE, "--policy", "fifo", *options, name=name, cwd=ROOT)
 
 
-def shares(site: Site) -> dict[str, set[str]]:
+def shares(site: Site) -> dict[str, Holds]:
     """What each member of the group lists."""
     with open_registry(site.url) as registry:
         records = [GroupRecord.of(entry) for entry in registry.list(f"groups/{STAGE}/")]
-    return {record.node: set(record.holds) for record in records}
+    return {record.node: dict(record.holds) for record in records}
 
 
-def wait_shared(site: Site, *names: str, keys: set[str] = ALL) -> dict[str, set[str]]:
+def wait_shared(site: Site, *names: str, keys: set[str] = ALL) -> dict[str, Holds]:
     """Wait until these members, and nobody else, have each of `keys` once."""
 
-    def shared() -> dict[str, set[str]] | None:
+    def shared() -> dict[str, Holds] | None:
         found = shares(site)
-        held = Counter(key for keys in found.values() for key in keys)
+        held = Counter(key for holds in found.values() for key in holds)
         alone = set(found) == set(names) and all(found.values())
         return found if alone and held == Counter(dict.fromkeys(keys, 1)) else None
 
@@ -70,3 +70,41 @@ def test_members_share_cameras_and_partitions_as_they_join_drain_and_die(tmp_pat
             seqs = [line["seq"] for line in check_recording(site, camera, STAGE)]
             assert len(set(seqs)) == len(seqs), "each once"
             assert set(range(group["dropped"].get("before_join", 0), seen)) - set(seqs) == set()
+
+
+def test_a_drain_and_a_registry_that_restarts_cost_a_lossless_stream_nothing(tmp_path: Path) -> None:
+    frames, keys = 300, {f"door/{number}" for number in range(4)}
+    with Site(tmp_path) as site:
+        site.collect()
+        first = worker(site, "one", take="tests.faults.processors:Take:ms=30")
+        second = worker(site, "two", take="tests.faults.processors:Take:ms=30")
+        site.wait_nodes("collect", "one", "two")
+        options = ("--frames", frames, "--lossless", "--partitions", 4, "--pace", "max")
+        site.capture("door=synthetic:?size=160x120", options=options)
+        before = wait_shared(site, "one", "two", keys=keys)
+        site.registry.kill()
+        site.start_registry()
+        assert wait_shared(site, "one", "two", keys=keys) == before, "nothing has moved"
+        assert first.stop() == 0
+        assert wait_shared(site, "two", keys=keys)
+        site.wait_recorded("door", STAGE, frames)
+        wait_accounted(site, "door")
+        door = site.stats()["door"]
+        assert (door["recorded"], door["unaccounted"]) == ({STAGE: frames}, 0)
+        assert door["groups"][STAGE]["dropped"] == {}
+        assert sorted(door["groups"][STAGE]["members"]) == ["one", "two"]
+        assert second.stop() == 0
+        lines = check_recording(site, "door", STAGE)
+    assert [line["seq"] for line in lines] == list(range(frames))
+
+
+def test_who_makes_something_else_is_refused_in_one_line(tmp_path: Path) -> None:
+    with Site(tmp_path) as site:
+        worker(site, "one", "--group", "night")
+        site.wait_nodes("one")
+        other = site.node("process", "motion", "--group", "night", name="two")
+        assert other.wait() == 2
+        assert other.log.strip().splitlines()[-1] == (
+            "mesh: group 'night' makes stage 'passthrough' of 'raw' (node 'one'), "
+            "this node 'motion' of 'raw': give it another --group"
+        )
