@@ -91,6 +91,19 @@ def test_what_passes_while_a_partition_is_left_was_taken_elsewhere() -> None:
     assert (count.dropped, count.lost, count.offered) == ({"elsewhere": 3}, 0, 7)
 
 
+def test_a_partition_is_drained_once_all_that_came_of_it_is_settled() -> None:
+    inbox = Inbox(Policy.FIFO, split=True)
+    assert inbox.is_drained("raw", "door", 0)
+    offer(inbox, 0, partition=0, partitions=2)
+    assert not inbox.is_drained("raw", "door", 0), "it waits"
+    assert inbox.is_drained("raw", "door", 1)
+    item = inbox.take(0)
+    assert item is not None
+    assert not inbox.is_drained("raw", "door", 0), "it is held"
+    inbox.settle(item)
+    assert inbox.is_drained("raw", "door", 0)
+
+
 def test_spans_between_which_nothing_passed_are_one() -> None:
     inbox = Inbox(Policy.FIFO, split=True)
     offer(inbox, 0, 1)

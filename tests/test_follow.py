@@ -48,6 +48,14 @@ def test_what_is_deleted_stays_for_a_while_and_is_kept_if_it_returns() -> None:
     assert sorted(picture.entries) == ["nodes/a"]
 
 
+def test_what_was_forgotten_goes_at_once_where_asked() -> None:
+    picture = Picture(gone_s=10, forgotten_s=0)
+    for event in (Put(entry("groups/g/a")), Synced(1), Delete("groups/g/a", 2, known=False)):
+        picture.apply(event, 5)
+    assert picture.fade(5)
+    assert not picture.entries
+
+
 def test_what_was_only_forgotten_is_kept_longer_than_what_is_known_to_be_gone() -> None:
     picture = Picture(gone_s=0)
     for key in ("nodes/a", "nodes/b", "nodes/c"):

@@ -1,0 +1,26 @@
+"""What a process node tells of how much it could take."""
+
+from nodes.process.health import Effort
+
+
+def told(effort: Effort, frames: int, seconds: float, of: int, since: float) -> float:
+    """The capacity after so many seconds of `frames` a second that each took `seconds`."""
+    for second in range(of):
+        for _ in range(frames):
+            effort.worked(seconds)
+        capacity = effort.capacity(since + second)
+    return capacity
+
+
+def test_capacity_is_what_the_workers_could_take_once_it_is_known() -> None:
+    effort = Effort(workers=2)
+    assert effort.capacity(0.0) == 0.0
+    assert told(effort, 10, 0.02, 5, 0.0) == 0.0, "not before it has been so for a while"
+    assert 80 < told(effort, 10, 0.02, 10, 5.0) < 125  # two workers of 50 frames a second
+
+
+def test_an_idle_node_keeps_what_it_told() -> None:
+    effort = Effort(workers=1)
+    capacity = told(effort, 10, 0.05, 15, 0.0)
+    assert capacity > 0
+    assert effort.capacity(500.0) == capacity
