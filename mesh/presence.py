@@ -156,12 +156,6 @@ class Presence:
         """List a record now if the registry answers, else when it does."""
         self._session.announce(record.key, record.value())
 
-    def withdraw(self, record: CameraRecord | StreamRecord) -> None:
-        """List it no more, and let go of its name."""
-        if isinstance(record, CameraRecord):
-            self._cameras.pop(record.name, None)
-        self._session.withdraw(record.key)
-
     @property
     def connected(self) -> bool:
         """Whether the registry answered the last time that it was asked."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from mesh.errors import ConfigError, RegistryError
-from mesh.membership.ownership import Key, Listing, key_of
+from mesh.membership.ownership import Key, Listing, key_of, parts_of
 from mesh.placement import Item, Member, place, weights
 from mesh.registry import Entry
 from mesh.registry.records import GroupRecord, NodeRecord, NodeState, Record
@@ -50,7 +50,7 @@ class Placement:
 
     def owners(self, members: list[Member], keys: list[Key]) -> Mapping[Key, str | None]:
         if (members, keys) != self._of:
-            placed = place([Item(key) for key in keys], members)
+            placed = place([Item(key, spread=parts_of(key)[0]) for key in keys], members)
             self._of, self._owners = (members, keys), {key: placed.get(key) for key in keys}
         return self._owners
 

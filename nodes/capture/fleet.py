@@ -56,7 +56,7 @@ class Fleet:
         around = Surroundings(node, reactor, self._secrets, self._poked.set)
         node.scope.on_stop(self._poked.set)
         node.presence.on_lost = self._lost
-        node.presence.show(node.presence.node.model_copy(update={"group": FLEET}))
+        node.presence.change(group=FLEET)
         follow(node.scope, node.registry, PREFIX, self._see_setups, gone_s=0.0, clock=self._clock)
         follow(node.scope, node.registry, "nodes/", self._see_nodes, gone_s=0.0, clock=self._clock)
         node.scope.spawn("read", reactor.run)
