@@ -10,7 +10,7 @@ numbers it has accounted for, so that members may work at the same time, hand ov
 
 Rules kept here: a number is offered once, whoever took it; what several took is `overlap`; a hole before
 the first span of a publisher's run is `before_join`; a later one is named by whoever has the span that ends
-there.
+there, or by a node that was killed after that one had left: it may have had it without having said so yet.
 """
 
 from collections import Counter, defaultdict
@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 from mesh.ledger.members import BEFORE_JOIN, DIED, LEFT, Life, Member
 
+UNTOLD_NS = 2 * 10**9  # a killed node lived on for a second at most after its last report; clocks differ
 OPEN = "open"  # behind a member that runs: another one should have it
 
 _Taken = tuple[int, int, Member]  # first, end, by whom
@@ -51,23 +52,26 @@ class Cover:
 
 def covered(members: Iterable[Member]) -> Cover:
     """Lay the spans of a group's members over one another."""
+    members = list(members)
     runs: dict[tuple[int, int], list[_Taken]] = defaultdict(list)
+    died_ns = max((m.at_ns + UNTOLD_NS for m in members if m.life is Life.DIED), default=0)
     for member in members:
         for partition, run, first, end in member.spans:
             runs[partition, run].append((first, end, member))
     cover = Cover()
     for key, spans in runs.items():
-        cover.reached[key] = _sweep(cover, spans)
+        cover.reached[key] = _sweep(cover, spans, died_ns)
     return cover
 
 
-def _sweep(cover: Cover, spans: list[_Taken]) -> int:
-    """Add one publisher's run of one partition; how far it goes."""
+def _sweep(cover: Cover, spans: list[_Taken], died_ns: int) -> int:
+    """Add one publisher's run of one partition; how far it goes. `died_ns` is until when a member may have
+    lived that was killed."""
     reached = 0
     behind: list[Member] = []  # who reached that far
     for first, end, member in sorted(spans, key=lambda span: span[:2]):
         if first > reached:
-            cover.holes[_cause(behind)] += first - reached
+            cover.holes[_cause(behind, died_ns)] += first - reached
         else:
             cover.overlap += min(end, reached) - first
         if end >= reached:
@@ -76,10 +80,13 @@ def _sweep(cover: Cover, spans: list[_Taken]) -> int:
     return reached
 
 
-def _cause(behind: list[Member]) -> str:
+def _cause(behind: list[Member], died_ns: int) -> str:
     if not behind:
         return BEFORE_JOIN
     lives = {member.life for member in behind}
     if Life.DIED in lives:
         return DIED
-    return LEFT if Life.LEFT in lives else OPEN
+    if Life.LEFT not in lives:
+        return OPEN
+    left_ns = max(member.at_ns for member in behind if member.life is Life.LEFT)
+    return DIED if left_ns <= died_ns else LEFT
