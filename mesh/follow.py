@@ -101,16 +101,18 @@ def follow(
 def publishers(entries: Iterable[Entry], camera: str | None, but_not: str = "") -> list[StreamRecord]:
     """The publishers of one camera, or of all: origins, and relays where there is no origin. Pure.
 
+    Of all cameras of a stage, relays are taken only where nobody is an origin of any: topics go to every
+    publisher that a subscriber is connected to, so that a relay of one camera would give all others twice.
     Entries that are malformed, as a newer or broken writer may leave them, are passed over.
     """
-    streams: dict[tuple[str, str], list[StreamRecord]] = {}
+    streams: dict[tuple[str, str | None], list[StreamRecord]] = {}
     for entry in entries:
         try:
             record = StreamRecord.of(entry)
         except RegistryError:
             continue
         if camera in (None, record.camera) and record.node != but_not:
-            streams.setdefault((record.stage, record.camera), []).append(record)
+            streams.setdefault((record.stage, camera), []).append(record)
     return [
         record for records in streams.values() for record in [r for r in records if not r.relay] or records
     ]

@@ -76,10 +76,13 @@ def test_what_was_only_forgotten_is_kept_longer_than_what_is_known_to_be_gone() 
 
 
 def test_origins_are_taken_and_relays_only_where_there_is_no_origin() -> None:
-    entries = listed(stream("cap"), stream("col", relay=True), stream("col", "gate", relay=True))
-    assert {(r.node, r.camera) for r in publishers(entries, None)} == {("cap", "door"), ("col", "gate")}
+    relays = stream("col", relay=True), stream("col", "gate", relay=True)
+    entries = listed(stream("cap"), *relays)
+    assert {(r.node, r.camera) for r in publishers(entries, None)} == {("cap", "door")}
     assert {r.node for r in publishers(entries, "gate")} == {"col"}
+    assert {r.node for r in publishers(entries, "door")} == {"cap"}
     assert publishers(entries, "yard") == []
+    assert {r.camera for r in publishers(listed(*relays), None)} == {"door", "gate"}
 
 
 def test_ones_own_streams_are_left_out_and_malformed_entries_passed_over() -> None:
