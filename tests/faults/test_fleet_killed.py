@@ -1,5 +1,5 @@
-"""A fleet of 120 cameras on three capture nodes, three process nodes and two collectors, one of each killed with
--9 at the same moment: every camera flows again by itself, and the ledger is exact over all of it."""
+"""A fleet of 120 cameras on three capture nodes, three process nodes and two collectors, one of each killed
+with -9 at the same moment: every camera flows again by itself, and the ledger is exact over all of it."""
 
 import json
 import time
