@@ -83,8 +83,9 @@ class Standing:
         return None
 
     def flush(self) -> None:
-        """Write and remove what waits."""
+        """Write and remove what waits. The lease is renewed meanwhile, as all that may outlast it."""
         for held in self.holdings.unwritten():
+            self.renew()
             try:
                 self._write(held)
             except LeaseExpired:
@@ -93,6 +94,7 @@ class Standing:
                 log.error("not announced: %s", error)
                 self.holdings.written(held, held.revision)
         for key in self.holdings.unremoved():
+            self.renew()
             self._remove(key)
             self.holdings.removed(key)
 
