@@ -1,6 +1,7 @@
 """`mesh registry`: run the embedded registry server."""
 
 import logging
+import resource
 import signal
 from pathlib import Path
 from types import FrameType
@@ -29,6 +30,7 @@ def registry(
 ) -> None:
     """Run a registry, through which nodes find each other, until SIGTERM or Ctrl-C."""
     set_up(log_level, log_json)
+    _allow_connections()
     from mesh.registry.server import RegistryServer
     from nodes.address import check_bind
 
@@ -49,3 +51,10 @@ def registry(
         log.info("the registry listens at %s", server.url)
         server.wait()
     raise typer.Exit(130 if interrupted else 0)
+
+
+def _allow_connections() -> None:
+    """Have as many files open as the system lets this process: each client has two connections, and the usual
+    limit of 1,024 would leave the 500th node waiting without a word."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -43,6 +43,7 @@ LOOK_SECONDS = 0.2  # a turn comes at least so often
 STALL_SECONDS = 0.3  # between two turns: the server was held up
 MAX_SUBSCRIPTION = 4096  # bytes
 HWM = 10_000  # messages for one peer; a subscriber that falls behind loses changes, and sees it
+BACKLOG = 4096  # connections that wait to be taken in, where the system lets so many: a site that starts
 TRIES = 50  # to find two neighbouring free ports for `*`
 
 log = logging.getLogger(__name__)
@@ -129,11 +130,12 @@ class RegistryServer(Closing):
         for socket, limit in ((self._requests, MAX_REQUEST), (self._changes, MAX_SUBSCRIPTION)):
             socket.set(zmq.MAXMSGSIZE, limit)
             socket.set_hwm(HWM)
+            socket.set(zmq.BACKLOG, BACKLOG)
             socket.set(zmq.LINGER, 0)
             socket.set(zmq.IPV6, int("[" in self._host))
             socket.set(zmq.HEARTBEAT_IVL, 1000)
             socket.set(zmq.HEARTBEAT_TIMEOUT, 3000)
-        self._changes.set(zmq.XPUB_VERBOSE, 1)  # every subscription shows, and is answered with a beat
+        self._changes.set(zmq.XPUB_VERBOSE, 1)  # every subscription shows
         self._port = self._bind_pair(self._port)
 
     def _bind_pair(self, port: int | None) -> int:
@@ -163,7 +165,8 @@ class RegistryServer(Closing):
                 return
             self._forgive_stall()
             self._hear()
-            if self._take_subscriptions() or SYSTEM_CLOCK.monotonic() >= next_beat:
+            self._take_subscriptions()
+            if SYSTEM_CLOCK.monotonic() >= next_beat:
                 self._send(self._changes, encode_beat(self._service.beat()))
                 next_beat = SYSTEM_CLOCK.monotonic() + self._beat
 
@@ -226,14 +229,11 @@ class RegistryServer(Closing):
         for one in published:
             self._send(self._changes, encode_published(one))
 
-    def _take_subscriptions(self) -> bool:
-        """Whether anybody has subscribed. Who asks to hear when that is in force, hears it."""
-        came = False
+    def _take_subscriptions(self) -> None:
+        """Who asks to hear when its subscriptions are in force, hears it."""
         while (parts := _receive(self._changes)) is not None:
-            came = came or parts[0][:1] == b"\1"
             if parts[0].startswith(b"\1" + SYNC):
                 self._send(self._changes, encode_beat(self._service.beat(), parts[0][1:]))
-        return came
 
     def _send(self, socket: zmq.Socket[bytes], parts: Sequence[bytes]) -> None:
         try:

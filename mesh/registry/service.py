@@ -14,10 +14,11 @@ from typing import Any
 from mesh.clock import SYSTEM_CLOCK
 from mesh.errors import Conflict, LeaseExpired, MeshError, RegistryError, StorageError
 from mesh.registry.base import Change
+from mesh.registry.listings import Listings
 from mesh.registry.persist import Keeper
 from mesh.registry.values import INT64, table_of
 from mesh.registry.view import key_of, revision_of
-from mesh.registry.wire import Beat, Published, Reply, Request, encode_entry
+from mesh.registry.wire import Beat, Published, Reply, Request, encode_entry, pack, pack_array
 from mesh.stats import Counters, Rarely
 
 MAX_CLIENTS = 4096  # whose last reply is remembered
@@ -43,6 +44,7 @@ class Service:
         self._keeper = keeper
         self._now = 0.0  # of the request at hand
         self._store = keeper.load()
+        self._listings = Listings(self._store)
         self._latest: dict[str, int] = {}
         self._replies: OrderedDict[bytes, Reply] = OrderedDict()
         self._changes: list[Change] = []
@@ -135,7 +137,7 @@ class Service:
         return None if entry is None else encode_entry(entry)
 
     def _list(self, prefix: str) -> Any:
-        return [self._store.revision, [encode_entry(entry) for entry in self._store.list(prefix)]]
+        return pack_array((pack(self._store.revision), self._listings.of(prefix)))
 
     def _put(self, key: str, value: Mapping[str, Any], lease: int, expect: int | None) -> int:
         change = self._store.plan_put(key, value, lease=lease, expect=expect)

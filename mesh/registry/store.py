@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 
 from mesh.errors import Conflict, LeaseExpired, RegistryError
 from mesh.registry.base import Change, Delete, Entry, Put, Value
-from mesh.registry.values import check_key, check_ttl, check_value
+from mesh.registry.values import check_key, check_ttl, check_value, table_of
+from mesh.registry.view import key_of, revision_of
 
 MAX_ENTRIES = 100_000
 MAX_LEASES = 10_000
@@ -42,6 +43,11 @@ class Store:
     ) -> None:
         self._revision = revision
         self._entries = {entry.key: entry for entry in entries}
+        self._keys: dict[str, set[str]] = {}  # by table
+        self._held: dict[int, set[str]] = {}  # keys, by lease
+        self._changed: dict[str, int] = {}  # the latest change, by table, where there was one since the start
+        for entry in self._entries.values():
+            self._index(entry)
         self._leases = {lease.id: lease for lease in leases}
         # No lease ends before: not exact, as renewing does not move it. Of those given it is not known.
         self._earliest = -math.inf if self._leases else math.inf
@@ -63,7 +69,12 @@ class Store:
 
     def list(self, prefix: str = "") -> list[Entry]:
         """Every entry whose key starts with `prefix`, ordered by key."""
-        return [self._entries[key] for key in sorted(self._entries) if key.startswith(prefix)]
+        keys = self._keys.get(table_of(prefix), ()) if "/" in prefix else self._entries
+        return [self._entries[key] for key in sorted(keys) if key.startswith(prefix)]
+
+    def changed(self, prefix: str) -> int:
+        """The revision since which nothing under `prefix` has changed, though something else may have."""
+        return self._changed.get(table_of(prefix), 0) if "/" in prefix else self._revision
 
     def is_configuration(self, key: str) -> bool:
         entry = self._entries.get(key)
@@ -88,18 +99,20 @@ class Store:
 
     def plan_end(self, leases: Collection[int]) -> tuple[Delete, ...]:
         """The changes that the end of these leases makes, in the order in which the entries were written."""
-        held = sorted((e.revision, e.key) for e in self._entries.values() if e.lease and e.lease in leases)
+        keys = (key for lease in leases for key in self._held.get(lease, ()))
+        held = sorted((self._entries[key].revision, key) for key in keys)
         return tuple(Delete(key, self._revision + 1 + n) for n, (_, key) in enumerate(held))
 
     def apply(self, changes: Iterable[Change]) -> None:
         """Make planned changes, in order."""
         for change in changes:
+            key, self._revision = key_of(change), revision_of(change)
+            if (former := self._entries.pop(key, None)) is not None:
+                self._forget(former)
             if isinstance(change, Put):
-                self._entries[change.entry.key] = change.entry
-                self._revision = change.entry.revision
-            else:
-                self._entries.pop(change.key, None)
-                self._revision = change.revision
+                self._entries[key] = change.entry
+                self._index(change.entry)
+            self._changed[table_of(key)] = self._revision
 
     def grant(self, lease: int, ttl: float, now: float) -> Lease:
         """A new lease of the number `lease`, which the caller draws so that no other registry gave it."""
@@ -151,6 +164,18 @@ class Store:
         for lease in leases:
             self._leases.pop(lease, None)
         return changes
+
+    def _index(self, entry: Entry) -> None:
+        self._keys.setdefault(table_of(entry.key), set()).add(entry.key)
+        if entry.lease:
+            self._held.setdefault(entry.lease, set()).add(entry.key)
+
+    def _forget(self, entry: Entry) -> None:
+        self._keys[table_of(entry.key)].discard(entry.key)
+        if (held := self._held.get(entry.lease)) is not None:
+            held.discard(entry.key)
+            if not held:
+                del self._held[entry.lease]
 
 
 def check_expected(key: str, revision: int, expect: int | None) -> None:

@@ -11,14 +11,14 @@ Rules kept here:
 - Reply, one part: `[1, id, epoch, status, body]`. `epoch` is drawn anew each time that a server starts.
 - Change, two parts: the table (`nodes/`), then `[1, epoch, before, revision, key, value or nil, lease]`.
   `before` is the revision of the table's change before this one, so each change shows whether one was lost.
-- Beat, two parts: `\\0beat`, then `[1, epoch, {table: revision of its latest change}]`, every second and
-  after each new subscription: so the loss of the latest change shows too.
+- Beat, two parts: `\\0beat`, then `[1, epoch, {table: revision of its latest change}]`, every second: so
+  the loss of the latest change shows too.
 - A subscription to a topic of the client's own, `\\0sync/` and text that it never used, is answered with
   a beat on that topic. Then the subscriptions made before it are in force, and a snapshot may be asked for.
 - Whatever is off raises `WireError`; lengths are checked before anything is unpacked.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,10 @@ class Request:
     id: int
     operation: str
     arguments: tuple[Any, ...]
+
+
+class Packed(bytes):
+    """A part of a message that is packed already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,22 @@ def decode_request(data: bytes) -> Request:
 
 
 def encode_reply(reply: Reply) -> bytes:
-    return _pack([VERSION, reply.id, reply.epoch, reply.status, reply.body])
+    return pack_array(map(pack, (VERSION, reply.id, reply.epoch, reply.status, reply.body)))
+
+
+def pack(part: Any) -> Packed:
+    """A part of a message; one that is packed already stays as it is."""
+    return part if isinstance(part, Packed) else Packed(msgpack.packb(part, use_bin_type=True))
+
+
+def pack_entry(entry: Entry) -> Packed:
+    return pack(encode_entry(entry))
+
+
+def pack_array(members: Iterable[bytes]) -> Packed:
+    """An array of what is packed already."""
+    packed = tuple(members)
+    return Packed(msgpack.Packer().pack_array_header(len(packed)) + b"".join(packed))
 
 
 def decode_reply(data: bytes) -> Reply:
