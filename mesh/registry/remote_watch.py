@@ -34,6 +34,7 @@ PENDING = 10_000  # events of one watch
 RETRY = 0.5  # seconds until another try for a snapshot, after one that failed
 ASK_AGAIN = 3.0  # seconds until the server is asked again whether the subscriptions are in force
 IDLE = 60.0
+PAUSE = 0.005  # seconds after what came, so that what comes meanwhile is taken together
 
 log = logging.getLogger(__name__)
 
@@ -243,7 +244,8 @@ class Watcher(Closing):
                     wait = self._resync(watches) if subscriptions.in_force else ASK_AGAIN
                     poller.poll(int(wait * 1000))
                     self._poked.clear()
-                    self._take(socket, subscriptions, watches)
+                    if self._take(socket, subscriptions, watches):
+                        self._scope.stopping.wait(PAUSE)
             finally:
                 self._close_watches()
 
@@ -278,18 +280,19 @@ class Watcher(Closing):
 
     def _take(
         self, socket: zmq.Socket[bytes], subscriptions: Subscriptions, watches: list[RemoteWatch]
-    ) -> None:
-        """Hand on what has come, at most a bounded number of messages."""
-        for _ in range(PENDING):
+    ) -> bool:
+        """Hand on what has come, at most a bounded number of messages; whether anything had."""
+        for count in range(PENDING):
             try:
                 parts = socket.recv_multipart(zmq.NOBLOCK)
                 if subscriptions.confirms(parts[0]):
-                    return  # the snapshot first: what follows belongs after it
+                    return False  # the snapshot first: what follows belongs after it
                 message = decode_published(parts)
             except zmq.Again:
-                return
+                return count > 0
             except WireError as error:
                 log.warning("a change of the registry was not understood: %s", error)
                 continue
             for watch in watches:
                 watch.take(message)
+        return True
