@@ -4,7 +4,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from mesh.bench import against, cameras, codec, idle, latency, overload, pipeline, record, registry, transport
+from mesh.bench import (
+    against,
+    cameras,
+    codec,
+    fleet,
+    idle,
+    latency,
+    overload,
+    pipeline,
+    record,
+    registry,
+    transport,
+)
 from mesh.bench.children import BenchError
 from mesh.bench.report import Row
 from mesh.bench.setup import Setup
@@ -35,6 +47,7 @@ CATALOG: Mapping[str, Bench] = MappingProxyType(
         "overload": Bench(overload.measure, "a consumer that is too slow, and one that stops"),
         "record": Bench(record.measure, "results onto the disk, beside a stream copy with PyAV"),
         "registry": Bench(registry.measure, "requests to the registry, beside an echo with pyzmq"),
+        "fleet": Bench(fleet.measure, "the registry under many nodes that join, renew and come back"),
     }
 )
 

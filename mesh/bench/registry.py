@@ -16,14 +16,14 @@ from typing import Any
 import zmq
 
 from mesh.bench.child import Channel, Meter, Values
-from mesh.bench.children import WITHIN_S, BenchError, Child, Children
-from mesh.bench.paced import pause, percentile_ms, ticks
+from mesh.bench.children import WITHIN_S, Child, Children
+from mesh.bench.paced import percentile_ms, ticks
 from mesh.bench.ports import free_port
+from mesh.bench.records import camera_record, node_record
 from mesh.bench.report import Row
+from mesh.bench.served import serve
 from mesh.bench.setup import Setup
-from mesh.errors import RegistryUnavailable
-from mesh.registry import Put, Registry, Synced, Value, open_registry
-from mesh.registry.records import CameraRecord, CameraState, NodeKind, NodeRecord
+from mesh.registry import Put, Registry, Synced, open_registry
 
 CLIENTS = 4
 NODES, CAMERAS = 1_000, 5_000
@@ -33,7 +33,6 @@ CHANGING = "nodes/changing"
 MESSAGE = bytes(300)  # a record of a node, packed
 FLOOR_IS = "ROUTER/DEALER echo of 300 bytes"
 PATIENCE_MS = 10_000
-LOOK_EVERY_S = 0.02
 
 
 def measure(setup: Setup) -> Iterator[Row]:
@@ -109,7 +108,7 @@ class _Client:
     def __init__(self, registry: Registry, sock: "zmq.Socket[bytes]", number: int) -> None:
         self._registry, self._sock = registry, sock
         self._lease = registry.grant(LEASE_S)
-        self._key, self._value = f"nodes/client{number}", _node(number).value()
+        self._key, self._value = f"nodes/client{number}", node_record(number).value()
         self.echo_once()
 
     def put(self, seconds: float) -> float:
@@ -153,9 +152,11 @@ class _Client:
     def fill(self, seconds: float) -> None:
         """A large site's records."""
         for number in range(NODES):
-            self._registry.put(f"nodes/node{number}", _node(number).value(), lease=self._lease)
+            self._registry.put(f"nodes/node{number}", node_record(number).value(), lease=self._lease)
         for number in range(CAMERAS):
-            self._registry.put(f"cameras/camera{number}", _camera(number), lease=self._lease)
+            self._registry.put(
+                f"cameras/camera{number}", camera_record(number, number % NODES).value(), lease=self._lease
+            )
 
 
 def _rate_of(once: Callable[[], object], seconds: float) -> float:
@@ -166,50 +167,11 @@ def _rate_of(once: Callable[[], object], seconds: float) -> float:
     return done / meter.wall_s
 
 
-def _node(number: int) -> NodeRecord:
-    return NodeRecord(
-        id=f"node{number}",
-        kind=NodeKind.PROCESS,
-        group="motion",
-        host="edge-device-7",
-        pid=4_000 + number,
-        endpoints={"pub": "tcp://192.0.2.7:40123", "pub_local": f"ipc://@mesh-{number:020}"},
-        place="4f2a9d3c-0b1e-4c7a-9a53-5e8f0c9d1b22/4026531840",
-        inputs=("raw",),
-        started_ns=time.time_ns(),
-        version="0.1.0",
-    )
-
-
-def _camera(number: int) -> Value:
-    record = CameraRecord(
-        name=f"camera{number}",
-        source=f"rtsp://192.0.2.{number % 250}:554/streams/main",
-        state=CameraState.ONLINE,
-        node=f"node{number % NODES}",
-        host="edge-device-7",
-        pid=4_000,
-        boot=time.time_ns(),
-    )
-    return record.value()
-
-
 @contextmanager
 def _served(children: Children) -> Iterator[tuple[str, Child]]:
     """A registry server, once it answers. Raises `BenchError`."""
     url = f"tcp://127.0.0.1:{free_port()}"
-    server = children.mesh("registry", "--bind", url)
-    deadline = time.monotonic() + WITHIN_S
-    with open_registry(url, timeout=1.0) as registry:
-        while True:
-            server.check()
-            try:
-                registry.list("nodes/")
-                break
-            except RegistryUnavailable as error:
-                if time.monotonic() > deadline:
-                    raise BenchError(f"no registry within {WITHIN_S:g} s: {error}") from error
-                pause(LOOK_EVERY_S)
+    server = serve(children, url)
     yield url, server
     server.stop()
 

@@ -36,6 +36,7 @@ class Setup:
     against:  other people's ways to set beside ours, by name
     into:     the folder below which benches record; empty for the system's temporary one
     cameras, fps:  how many cameras, and at what pace, where a bench is to measure that case alone
+    nodes:    how many nodes `fleet` simulates; None for its usual number
     """
 
     seconds: float = 2.0
@@ -46,6 +47,7 @@ class Setup:
     into: str = ""
     cameras: int | None = None
     fps: float | None = None
+    nodes: int | None = None
 
     @property
     def pictures_of_each_size(self) -> tuple[Pictures, ...]:
@@ -93,6 +95,7 @@ class Setup:
         words += ["--into", self.into] if self.into else []
         words += ["--cameras", str(self.cameras)] if self.cameras else []
         words += ["--fps", f"{self.fps:g}"] if self.fps else []
+        words += ["--nodes", str(self.nodes)] if self.nodes else []
         return shlex.join(words)
 
 

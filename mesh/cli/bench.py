@@ -60,6 +60,9 @@ def bench(
         float | None,
         typer.Option(min=0.1, max=1000, help="For cameras: their pace; else the highest is found."),
     ] = None,
+    nodes: Annotated[
+        int | None, typer.Option(min=1, max=2000, help="For fleet: so many, of five cameras each; else 100.")
+    ] = None,
     markdown: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the report as a page, for all benches.")
     ] = None,
@@ -71,7 +74,7 @@ def bench(
     set_up(log_level, log_json)
     signal.signal(signal.SIGTERM, _terminated)
     setup = _setup(seconds, runs, sizes, video, against)
-    setup = replace(setup, into=str(_folder(into)) if into else "", cameras=cameras, fps=fps)
+    setup = replace(setup, into=str(_folder(into)) if into else "", cameras=cameras, fps=fps, nodes=nodes)
     names = chosen(name, setup.against)
     _check_page(name, markdown)
     started = datetime.now(UTC).isoformat(timespec="seconds")

@@ -29,7 +29,9 @@ EXPECTED = {
     "idle": (6, 0, 5),
     "record": (6, 4, 4),
     "registry": (5, 4, 0),
+    "fleet": (8, 0, 0),
 }
+SMALL = {"fleet": ("--nodes", "10")}
 
 
 @pytest.fixture
@@ -53,15 +55,17 @@ def rows_of(processes: Processes, *arguments: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_a_bench_gives_its_rows(processes: Processes, name: str) -> None:
-    rows = rows_of(processes, name, *QUICK)
+    more = SMALL.get(name, ())
+    rows = rows_of(processes, name, *QUICK, *more)
     floors = [row for row in rows if row["floor"] is not None]
     targets = [row for row in rows if row["target"] is not None]
     assert (len(rows), len(floors), len(targets)) == EXPECTED[name]
     assert len({(row["case"], row["unit"]) for row in rows}) == len(rows)
     for row in rows:
         assert row["work"] == name
-        assert row["command"] == f"mesh bench {name} {AGAIN}"
+        assert row["command"] == " ".join([f"mesh bench {name} {AGAIN}", *more])
         assert len(row["ours"]["runs"]) == 1
+        assert not row["failed"]
         assert row["ours"]["median"] >= 0
         assert row["unit"]
     for row in floors:
