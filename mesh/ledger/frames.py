@@ -40,18 +40,24 @@ class Frames:
 
 
 def frames_of(
-    members: Sequence[Member], upstream: Upstream, *, killed: bool = False, old: bool = False
+    members: Sequence[Member],
+    upstream: Upstream,
+    *,
+    killed: bool = False,
+    died_ns: int = 0,
+    old: bool = False,
 ) -> Frames:
     """What a group did with a stream; `members` are all who reported on it, one at least.
 
     killed:  whether a node that has not reported on it, and may have served it, was killed
+    died_ns: until when one may have lived that worked for this group and was killed
     old:     whether there may have been members whose reports are no longer kept
     """
     share = Frames(gone=last_of(members).life is Life.DIED)
     served = [member for member in members if member.spans] or members
     for member in served:
         _add(share, member)
-    cover = covered(served)
+    cover = covered(served, died_ns)
     tails = upstream.tails(cover.by_run())
     share.overlap = cover.overlap
     share.offered = cover.reached.total() + tails.total()

@@ -7,8 +7,9 @@ group's results are what the groups behind it are offered, those that were made 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from mesh.ledger.frames import Frames, frames_of
 from mesh.ledger.members import Life, Member, last_of, lines
@@ -48,11 +49,13 @@ def groups_of(
     sources: Sequence[Source],
     *,
     killed: Container[str] = (),
+    died_ns: Mapping[str, int] = MappingProxyType({}),
     old: bool = False,
 ) -> dict[str, Group]:
     """A camera's groups by name, from all reports on its newest boot.
 
     killed:  the groups of which a node was killed that may have served this camera without reporting it
+    died_ns: until when a node of a group may have lived that was killed
     old:     whether there may have been members whose reports are no longer kept
     """
     made: dict[str, Group] = {}
@@ -60,7 +63,8 @@ def groups_of(
         stage = line[0].count.stage
         before = [group for group in made.values() if group.output == stage != group.stage]
         upstream = _upstream([s for s in sources if s.count.stage == stage], before)
-        frames = frames_of(line, upstream, killed=line[0].count.group in killed, old=old)
+        group = line[0].count.group
+        frames = frames_of(line, upstream, killed=group in killed, died_ns=died_ns.get(group, 0), old=old)
         made[name] = Group(line, frames, results_of(line))
     return dict(sorted(made.items()))
 

@@ -17,6 +17,7 @@ DIED = "died"
 LEFT = "left"
 FORGOTTEN = "forgotten"
 
+UNTOLD_NS = 2 * 10**9  # a killed node lived on for a second at most after its last report; clocks differ
 KEPT_NS = 600 * 10**9  # how long the report of a node that is gone can be read, at least
 
 NOT_TAKEN = frozenset({BEFORE_JOIN, ELSEWHERE})  # what lies outside of a member's spans

@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 
 from mesh.ledger.members import BEFORE_JOIN, DIED, LEFT, Life, Member
 
-UNTOLD_NS = 2 * 10**9  # a killed node lived on for a second at most after its last report; clocks differ
 OPEN = "open"  # behind a member that runs: another one should have it
 
 _Taken = tuple[int, int, Member]  # first, end, by whom
@@ -50,11 +49,10 @@ class Cover:
         return all((partition, run) in self.reached for partition, _ in self.reached)
 
 
-def covered(members: Iterable[Member]) -> Cover:
-    """Lay the spans of a group's members over one another."""
-    members = list(members)
+def covered(members: Iterable[Member], died_ns: int = 0) -> Cover:
+    """Lay the spans of a group's members over one another. `died_ns` is until when a node may have lived that
+    was killed, as far as that is known."""
     runs: dict[tuple[int, int], list[_Taken]] = defaultdict(list)
-    died_ns = max((m.at_ns + UNTOLD_NS for m in members if m.life is Life.DIED), default=0)
     for member in members:
         for partition, run, first, end in member.spans:
             runs[partition, run].append((first, end, member))
@@ -65,8 +63,7 @@ def covered(members: Iterable[Member]) -> Cover:
 
 
 def _sweep(cover: Cover, spans: list[_Taken], died_ns: int) -> int:
-    """Add one publisher's run of one partition; how far it goes. `died_ns` is until when a member may have
-    lived that was killed."""
+    """Add one publisher's run of one partition; how far it goes."""
     reached = 0
     behind: list[Member] = []  # who reached that far
     for first, end, member in sorted(spans, key=lambda span: span[:2]):

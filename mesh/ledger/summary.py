@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence, Set
 from typing import TypedDict
 
 from mesh.ledger.groups import Group, Source, groups_of
-from mesh.ledger.members import KEPT_NS, Life, Member, life
+from mesh.ledger.members import KEPT_NS, UNTOLD_NS, Life, Member, life
 from mesh.registry.records import CameraCount, GroupCount, NodeRecord, RecordedCount, StatsRecord
 
 
@@ -115,7 +115,7 @@ def _camera(
         if (c.camera, c.boot) == (camera, boot)
     ]
     killed = _killed(lives, {member.count.group for member in members})
-    groups = groups_of(members, sources, killed=killed, old=_is_old(reports))
+    groups = groups_of(members, sources, killed=killed, died_ns=_died_ns(lives), old=_is_old(reports))
     captured = sum(source.count.captured for source in sources if source.count.stage == "raw")
     offered = (group.frames.offered for group in groups.values() if group.stage == "raw")
     return {
@@ -159,6 +159,15 @@ def _killed(lives: Iterable[tuple[StatsRecord, Life]], groups: Set[str]) -> Set[
         if how is Life.DIED:
             silent = not (report.cameras or report.groups or report.recorded)
             found |= groups if silent else {count.group for count in report.groups}
+    return found
+
+
+def _died_ns(lives: Iterable[tuple[StatsRecord, Life]]) -> dict[str, int]:
+    """Until when nodes that were killed may have lived, by their groups."""
+    found: dict[str, int] = defaultdict(int)
+    for report, how in lives:
+        for count in report.groups if how is Life.DIED else ():
+            found[count.group] = max(found[count.group], report.at_ns + UNTOLD_NS)
     return found
 
 

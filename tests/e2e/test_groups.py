@@ -56,9 +56,9 @@ def test_members_share_cameras_and_partitions_as_they_join_drain_and_die(tmp_pat
         wait_shared(site, "one", "two")
         worker(site, "three")
         wait_shared(site, "one", "two", "three")
+        before = {camera: site.count(camera)["captured"] for camera in (*CAMERAS, "wide")}
         assert first.stop() == 0
         wait_shared(site, "two", "three")
-        before = {camera: site.count(camera)["captured"] for camera in (*CAMERAS, "wide")}
         second.kill()
         wait_shared(site, "three")
         for camera in (*CAMERAS, "wide"):
