@@ -18,7 +18,14 @@ from mesh.names import check_name
 from mesh.place import machine, this_place
 from mesh.publication import Publication
 from mesh.registry import Registry, open_registry
-from mesh.registry.records import CameraRecord, NodeRecord, Record, StatsRecord, StreamRecord
+from mesh.registry.records import (
+    CameraRecord,
+    GroupRecord,
+    NodeRecord,
+    Record,
+    StatsRecord,
+    StreamRecord,
+)
 from mesh.registry.setups import CameraSetup
 from mesh.scope import Scope
 from mesh.setups import setups, waiting
@@ -143,6 +150,10 @@ class Mesh:
     def nodes(self) -> list[NodeRecord]:
         """Every node, by name. Raises `RegistryUnavailable`."""
         return _records(self._registry, NodeRecord, "nodes/")
+
+    def groups(self) -> list[GroupRecord]:
+        """What each member of each group has of the group's work."""
+        return _records(self._registry, GroupRecord, "groups/")
 
     def streams(self) -> list[StreamRecord]:
         """Every stream, by stage and camera. Raises `RegistryUnavailable`."""

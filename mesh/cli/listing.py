@@ -1,5 +1,6 @@
 """`mesh ls`: nodes, cameras and streams, once or as they change."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from mesh.cli.output import is_terminal, print_json, print_tables, table
 from mesh.client import Mesh, connect
 from mesh.errors import ConfigError
 from mesh.ledger import NodeSummary
-from mesh.registry.records import CameraRecord, NodeRecord
+from mesh.registry.records import CameraRecord, GroupRecord, NodeRecord
 from mesh.registry.setups import PREFIX, CameraSetup
 
 Table = tuple[str, Sequence[str], Sequence[Sequence[object]]]
@@ -52,8 +53,9 @@ def listing(mesh: Mesh) -> dict[str, list[dict[str, Any]]]:
     """What `mesh ls --json` prints."""
     clocks = mesh.stats()["nodes"]
     nodes, cameras = mesh.nodes(), mesh.cameras()
+    shares = _shares(cameras, mesh.groups())
     return {
-        "nodes": [_node(node, clocks.get(node.id)) for node in nodes],
+        "nodes": [{**_node(node, clocks.get(node.id)), "has": shares[node.id]} for node in nodes],
         "cameras": [
             *(_picked(camera.value(), CAMERA_FIELDS) for camera in cameras),
             *_waiting(mesh.setups(), cameras, nodes),
@@ -73,6 +75,16 @@ def _node(node: NodeRecord, clock: NodeSummary | None) -> dict[str, Any]:
         "clock_offset_ns": clock["clock_offset_ns"] if clock else None,
         "clock_error_ns": clock["clock_error_ns"] if clock else None,
     }
+
+
+def _shares(cameras: Sequence[CameraRecord], groups: Sequence[GroupRecord]) -> dict[str, list[str]]:
+    """What each node has of the work that nodes share: cameras, or CAMERA/PARTITION of its group's input."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for camera in cameras:
+        found[camera.node].append(camera.name)
+    for member in groups:
+        found[member.node] += sorted(member.holds)
+    return found
 
 
 def _waiting(
@@ -110,9 +122,11 @@ def _tables(found: dict[str, list[dict[str, Any]]]) -> Tables:
         (
             n["id"],
             n["kind"],
+            n["group"],
             n["host"],
             n["pid"],
             _state(n),
+            len(n["has"]),
             ", ".join(endpoint for role, endpoint in n["endpoints"].items() if role != "control"),
         )
         for n in found["nodes"]
@@ -134,7 +148,7 @@ def _tables(found: dict[str, list[dict[str, Any]]]) -> Tables:
         for s in found["streams"]
     ]
     return [
-        ("nodes", ("node", "kind", "host", "pid", "state", "endpoints"), nodes),
+        ("nodes", ("node", "kind", "group", "host", "pid", "state", "has", "endpoints"), nodes),
         ("cameras", ("camera", "state", "node", "source", "codec", "size", "fps"), cameras),
         ("streams", ("stage", "camera", "node", "endpoint", "kind"), streams),
     ]

@@ -47,6 +47,11 @@ def test_ls_json_has_the_fields_that_scripts_rely_on(site: Site) -> None:
         name: name for name in ("capture", "process", "collect")
     }
     assert set(nodes["collect"]["endpoints"]) == {"pub", "pull", "control"}
+    assert {"gate", "yard"} <= set(nodes["capture"]["has"])
+    site.wait_for(
+        lambda: {"gate/0", "yard/0"} <= {key for row in site.ls()["nodes"] for key in row["has"]},
+        "what the members of a group have is listed",
+    )
     for row in nodes.values():
         assert set(row) >= NODE
         assert row["state"] == "running"
