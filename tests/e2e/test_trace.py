@@ -50,7 +50,7 @@ def test_a_trace_shows_every_hop_and_clear_words_where_there_is_nothing(tmp_path
         for row in nodes.values():
             assert all(endpoint.startswith("tcp://") for endpoint in row["endpoints"].values())
             assert abs(row["clock_offset_ns"]) <= row["clock_error_ns"] + 1_000_000
-        assert nodes["collect"]["local"].keys() == {"pub", "pull"}
+        assert nodes["collect"]["local"].keys() == {"pub", "pull", "control"}
         assert {
             line.split("\t")[1] for line in site.run("ls").out.splitlines() if line.startswith("clocks")
         } == set(nodes)

@@ -54,12 +54,11 @@ def test_a_collector_that_is_gone_and_a_process_node_that_is_killed_cost_nothing
 ) -> None:
     folder = tmp_path / "spool"
     options = (STAGE, *WINDOW, "--spool", folder, "--drain", 60)
-    frames = int(30 * (GONE_S + 6))
     with Site(tmp_path) as site:
         collector = site.collect(name="first")
         victim = site.node("process", *options, name="process")
         site.wait_nodes("first", "process")
-        site.capture(*(f"{name}=synthetic:?size=320x240&fps=30&frames={frames}" for name in CAMERAS))
+        capture = site.capture(*(f"{name}=synthetic:?size=320x240&fps=30" for name in CAMERAS))
         for camera in CAMERAS:
             site.wait_recorded(camera, STAGE)
         collector.kill()
@@ -78,6 +77,7 @@ def test_a_collector_that_is_gone_and_a_process_node_that_is_killed_cost_nothing
         )
         site.collect(name="again")
         back_at = time.monotonic()
+        assert capture.stop() == 0
         for camera in CAMERAS:
             wait_accounted(site, camera)
         wait_for(lambda: not spooled(files), "the spool has drained")
