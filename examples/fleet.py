@@ -1,10 +1,11 @@
 """Twenty cameras shared by three capture and three process nodes; then one of each is killed with -9.
 
-    python examples/fleet.py            # or: examples/fleet.py FOLDER, to keep the recordings
+    python examples/fleet.py            # or with a folder behind it, to keep the recordings
 
 Nothing tells the nodes what to do: they see each other in the registry, and each works out its own share.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import mesh
 
-REGISTRY = "tcp://127.0.0.1:7790"
+REGISTRY = f"tcp://127.0.0.1:{os.environ.get('PORT', '7790')}"
 CAMERAS = [f"cam-{n:02}" for n in range(1, 21)]
 CAPTURE, PROCESS = ("c1", "c2", "c3"), ("p1", "p2", "p3")
 
@@ -76,7 +77,8 @@ def main(folder: Path) -> None:
         table = folder / "cameras.csv"
         lines = [f"{name},synthetic:?size=320x240&fps=5&seed={n}" for n, name in enumerate(CAMERAS)]
         table.write_text("\n".join(["name,url", *lines, ""]))
-        subprocess.run([sys.executable, "-m", "mesh", "camera", "import", str(table), *here], check=True)
+        add = [sys.executable, "-m", "mesh", "camera", "import", str(table), *here]
+        subprocess.run(add, check=True, stdout=subprocess.DEVNULL)
 
         start(nodes, "node", "collect", "--into", str(folder), "--name", "recorder", *here)
         fleet = {name: start(nodes, "node", "capture", "--name", name, *here) for name in CAPTURE}

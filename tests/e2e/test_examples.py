@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mesh.demo.run import free_port
 from tests.e2e.site import SMALL, Site
 from tests.support.processes import MARK, ROOT
 from tests.support.waiting import wait_for
@@ -27,11 +28,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @contextmanager
-def running(site: Site, folder: Path, *command: object, ends: bool = False) -> Iterator[Path]:
+def running(site: Site, folder: Path, *command: object, ends: bool = False, **more: str) -> Iterator[Path]:
     """A script that runs until Ctrl-C, unless it ends by itself; its stdout. It must exit 0 and say nothing
     on stderr."""
     out = folder / "out.txt"
-    env = {**os.environ, "MESH_REGISTRY": site.url, "PYTHONPATH": str(ROOT)}
+    env = {**os.environ, "MESH_REGISTRY": site.url, "PYTHONPATH": str(ROOT), **more}
     with out.open("wb") as stream:
         process = subprocess.Popen(
             [str(part) for part in command], stdout=stream, stderr=subprocess.PIPE, cwd=folder, env=env
@@ -51,12 +52,23 @@ def running(site: Site, folder: Path, *command: object, ends: bool = False) -> I
 def test_every_example_is_tested_here() -> None:
     tested = {
         "custom_processor.py",
+        "fleet.py",
         "publish_numpy.py",
         "snapshot_on_motion.py",
         "subscribe.py",
         "two_devices.sh",
     }
     assert {path.name for path in EXAMPLES.iterdir() if path.is_file()} == tested
+
+
+def test_a_fleet_that_loses_nodes(site: Site, tmp_path: Path) -> None:
+    with running(
+        site, tmp_path, sys.executable, EXAMPLES / "fleet.py", ends=True, PORT=str(free_port())
+    ) as out:
+        pass
+    said = out.read_text()
+    assert said.count("c1 ") == said.count("p1 ") == 3
+    assert "unaccounted 0" in said.splitlines()[-1]
 
 
 def test_subscribe(site: Site, tmp_path: Path) -> None:
