@@ -61,7 +61,7 @@ def all_flow(m: mesh.Mesh) -> Callable[[], bool]:
     def flows() -> bool:
         now, each = recorded(m), shares(m)
         on = [sum(n for node, n in each.items() if node[0] == kind) == len(CAMERAS) for kind in "cp"]
-        return all(on) and all(now.get(name, 0) != before.get(name, 0) for name in CAMERAS)
+        return all(on) and all(now.get(name, 0) not in (0, before.get(name)) for name in CAMERAS)
 
     return flows
 
@@ -101,7 +101,7 @@ def main(folder: Path) -> None:
         show("two new nodes take their share", m)
 
         stats = m.stats()["cameras"].values()
-        groups = [camera["groups"]["motion"] for camera in stats]
+        groups = [group for camera in stats for group in camera["groups"].values()]
         print(
             f"recorded {sum(recorded(m).values())} frames,",
             f"unaccounted {sum(camera['unaccounted'] for camera in stats)},",
