@@ -5,9 +5,9 @@ watches that real ones use: all join at once, renew leases of 1.5 s, hear of eve
 configuration, and go on when the server was killed and starts again. There is no floor.
 
 Rules kept here: the machine's cores are shared with the simulated nodes, so that times are at most as good as
-on a site, while what the server uses of CPU and memory is what it uses there; for the same reason only
-the first `WATCHING` nodes watch; a change's age is from before
-it was put until a watch gave it, by CLOCK_MONOTONIC, which processes of a machine share.
+on a site, while what the server uses of CPU and memory is what it uses there; for the same reason only the
+first `WATCHING` nodes watch; a change's age is from before it was put until a watch gave it, by
+CLOCK_MONOTONIC, which processes of a machine share.
 """
 
 import os
@@ -29,7 +29,7 @@ from mesh.bench.setup import Setup
 from mesh.registry import Registry, open_registry
 from mesh.scope import Scope
 
-USUAL = 100  # nodes
+USUAL = 1000  # nodes
 LEASE_S = 1.5
 PROCESSES = 20
 PER_PROCESS = 25  # at least

@@ -61,7 +61,7 @@ def bench(
         typer.Option(min=0.1, max=1000, help="For cameras: their pace; else the highest is found."),
     ] = None,
     nodes: Annotated[
-        int | None, typer.Option(min=1, max=2000, help="For fleet: so many, of five cameras each; else 100.")
+        int | None, typer.Option(min=1, max=2000, help="For fleet: so many, of five cameras each; else 1000.")
     ] = None,
     markdown: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the report as a page, for all benches.")
