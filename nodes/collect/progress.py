@@ -4,8 +4,10 @@ A partition's results come from one member of a group at a time, in order of `se
 (another `run`), what the former one made last may still be on its way: seqs that neither brought are a hole.
 
 Rules kept here: a partition has come up to a seq when every result of it below is here, was given up, or
-cannot come any more; one that was waited for in vain is silent, and not waited for until it speaks; it is
-waited for half as long from then on, and longer again once that was of use. Pure, and bounded.
+cannot come any more; it is waited for while it gets on, and a while longer; one that was waited for in vain
+is silent, and not waited for until it speaks. It is waited for half as long after each wait in vain, and
+twice as long again after one that was of use: something came that belongs before what waited. Pure, and
+bounded.
 """
 
 from collections.abc import Iterable
@@ -13,6 +15,7 @@ from dataclasses import dataclass, field
 
 ENDED = 1 << 64  # above every seq
 NOBODY = -1
+NEVER = float("-inf")
 LEAST_PATIENCE = 1 / 16
 RUNS_AHEAD = 8
 
@@ -45,6 +48,7 @@ class Mark:
 
     step:      how far two neighbours are apart: the number of partitions
     patience:  the share of the deadline for which it is waited for
+    moved:     when it last came further, as far as that was looked at: NEVER before
     """
 
     step: int
@@ -52,6 +56,7 @@ class Mark:
     run: int = NOBODY
     silent: bool = False
     patience: float = 1.0
+    moved: float = NEVER
     ahead: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     def speak(self, seq: int, run: int, last: int) -> None:
@@ -77,10 +82,14 @@ class Mark:
 
     def fall_silent(self) -> None:
         self.silent = True
+        self.was_in_vain()
+
+    def was_in_vain(self) -> None:
+        """It was waited for, and had nothing."""
         self.patience = max(LEAST_PATIENCE, self.patience / 2)
 
     def was_worth_it(self) -> None:
-        """It was waited for, and came."""
+        """It was waited for, and had something; or should have been, for longer."""
         self.patience = min(1.0, self.patience * 2)
 
     def _goes_on(self, seq: int, run: int) -> bool:
@@ -132,13 +141,21 @@ class Progress:
             mark.seq, mark.run = seq, run
         return True
 
-    def speak(self, seq: int, run: int, *, end: bool = False, wanted: int | None = None) -> None:
+    def speak(
+        self, seq: int, run: int, *, end: bool = False, wanted: int | None = None, now: float = NEVER
+    ) -> None:
         """`run` has brought `seq`, or its end before `seq`; `wanted` is what a held result waits for."""
         mark = self.of(seq)
         before = mark.seq
         mark.speak(seq, run, ENDED if end else seq)
-        if wanted is not None and before < wanted <= mark.seq:
-            mark.was_worth_it()
+        if mark.seq == before:
+            return
+        mark.moved = max(mark.moved, now)
+        if wanted is not None and before < wanted:
+            if not end and seq < wanted + len(self.marks):
+                mark.was_worth_it()
+            elif mark.seq >= wanted:
+                mark.was_in_vain()
 
     def is_up_to(self, seq: int) -> bool:
         """Whether every partition that speaks has come up to `seq`."""
@@ -153,9 +170,11 @@ class Progress:
                 return False
         return True
 
-    def patience(self, seq: int) -> float:
-        """For what share of the deadline those are waited for that have not come up to `seq`."""
-        return max((m.patience for m in self.marks if m.seq < seq and not m.silent), default=1.0)
+    def waited_until(self, seq: int, since: float, seconds: float) -> float:
+        """Until when those are waited for that have not come up to `seq`: from `since` on, and from when they
+        last got on, for their share of the deadline of so many `seconds`."""
+        lacking = (mark for mark in self.marks if mark.seq < seq and not mark.silent)
+        return max((max(since, mark.moved) + mark.patience * seconds for mark in lacking), default=since)
 
     def give_up(self, seq: int, *, beside: int) -> None:
         """Those that have not come up to `seq` were waited for in vain; not that of `beside`, which spoke."""

@@ -138,7 +138,7 @@ class Recording:
     def _take_frame(self, stream: Stream, frame: Frame, run: int, n: int, envelope: Envelope) -> None:
         place, result = (frame.seq, frame.part), identity(frame)
         if self._is_known(stream, result, envelope):
-            stream.reorder.skip(run, n, place, frame.partitions)
+            stream.reorder.skip(run, n, place, self._now, frame.partitions)
             self._release(stream, AT_ONCE)
             return
         if self._must_wait(stream):

@@ -9,9 +9,15 @@ Rules kept here: every item that is offered is released once; items leave in ord
 missing does not come by the deadline or too much is held: then what is held longest goes, with all before it;
 what comes after a later one was released is released at once, as late. Bounded.
 
+The deadline of a lossless stream is long, since its frames wait for a slow member. That is for a hole in one
+sender's numbers, and for a partition that gets on. One that does not, and what lies between two members of a
+partition, is waited for no longer than `quiet_seconds`: a stage that filters has nothing there, one that died
+never will, and what is held is not acknowledged meanwhile, so that its sender could not drain.
+
 A partition from which nothing came by the deadline is silent, and costs no more time until it speaks. One
 that speaks rarely, because its processors pass little on, would cost a deadline each time: so it is waited
-for half as long after each wait in vain, down to a sixteenth, and longer again once waiting was of use.
+for half as long after each wait in vain, down to a sixteenth, and longer again once waiting was of use, or
+would have been.
 """
 
 import heapq
@@ -20,12 +26,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from nodes.collect.progress import LEAST_PATIENCE, Progress, Resume
+from nodes.collect.progress import LEAST_PATIENCE, NEVER, Progress, Resume
 
 T = TypeVar("T")
 
 HELD_S = 2.0
 LOSSLESS_HELD_S = 30.0  # its window bounds how far one partition can run ahead of another
+QUIET_S = 5.0  # above the 3 s after which a sender sends again, below the 10 s in which it drains
 HELD_ITEMS = 256
 HELD_BYTES = 32 * 1024 * 1024
 RUNS_KEPT = 64
@@ -36,12 +43,14 @@ Place = tuple[int, int]  # seq, part; for a partition's end the first seq of it 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How long items are held back at most, in seconds, and how much: items, and their bytes."""
+    """How long items are held back at most, in seconds, and how much: items, and their bytes; and for how
+    long at most because of a partition that does not get on."""
 
     seconds: float = HELD_S
     items: int = HELD_ITEMS
     bytes: int = HELD_BYTES
     lossless_seconds: float = LOSSLESS_HELD_S
+    quiet_seconds: float = QUIET_S
 
 
 DEFAULT_BOUNDS = Bounds()
@@ -189,7 +198,7 @@ class Reorder(Generic[T]):
         """Take in an item of `size` bytes."""
         wanted = self._wanted()
         self._hold(_Held(place, run, n, size, now, self._patience_s(lossless, run, n), item), partitions)
-        self._arrive(run, n, place, wanted)
+        self._arrive(run, n, place, wanted, now)
 
     def offer_end(
         self,
@@ -212,12 +221,12 @@ class Reorder(Generic[T]):
         )
         state = self._run(run)
         state.ends.append((n, seq))
-        self._speak(run, state, [], wanted)
+        self._speak(run, state, [], wanted, now)
 
-    def skip(self, run: int, n: int, place: Place, partitions: int = 1) -> None:
+    def skip(self, run: int, n: int, place: Place, now: float, partitions: int = 1) -> None:
         """A result that came and needs no place: it was recorded before."""
         self._progress.split(partitions)
-        self._arrive(run, n, place, self._wanted())
+        self._arrive(run, n, place, self._wanted(), now)
 
     def refused(self, released: Released[T]) -> None:
         """What was just released could not be kept: it is expected again, and what comes after it waits."""
@@ -268,17 +277,19 @@ class Reorder(Generic[T]):
         self.items += 1
         self.bytes += held.size
 
-    def _arrive(self, run: int, n: int, place: Place, wanted: int | None) -> None:
+    def _arrive(self, run: int, n: int, place: Place, wanted: int | None, now: float) -> None:
         state = self._run(run)
-        self._speak(run, state, state.arrive(n, place[0]), wanted)
+        self._speak(run, state, state.arrive(n, place[0]), wanted, now)
 
-    def _speak(self, run: int, state: _Run, seqs: list[int], wanted: int | None = None) -> None:
+    def _speak(
+        self, run: int, state: _Run, seqs: list[int], wanted: int | None = None, now: float = NEVER
+    ) -> None:
         """Nothing of `run` is missing before these; `wanted` is what the next item had to wait for."""
         for seq in seqs:
-            self._progress.speak(seq, run, wanted=wanted)
+            self._progress.speak(seq, run, wanted=wanted, now=now)
         if state.ends:
             for seq in state.ended():
-                self._progress.speak(seq, run, end=True, wanted=wanted)
+                self._progress.speak(seq, run, end=True, wanted=wanted, now=now)
 
     def _wanted(self) -> int | None:
         """What the next item has to wait for."""
@@ -302,9 +313,10 @@ class Reorder(Generic[T]):
         """Whether what is missing before the next item was waited for long enough."""
         if self._by_age[0].due <= now or held.due <= now:
             return True
-        if held.came + LEAST_PATIENCE * held.seconds > now or not self._is_whole(held):
+        seconds = min(held.seconds, self._bounds.quiet_seconds)
+        if held.came + LEAST_PATIENCE * seconds > now or not self._is_whole(held):
             return False
-        return held.came + self._progress.patience(held.limit) * held.seconds <= now
+        return self._progress.waited_until(held.limit, held.came, seconds) <= now
 
     def _pop(self) -> Released[T]:
         place, _, held = heapq.heappop(self._heap)
@@ -313,7 +325,8 @@ class Reorder(Generic[T]):
             self._by_age.popleft()
         self.items -= 1
         self.bytes -= held.size
-        late = place < self._newest
+        if late := place < self._newest:
+            self._progress.of(place[0]).was_worth_it()
         released = Released(held.item, late, place, held.run, held.n, self._newest)
         if held.end:
             self._progress.end(place[0])

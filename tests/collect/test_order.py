@@ -99,7 +99,7 @@ class Collector:
         if sent.end:
             self.buffer.offer_end(sent, sent.seq, sent.run, sent.n, now, partition=sent.partition, **more)  # type: ignore[arg-type]
         elif sent.seq in self.came:
-            self.buffer.skip(sent.run, sent.n, (sent.seq, 0), self.partitions)
+            self.buffer.skip(sent.run, sent.n, (sent.seq, 0), now, self.partitions)
         else:
             self.came[sent.seq] = now
             self.offer(sent, now)
@@ -240,34 +240,6 @@ def test_a_partition_that_says_nothing_is_waited_for_once_until_it_speaks() -> N
     assert collector.out[-1].late
     assert at(collector, 2.4, 6, run=1, n=3) == []
     assert at(collector, 2.5, 5, run=2, n=1) == [5, 6]
-
-
-def test_a_partition_that_speaks_rarely_is_waited_for_ever_less_and_longer_again_when_it_pays() -> None:
-    collector = Collector(2)
-    now, waits = 0.0, []
-    for number in range(8):
-        at(collector, now, 100 * number, run=1, n=2 * number)
-        assert at(collector, now, 100 * number + 10, run=1, n=2 * number + 1) == []
-        waited = 0.0
-        while not later(collector, now + waited):
-            waited += 0.0625
-        waits.append(waited)
-        now += 60.0
-        at(collector, now, 100 * number + 21, run=2, n=number)
-    assert waits == [2.0, 1.0, 0.5, 0.25, 0.125, 0.125, 0.125, 0.125]
-    for number in range(400, 412, 2):
-        assert at(collector, now, 2 * number, run=1, n=number) is not None
-    assert collector.buffer._progress.of(1).patience == 0.0625
-
-
-def test_a_lossless_stream_is_waited_for_longer() -> None:
-    collector = Collector(2, lossless=True)
-    for n in range(1, 50):
-        at(collector, 0.0, 2 * n, run=1, n=n - 1)
-    assert later(collector, 29.9) == []
-    for n in range(50):
-        at(collector, 29.9, 2 * n + 1, run=2, n=n)
-    assert collector.seqs == [*range(1, 100)]
 
 
 def test_an_end_counts_as_having_come_up_to_anything() -> None:

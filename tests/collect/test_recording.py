@@ -26,7 +26,7 @@ from nodes.collect.streams import LIVE_STREAMS, Streams
 from tests.collect.support import make, read, segments
 from tests.support.waiting import wait_for
 
-PATIENT = Bounds(seconds=3600.0)
+PATIENT = Bounds(seconds=3600.0, lossless_seconds=3600.0, quiet_seconds=3600.0)
 PROMPT = CommitPolicy(0.01)
 
 
@@ -395,7 +395,7 @@ def test_streams_that_are_still_are_let_go_and_known_again() -> None:
     for boot in range(3 * LIVE_STREAMS):
         stream = streams["motion", "front", boot]
         stream.duplicates = boot
-        stream.reorder.skip(9, 0, (0, 0))
+        stream.reorder.skip(9, 0, (0, 0), 0.0)
     assert streams["motion", "busy", 0] is busy
     again = streams["motion", "front", 7]
     assert (again.duplicates, again.reorder.expected()) == (7, {9: 1})

@@ -130,9 +130,9 @@ def test_a_run_that_is_known_goes_on_where_it_was() -> None:
 
 def test_what_was_recorded_before_leaves_no_hole() -> None:
     buffer: Reorder[int] = Reorder()
-    buffer.skip(1, 0, (0, 0))
+    buffer.skip(1, 0, (0, 0), 0.0)
     assert offered(buffer, 2) == []
-    buffer.skip(1, 1, (1, 0))
+    buffer.skip(1, 1, (1, 0), 0.0)
     assert places(buffer.release(0.0)) == [2]
 
 
@@ -153,8 +153,8 @@ def test_several_frames_made_of_one_keep_their_order() -> None:
 def test_runs_and_holes_are_remembered_within_bounds() -> None:
     buffer: Reorder[int] = Reorder()
     for run in range(100):
-        buffer.skip(run, 10**6 + run, (run, 0))
+        buffer.skip(run, 10**6 + run, (run, 0), 0.0)
     assert len(buffer.expected()) == RUNS_KEPT
     for n in range(1, 6_000):
-        buffer.skip(99, 2 * n, (n, 0))
+        buffer.skip(99, 2 * n, (n, 0), 0.0)
     assert len(buffer._runs[99].beyond) <= 4096
