@@ -209,10 +209,13 @@ class Recording:
         return self._write(stream, frame, result, late=False)
 
     def _is_known(self, stream: Stream, result: Identity, envelope: Envelope | None) -> bool:
-        """Whether a result is here already; its sender is acknowledged once it is safe."""
+        """Whether a result is here already; its sender is acknowledged once it is safe. What its sender only
+        sends again, because that takes long, is no duplicate."""
         pending = stream.pending.get(result)
         if pending is None and not self._commits.is_safe(result):
             return False
+        if pending is not None and envelope in pending.owed:
+            return True
         owed = () if envelope is None else (envelope,)
         stream.duplicates += 1
         if pending is None:

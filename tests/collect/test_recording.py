@@ -140,8 +140,10 @@ def test_a_stream_that_goes_quiet_has_its_last_results_acknowledged(tmp_path: Pa
 
 def test_a_result_that_comes_again_is_acknowledged_again_and_recorded_once(tmp_path: Path) -> None:
     with recording(tmp_path) as bench:
-        bench.push(0, 1, 1, 2)
-        wait_for(lambda: {0, 1, 2} <= set(bench.acked))
+        bench.push(0, 2, 2)  # sent again while it is held: no duplicate
+        bench.push(2, run=3, n=5)
+        bench.push(1)
+        wait_for(lambda: {0, 1, 2, 5} <= set(bench.acked))
         bench.push(0, 1, 2)
         wait_for(lambda: bench.count() == (3, 4, 0))
         wait_for(lambda: [bench.acked.count(n) for n in range(3)] == [2, 2, 2])
