@@ -4,13 +4,16 @@ Pure. Rules kept here: a publisher numbers what it offers in a partition (`n`, f
 a subscriber has accounted for are spans of these numbers: inside a span every number is in exactly one count
 (processed, dropped by a named cause, lost, in flight, or a duplicate); what passed before the first span of a
 run (`before_join`), and while the partition was another member's (`elsewhere`), is counted and lies outside.
+A frame is given out once, by its place (see `mesh.arrivals`), whichever publisher brings it first, and also
+behind later ones: a publisher that is slow may bring what no other one will.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum, auto
 
+from mesh.arrivals import NOWHERE, Arrivals
 from mesh.frame import EndOfStream, Frame
 from mesh.wire import Message
 
@@ -27,7 +30,7 @@ class Cause(StrEnum):
     OVERWRITTEN = "overwritten"  # by a newer one, here or in the shared memory that it came in
     UNREADABLE = "unreadable"  # its pixels were in shared memory that cannot be opened here
     OVERFLOW = "overflow"
-    LATE = "late"  # it came after a later one of its publisher's
+    LATE = "late"  # it came after a later one of its partition, where only what is newer is wanted
     EXPIRED = "expired"  # older than the limit when its turn came
     DECODE = "decode"  # its image did not decode
     PROCESSOR = "processor"  # a processor raised
@@ -40,7 +43,7 @@ class StreamCount:
     """What became of one camera's frames of one stage since `boot`: a snapshot.
 
     offered:     the sum of all that follows, but for `duplicates` and `repeats`
-    duplicates:  numbers of a publisher whose frames had come from another one
+    duplicates:  numbers of a publisher whose frames had come under another number, as from another publisher
     repeats:     messages that came again, under a number that was accounted for
     ended:       whether every partition that is taken in has ended
     spans:       (partition, run, first, end): what is accounted for, end exclusive; their lengths are
@@ -75,6 +78,7 @@ class _Run:
 
     first: int
     next: int
+    seq: int = -1  # of its newest frame, once one has come
     away: bool = False  # the partition was left since, and nothing of this run has come again
     closed: list[tuple[int, int]] = field(default_factory=list)
 
@@ -92,17 +96,20 @@ class _Part:
     """One partition since a boot."""
 
     runs: dict[int, _Run] = field(default_factory=dict)
-    last: tuple[int, int] = (-1, 0)  # (seq, part) of the newest frame
-    last_run: int | None = None  # whose that was
+    arrivals: Arrivals = field(default_factory=Arrivals)
     heard: int | None = None  # the run that was heard last, since the partition was entered
     ended: bool = False
 
 
 @dataclass(slots=True)
 class Ledger:
-    """The counts of one camera for one boot."""
+    """The counts of one camera for one boot.
+
+    replaces:  whether a frame is not to be given out behind a later one of its partition
+    """
 
     boot: int
+    replaces: Callable[[Frame], bool]
     partitions: int = 1  # as the latest end says
     parts: dict[int, _Part] = field(default_factory=dict)
     dropped: Counter[str] = field(default_factory=Counter)
@@ -129,13 +136,14 @@ class Ledger:
             self.repeats += 1
             return False
         if run is None or message.n != run.next or run.away:
-            run = self._gap(part, run, message, joining, frame.seq // frame.partitions)
+            run = self._gap(part, run, message, joining, frame.seq)
         run.next += 1
         place = (frame.seq, frame.part)
-        if place <= part.last:
-            self._refuse(late=message.run == part.last_run)
+        if place > part.arrivals.newest:
+            part.arrivals.extend(message.run, place, frame.partitions)
+            run.seq = frame.seq
+        elif not self._fits_in(part, run, message.run, frame):
             return False
-        part.last, part.last_run = place, message.run
         self.in_flight += 1
         return True
 
@@ -146,7 +154,7 @@ class Ledger:
         run = part.runs.get(message.run)
         if run is None or message.n > run.next:
             frames = (end.count - end.partition + end.partitions - 1) // end.partitions  # of the partition
-            self._gap(part, run, message, joining, frames)
+            self._gap(part, run, message, joining, frames * end.partitions + end.partition)
         known, part.ended = part.ended, True
         return not known
 
@@ -164,45 +172,58 @@ class Ledger:
             part = self.parts[partition] = _Part()
         return part
 
-    def _gap(self, part: _Part, run: _Run | None, message: Message, joining: bool, place: int) -> _Run:
-        """Account for what a publisher numbered and did not come. `place` is the message's among the frames
-        of its partition, so far as there are such frames."""
-        n = message.n
+    def _fits_in(self, part: _Part, run: _Run, number: int, frame: Frame) -> bool:
+        """Account for a frame that comes behind a later one; whether it is to be given out. `number` is that
+        of its publisher's run."""
+        run.seq = max(run.seq, frame.seq)
+        if not part.arrivals.fill(number, (frame.seq, frame.part), frame.partitions):
+            self.duplicates += 1
+            return False
+        if self.replaces(frame):
+            self.dropped[Cause.LATE] += 1
+            return False
+        return True
+
+    def _gap(self, part: _Part, run: _Run | None, message: Message, joining: bool, seq: int) -> _Run:
+        """Account for what a publisher numbered and did not come, before a message that is at `seq`: a
+        frame's own, or where the partition's next frame would be."""
         if run is None:
-            run = part.runs[message.run] = _Run(n, n) if joining else _Run(0, 0)
-            if joining:
-                self.dropped[Cause.BEFORE_JOIN] += n
-                return run
+            run = part.runs[message.run] = self._join(part, message, joining, seq)
         elif run.away:
-            self.dropped[Cause.ELSEWHERE] += run.skip(n)
-            return run
-        missed, run.next = n - run.next, n
-        lost = missed
-        if part.last_run not in (None, message.run):
-            # Another publisher of the stream: it may have offered what was received from the former one.
-            lost = max(0, min(missed, place - part.last[0] // message.body.partitions - 1))
-        self.lost += lost
-        self.duplicates += missed - lost
+            self.dropped[Cause.ELSEWHERE] += run.skip(message.n)
+        else:
+            # Another publisher of the stream may have brought what this one's link lost.
+            missed, run.next = message.n - run.next, message.n
+            after = run.seq if run.seq >= 0 else part.arrivals.newest[0]
+            had = min(missed, part.arrivals.between(after, seq, message.body.partitions))
+            self.duplicates += had
+            self.lost += missed - had
         return run
 
-    def _refuse(self, late: bool) -> None:
-        # What another publisher of the stream sends at or before `last` may have come from the former one.
-        if late:
-            self.dropped[Cause.LATE] += 1
-        else:
-            self.duplicates += 1
+    def _join(self, part: _Part, message: Message, joining: bool, seq: int) -> _Run:
+        """A publisher's run that is heard for the first time. In a partition that was taken in before, what
+        lies beyond the newest frame of all is lost; the rest passed before that run was subscribed to."""
+        newest, lost = part.arrivals.newest, 0
+        if not joining:
+            ahead = (seq - newest[0]) // message.body.partitions - 1
+            lost = message.n if newest == NOWHERE else max(0, min(message.n, ahead))
+        self.lost += lost
+        self.dropped[Cause.BEFORE_JOIN] += message.n - lost
+        return _Run(message.n - lost, message.n)
 
 
 class Account:
     """One camera at one stage: a ledger for each of the newest boots, and which partitions are taken in.
 
-    whole:  whether all partitions of the camera come here, so that it has ended only when all of them have
+    whole:     whether all partitions of the camera come here, so that it has ended only when all of them have
+    replaces:  whether a frame is not to be given out behind a later one of its partition
     """
 
-    __slots__ = ("_taking", "_whole", "ledgers")
+    __slots__ = ("_replaces", "_taking", "_whole", "ledgers")
 
-    def __init__(self, *, whole: bool) -> None:
+    def __init__(self, *, whole: bool, replaces: Callable[[Frame], bool]) -> None:
         self.ledgers: dict[int, Ledger] = {}
+        self._replaces = replaces
         self._taking: dict[int, _Taking] = {}
         self._whole = whole
 
@@ -274,7 +295,7 @@ class Account:
         return all(part.ended for p, part in ledger.parts.items() if self._taking.get(p) is not _Taking.NO)
 
     def _begin(self, boot: int) -> Ledger:
-        ledger = self.ledgers[boot] = Ledger(boot)
+        ledger = self.ledgers[boot] = Ledger(boot, self._replaces)
         idle = [b for b, old in self.ledgers.items() if not old.in_flight and b != boot]
         for old in idle[: max(0, len(self.ledgers) - BOOTS_KEPT)]:
             del self.ledgers[old]

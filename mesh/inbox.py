@@ -76,7 +76,7 @@ class Inbox:
     on_ready:       called (on the offering thread) whenever there is something to take
     split:          whether each partition of a camera is a stream of its own, for several takers. Else a
                     camera is one: `latest` never goes back to an older frame of it, the other policies hand
-                    out what comes, in each partition's order
+                    out what comes, in the order of each partition's publisher
     consumes:       whether lossless streams are consumed as such: not replaced
     on_room:        called (on the taking thread) when there is room for more of a lossless stream
     claim:          gives (on the taking thread) a frame whose pixels are in shared memory to whoever takes it
@@ -254,6 +254,10 @@ class Inbox:
     def _is_kept(self, item: Item) -> bool:
         return self.consumes and item.lossless
 
+    def _replaces(self, frame: Frame) -> bool:
+        """Whether it takes the place of older ones, and never that of a newer one."""
+        return self.policy is Policy.LATEST and not self._is_kept(frame)
+
     def _is_time_to_tell(self, item: Item) -> bool:
         """Not with every frame: when the queue is empty, and at each quarter of it."""
         key = self._key_of(item)
@@ -269,7 +273,7 @@ class Inbox:
     def _account_of(self, stage: str, camera: str) -> Account:
         account = self._accounts.get((stage, camera))
         if account is None:
-            account = self._accounts[stage, camera] = Account(whole=not self._split)
+            account = self._accounts[stage, camera] = Account(whole=not self._split, replaces=self._replaces)
         return account
 
     def _begin(self, key: _Key) -> _Stream:
@@ -293,7 +297,7 @@ class Inbox:
 
     def _goes_on(self, stream: _Stream, frame: Frame) -> bool:
         """Whether a frame of one of several partitions may be handed out behind those of the others."""
-        if self.policy is not Policy.LATEST or self._is_kept(frame) or self._split:
+        if self._split or not self._replaces(frame):
             return True
         boot, seq = stream.newest
         stream.newest = max(stream.newest, (frame.boot, frame.seq))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -141,20 +142,73 @@ def test_what_a_second_publisher_repeats_are_duplicates_inside_of_its_span() -> 
     inbox.offer(message(10, frame(10), run=1))
     inbox.offer(message(10, frame(10), run=1))
     count = only(inbox)
-    assert set(count.spans) == {(0, 1, 0, 11), (0, 2, 0, 5)}
-    assert (count.lost, count.duplicates, count.repeats, count.in_flight) == (0, 5, 1, 11)
+    assert set(count.spans) == {(0, 1, 0, 11), (0, 2, 2, 5)}
+    assert (count.lost, count.duplicates, count.repeats, count.in_flight) == (0, 3, 1, 11)
+    assert count.dropped == {"before_join": 2}
 
 
-def test_a_gap_of_another_publisher_is_no_more_than_what_is_missing_of_the_partition() -> None:
+@pytest.mark.parametrize("partitions", [1, 4])
+def test_what_a_slow_publisher_brings_behind_its_successor_is_handed_out(partitions: int) -> None:
+    inbox = Inbox(Policy.FIFO, split=True)
+    offer(inbox, *range(60), partitions=partitions)
+    for n in range(20):
+        inbox.offer(message(n, frame((100 + n) * partitions, partitions), run=2))
+    offer(inbox, *range(60, 105), partitions=partitions)
+    for n in (20, 21):
+        inbox.offer(message(n, frame((100 + n) * partitions, partitions), run=2))
+    places = [seq // partitions for seq in taken(inbox)]
+    assert places == [*range(60), *range(100, 120), *range(60, 100), 120, 121]
+    count = only(inbox)
+    assert set(count.spans) == {(0, 1, 0, 105), (0, 2, 0, 22)}
+    assert (count.duplicates, count.lost, count.dropped) == (5, 0, {}), "100 to 104 came twice"
+
+
+def test_latest_drops_what_a_slow_publisher_brings_as_late() -> None:
+    inbox = Inbox(Policy.LATEST)
+    offer(inbox, *range(3))
+    for n in range(2):
+        inbox.offer(message(n, frame(5 + n), run=2))
+    offer(inbox, 3, 4, 5)
+    assert taken(inbox) == [6]
+    count = only(inbox)
+    assert (count.dropped, count.duplicates) == ({"overwritten": 4, "late": 2}, 1)
+    assert inside(count) == length(count)
+
+
+def test_what_one_link_lost_and_another_publisher_brought_is_a_duplicate_and_the_rest_is_lost() -> None:
+    inbox = Inbox(Policy.FIFO, split=True)
+    offer(inbox, *range(10))
+    inbox.offer(message(0, frame(12), run=2))
+    inbox.offer(message(1, frame(13), run=2))
+    offer(inbox, 16)
+    count = only(inbox)
+    assert (count.lost, count.duplicates) == (4, 2), "10, 11, 14 and 15 never came"
+    inbox.offer(message(3, frame(15), run=2))
+    assert taken(inbox)[-1] == 15, "what one publisher's link lost may yet come of another one"
+    assert inside(only(inbox)) == length(only(inbox))
+
+
+def test_of_a_publisher_that_is_heard_late_only_what_is_beyond_all_that_came_is_lost() -> None:
     inbox = Inbox(Policy.FIFO, split=True)
     offer(inbox, 0, 1, partition=1, partitions=4)
     inbox.offer(message(9, frame(4 * 5 + 1, 4), run=2))
     count = only(inbox)
-    assert (count.lost, count.duplicates) == (3, 6), "those of 2, 3 and 4 are missing"
+    assert (count.lost, count.dropped) == (3, {"before_join": 6}), "those of 2, 3 and 4 are missing"
     inbox.offer(end(7, 32, 1, 4, run=3))
     count = only(inbox)
-    assert (count.lost, count.duplicates) == (5, 11), "and those of 6 and 7"
-    assert inside(count) == length(count)
+    assert (count.lost, count.dropped) == (5, {"before_join": 11}), "and those of 6 and 7"
+    assert set(count.spans) == {(1, 1, 0, 2), (1, 2, 6, 10), (1, 3, 5, 7)}
+    assert (count.duplicates, inside(count)) == (0, length(count))
+
+
+def test_a_subscriber_joins_each_publisher_that_there_is() -> None:
+    inbox = Inbox(Policy.FIFO, split=True)
+    inbox.offer(message(500, frame(900), run=1))
+    inbox.offer(message(400, frame(850), run=2))
+    count = only(inbox)
+    assert set(count.spans) == {(0, 1, 500, 501), (0, 2, 400, 401)}
+    assert (count.dropped, count.duplicates, count.lost) == ({"before_join": 900}, 0, 0)
+    assert taken(inbox) == [900, 850]
 
 
 def test_a_camera_has_ended_when_all_its_partitions_have() -> None:

@@ -218,8 +218,8 @@ class GroupCount(Record):
 
     `offered` counts the frames of the stage that the group knows to have been published. `spans` say which
     these were, as numbers of a publisher's run: (partition, run, first, end), end exclusive. Inside of them
-    each number is processed, dropped, lost, in flight, or one of the `duplicates` of another publisher's;
-    what was dropped `before_join` and `elsewhere` (by another member) lies outside.
+    each number is processed, dropped, lost, in flight, or one of the `duplicates`: its frame had come under
+    another number. What was dropped `before_join` and `elsewhere` (by another member) lies outside.
     `delivered` counts results that a collector has acknowledged, `undelivered` those that were given up.
     Where the node `pushes`, the rest of the results are `waiting`, of which `spooled` are safe on its disk.
     `carried` is the part of these counts that an earlier run left in the spool.
