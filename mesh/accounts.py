@@ -5,7 +5,8 @@ a subscriber has accounted for are spans of these numbers: inside a span every n
 (processed, dropped by a named cause, lost, in flight, or a duplicate); what passed before the first span of a
 run (`before_join`), and while the partition was another member's (`elsewhere`), is counted and lies outside.
 A frame is given out once, by its place (see `mesh.arrivals`), whichever publisher brings it first, and also
-behind later ones: a publisher that is slow may bring what no other one will.
+behind later ones: a publisher that is slow may bring what no other one will. What is kept of a run's spans is
+bounded: old ones become one, and what lay between them is `away`, inside.
 """
 
 from collections import Counter
@@ -18,6 +19,7 @@ from mesh.frame import EndOfStream, Frame
 from mesh.wire import Message
 
 BOOTS_KEPT = 2
+SPANS_KEPT = 32  # of a publisher's run in a partition
 
 Span = tuple[int, int, int, int]  # partition, run, and the numbers from `first` to `end`, exclusive
 
@@ -27,6 +29,7 @@ class Cause(StrEnum):
 
     BEFORE_JOIN = "before_join"  # published before this subscription began
     ELSEWHERE = "elsewhere"  # published while another member of the group took the partition
+    AWAY = "away"  # as `elsewhere`, so long ago that the spans on both sides of it are kept as one
     OVERWRITTEN = "overwritten"  # by a newer one, here or in the shared memory that it came in
     UNREADABLE = "unreadable"  # its pixels were in shared memory that cannot be opened here
     OVERFLOW = "overflow"
@@ -89,6 +92,14 @@ class _Run:
             self.closed.append((self.first, self.next))
             self.first = self.next = n
         return skipped
+
+    def merge(self) -> int:
+        """Make the oldest two spans one where there are too many; how many numbers lay between."""
+        if len(self.closed) < SPANS_KEPT:
+            return 0
+        (first, end), (resumed, last) = self.closed[:2]
+        self.closed[:2] = [(first, last)]
+        return resumed - end
 
 
 @dataclass(slots=True)
@@ -191,6 +202,9 @@ class Ledger:
             run = part.runs[message.run] = self._join(part, message, joining, seq)
         elif run.away:
             self.dropped[Cause.ELSEWHERE] += run.skip(message.n)
+            merged = run.merge()
+            self.dropped[Cause.ELSEWHERE] -= merged
+            self.dropped[Cause.AWAY] += merged
         else:
             # Another publisher of the stream may have brought what this one's link lost.
             missed, run.next = message.n - run.next, message.n

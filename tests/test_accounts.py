@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mesh.accounts import SPANS_KEPT
 from mesh.frame import EndOfStream, Frame
 from mesh.inbox import Inbox, Policy, StreamCount
 from mesh.wire import Message, Topic, View
@@ -209,6 +210,21 @@ def test_a_subscriber_joins_each_publisher_that_there_is() -> None:
     assert set(count.spans) == {(0, 1, 500, 501), (0, 2, 400, 401)}
     assert (count.dropped, count.duplicates, count.lost) == ({"before_join": 900}, 0, 0)
     assert taken(inbox) == [900, 850]
+
+
+def test_the_oldest_spans_of_a_partition_that_comes_and_goes_become_one() -> None:
+    inbox = Inbox(Policy.FIFO, split=True)
+    turns = 2 * SPANS_KEPT
+    for n in range(0, 3 * turns, 3):
+        inbox.enter("raw", "door", 0)
+        offer(inbox, n, n + 1)
+        inbox.leave("raw", "door", 0)
+        taken(inbox)
+    count, exact = only(inbox), SPANS_KEPT - 1
+    begins = range(3 * (turns - exact), 3 * turns, 3)
+    assert count.spans == ((0, 1, 0, begins[0] - 1), *((0, 1, n, n + 2) for n in begins))
+    assert count.dropped == {"away": turns - 1 - exact, "elsewhere": exact}
+    assert (inside(count), count.processed, count.offered) == (length(count), 2 * turns, 3 * turns - 1)
 
 
 def test_a_camera_has_ended_when_all_its_partitions_have() -> None:

@@ -1,5 +1,13 @@
+from dataclasses import replace
+
+from mesh.accounts import SPANS_KEPT
+from mesh.frame import EndOfStream
+from mesh.inbox import Inbox, Policy
 from mesh.ledger import summarise
 from mesh.registry.records import CameraCount, GroupCount, RecordedCount, StatsRecord
+from mesh.wire import Message, Topic, View
+from nodes.counting import group_count
+from tests.support.frames import jpeg_frame, message
 
 
 def captured(count: int, *, boot: int = 7, ended: bool = True) -> StatsRecord:
@@ -85,6 +93,28 @@ def test_two_nodes_of_a_group_are_one_line_and_what_both_took_is_overlap() -> No
     group = door["groups"]["motion"]
     assert (group["members"], group["offered"], group["overlap"]) == (["p1", "p2"], 10, 4)
     assert (group["processed"], group["lost"], door["unaccounted"]) == (13, 1, 0)
+
+
+def test_a_partition_that_two_members_hand_to_and_fro_adds_up_though_old_spans_are_one() -> None:
+    members, frame, turns = (Inbox(Policy.FIFO), Inbox(Policy.FIFO)), jpeg_frame(size=16), 3 * SPANS_KEPT
+    for seq in range(turns):
+        for number, inbox in enumerate(members):
+            (inbox.enter if seq % 2 == number else inbox.leave)("raw", "door", 0)
+            inbox.offer(message(replace(frame, seq=seq), run=5))
+            if (item := inbox.take(0)) is not None:
+                inbox.settle(item)
+    for inbox in members:
+        inbox.enter("raw", "door", 0)
+        inbox.offer(Message(Topic(View.FRAME, "raw", "door"), 5, turns, EndOfStream("door", 7, turns)))
+    reports = [captured(turns)]
+    for number, inbox in enumerate(members):
+        (count,) = inbox.counts()
+        made = group_count(count, group="motion", output="motion")
+        reports.append(StatsRecord(node=f"p{number}", at_ns=0, groups=(made,)))
+    door = summarise(reports)["cameras"]["door"]
+    group = door["groups"]["motion"]
+    assert (group["offered"], group["processed"], door["unaccounted"]) == (turns, turns, 0)
+    assert 0 < group["dropped"]["away"] == group["overlap"]
 
 
 def test_collectors_that_record_a_whole_stage_each_are_told_apart() -> None:
