@@ -175,7 +175,7 @@ class Recording:
         self._release(stream, AT_ONCE)
 
     def _take_subscribed(self, most: int) -> None:
-        """Record what was subscribed to: it comes in order, and nobody waits for an acknowledgement. What the
+        """Record what was subscribed to: it is taken as it comes, and nobody waits for an acknowledgement. What the
         disk refuses stays the inbox's: its stream waits, and the others go on."""
         for key, frame in list(self._stuck.items()):
             if not self._must_wait(self._streams[key]):
@@ -205,8 +205,9 @@ class Recording:
         result = identity(frame)
         if self._is_known(stream, result, None):
             return None
+        late = stream.is_behind((frame.seq, frame.part))
         stream.pending[result] = Pending(run=-1, n=0)
-        return self._write(stream, frame, result, late=False)
+        return self._write(stream, frame, result, late=late)
 
     def _is_known(self, stream: Stream, result: Identity, envelope: Envelope | None) -> bool:
         """Whether a result is here already; its sender is acknowledged once it is safe. What its sender only

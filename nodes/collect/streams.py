@@ -54,6 +54,7 @@ class Stream:
     pending: dict[Identity, Pending] = field(default_factory=dict)
     ended: set[int] = field(default_factory=set)
     written_at: float | None = None
+    newest: tuple[int, int] = (-1, 0)  # (seq, part) of what was subscribed to
     place: Place = field(init=False)
 
     def __post_init__(self) -> None:
@@ -76,6 +77,12 @@ class Stream:
     def is_still(self) -> bool:
         """Whether nothing of it is on its way to the disk."""
         return not self.pending and not self.reorder.items and self.written_at is None
+
+    def is_behind(self, place: tuple[int, int]) -> bool:
+        """Whether a frame that was subscribed to comes after a later one."""
+        behind = place < self.newest
+        self.newest = max(place, self.newest)
+        return behind
 
     def settle(self, identity: Identity) -> dict[Envelope, None]:
         """A frame is safe: count it; the acknowledgements that are owed for it."""
