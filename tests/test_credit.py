@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mesh import wire
 from mesh.errors import WireError
 from mesh.frame import Frame
-from mesh.transport.credit import CUT_OFF_S, MISSING_S, RESEND_S, WINDOW, Flow, Receipt
+from mesh.transport.credit import CUT_OFF_S, MISSING_S, RESEND_S, WINDOW, Flow, Receipts
 from mesh.wire import Credit, Message, Topic, View
 from tests.support.frames import jpeg_frame
 
@@ -108,7 +108,7 @@ def test_what_is_known_to_be_missing_is_sent_again_at_once_with_all_that_follows
 @pytest.mark.parametrize("each_s", [0.01, 0.5, 1.2, 5.0])
 def test_a_slow_link_is_not_filled_with_copies(each_s: float) -> None:
     """A pipe that takes `each_s` for a message and loses nothing: nearly all that it carries is new."""
-    flow, receipt = opened("a"), Receipt("a", bytes(TOPIC))
+    flow, receipt = opened("a"), Receipts("a", bytes(TOPIC))
     pipe: list[tuple[float, wire.Parts]] = []
     now, free_at, carried, taken = 0.0, 0.0, 0, 0
     while taken < 300:
@@ -123,7 +123,8 @@ def test_a_slow_link_is_not_filled_with_copies(each_s: float) -> None:
         while pipe and pipe[0][0] <= now:
             carried += 1
             taken += receive(receipt, pipe.pop(0)[1])
-        flow.credit(receipt.credit(1000), now)
+        for said in receipt.credits(1000, now):
+            flow.credit(said, now)
     assert carried < 1.05 * taken + 8
 
 
@@ -151,13 +152,17 @@ def test_one_that_lets_go_is_not_waited_for_and_the_others_get_what_it_had_not()
     assert flow.consumers == {"a"}
 
 
-def test_what_the_last_one_left_is_kept_where_the_stream_waits_for_consumers() -> None:
+@pytest.mark.parametrize("cut_off", [False, True], ids=["let go", "silent"])
+def test_what_the_last_one_left_is_kept_where_the_stream_waits_for_consumers(cut_off: bool) -> None:
     flow = opened("a")
     for _ in range(3):
         send(flow, 0.0)
     flow.credit(credit("a", 1), 0.1)
-    flow.release("a")
-    assert flow.cut_off(CUT_OFF_S) == []
+    if cut_off:
+        assert flow.cut_off(0.1 + CUT_OFF_S) == ["a"]
+    else:
+        flow.release("a")
+    assert flow.cut_off(2 * CUT_OFF_S) == []
     assert (flow.base, flow.is_open(), flow.is_settled) == (1, False, False)
     flow.credit(credit("b", 0, run=0, boot=0), 1.0)
     assert numbers(flow, 1.0 + MISSING_S) == [1, 2]
@@ -204,19 +209,19 @@ def test_a_new_boot_is_numbered_from_nought_and_old_credits_do_not_count_for_it(
     assert flow.is_settled
 
 
-def receive(receipt: Receipt, parts: wire.Parts) -> bool:
-    return receipt.takes(wire.decode(parts))
+def receive(receipts: Receipts, parts: wire.Parts, now: float = 0.0) -> bool:
+    return receipts.takes(wire.decode(parts), now)
 
 
 def test_a_receipt_takes_each_message_once_and_in_order() -> None:
-    flow, receipt = opened("a"), Receipt("a", bytes(TOPIC))
+    flow, receipt = opened("a"), Receipts("a", bytes(TOPIC))
     parts = [send(flow, 0.0) for _ in range(3)]
     assert [receive(receipt, parts[n]) for n in (0, 2, 1, 1, 2, 0)] == [True, False, True, False, True, False]
-    assert receipt.credit(9) == Credit("a", bytes(TOPIC), RUN, 7, 3, 9)
+    assert receipt.credits(9, 0.0) == [Credit("a", bytes(TOPIC), RUN, 7, 3, 9)]
 
 
 def test_a_receipt_goes_on_behind_what_is_gone_for_good() -> None:
-    flow, receipt = opened("a", "b"), Receipt("b", bytes(TOPIC))
+    flow, receipt = opened("a", "b"), Receipts("b", bytes(TOPIC))
     receive(receipt, send(flow, 0.0))
     for _ in range(4):
         send(flow, 0.0)
@@ -225,15 +230,76 @@ def test_a_receipt_goes_on_behind_what_is_gone_for_good() -> None:
     flow.credit(credit("a", 5), 1.1)
     assert flow.base == 5
     assert receive(receipt, send(flow, 1.2)), "1 to 4 cannot be had any more"
-    assert receipt.next == 6
+    assert [said.next for said in receipt.credits(9, 1.2)] == [6]
 
 
 def test_the_first_message_of_another_publisher_is_waited_for() -> None:
-    receipt = Receipt("a", bytes(TOPIC))
+    receipt = Receipts("a", bytes(TOPIC))
     receive(receipt, send(opened("a"), 0.0))
     other = Message(TOPIC, RUN + 1, 2, replace(FRAME, seq=2), flow=0)
-    assert not receipt.takes(other)
-    assert receipt.takes(replace(other, n=0))
+    assert not receipt.takes(other, 0.0)
+    assert receipt.takes(replace(other, n=0), 0.0)
+
+
+def test_the_first_of_what_can_still_be_had_is_taken_and_not_what_follows_it() -> None:
+    receipt = Receipts("a", bytes(TOPIC))
+    message = Message(TOPIC, RUN, 0, FRAME, flow=0)
+    assert receipt.takes(message, 0.0)
+    assert not receipt.takes(replace(message, n=7, flow=5), 0.0), "5 and 6 can still be had"
+    assert receipt.takes(replace(message, n=5, flow=5), 0.0)
+
+
+def given_by(*runs: int, boot: int = 7) -> dict[int, Flow]:
+    """Publishers of the topic, each with its run, which `a` consumes."""
+    flows = {run: Flow(run, hold=True) for run in runs}
+    for flow in flows.values():
+        flow.begin(boot)
+        flow.credit(credit("a", 0, run=0, boot=0), 0.0)
+    return flows
+
+
+def offered(flow: Flow, now: float) -> Message:
+    message = Message(TOPIC, flow.run, flow.next, replace(FRAME, seq=flow.next, boot=flow.boot), flow.base)
+    flow.sent(message, 100, now)
+    return message
+
+
+def test_two_publishers_of_a_topic_are_taken_in_side_by_side() -> None:
+    """As while one hands a partition over to another: the messages of both alternate, and some are lost."""
+    flows, receipts = given_by(5, 6), Receipts("a", bytes(TOPIC))
+    had: dict[int, list[int]] = {5: [], 6: []}
+
+    def down(message: Message, now: float) -> None:
+        if receipts.takes(message, now):
+            had[message.run].append(message.n)
+
+    for n in range(6):
+        for flow in flows.values():
+            message = offered(flow, 0.0)
+            if n not in (2, 3):  # the link lost them
+                down(message, 0.0)
+    said = receipts.credits(10, 0.0)
+    assert {(c.run, c.next, c.room, c.missing) for c in said} == {(5, 2, 5, True), (6, 2, 5, True)}
+    for flow in flows.values():
+        for each in said:
+            flow.credit(each, 0.0)
+        for message in flow.resend(MISSING_S):
+            down(message, MISSING_S)
+        for each in receipts.credits(10, MISSING_S):
+            flow.credit(each, MISSING_S)
+        assert flow.is_settled
+    assert had == {5: list(range(6)), 6: list(range(6))}
+
+
+def test_a_publisher_that_went_away_has_no_share_of_the_room_and_one_that_comes_back_goes_on() -> None:
+    flows, receipts = given_by(5, 6), Receipts("a", bytes(TOPIC))
+    for flow in flows.values():
+        receipts.takes(offered(flow, 0.0), 0.0)
+    receipts.takes(offered(flows[6], CUT_OFF_S), CUT_OFF_S)
+    assert [(c.run, c.next, c.room) for c in receipts.credits(9, CUT_OFF_S)] == [(6, 2, 9)]
+    assert [c.run for c in receipts.credits(9, 9 * CUT_OFF_S)] == [6], "the last one, when all are silent"
+    assert not receipts.takes(replace(offered(flows[5], 0.0), n=0), CUT_OFF_S), "it was had"
+    assert {(c.run, c.next) for c in receipts.credits(9, CUT_OFF_S)} == {(5, 1), (6, 2)}
 
 
 class Link:
@@ -242,7 +308,7 @@ class Link:
     def __init__(self, rng: random.Random, consumers: int, loss: float) -> None:
         self.rng, self.loss, self.now = rng, loss, 0.0
         self.flow = opened()
-        self.receipts = [Receipt(f"c{n}", bytes(TOPIC)) for n in range(consumers)]
+        self.receipts = [Receipts(f"c{n}", bytes(TOPIC)) for n in range(consumers)]
         self.taken: list[list[int]] = [[] for _ in self.receipts]
         self.queued = [0] * consumers
 
@@ -254,7 +320,7 @@ class Link:
         for index, receipt in enumerate(self.receipts):
             for _ in self.carried():
                 message = wire.decode(parts)
-                if receipt.takes(message) and isinstance(message.body, Frame):
+                if receipt.takes(message, self.now) and isinstance(message.body, Frame):
                     self.taken[index].append(message.body.seq)
                     self.queued[index] += 1
 
@@ -262,8 +328,8 @@ class Link:
         for index, receipt in enumerate(self.receipts):
             self.queued[index] = max(0, self.queued[index] - self.rng.randint(0, 4))
             for _ in self.carried():
-                said = wire.decode_credit(wire.encode_credit(receipt.credit(8 - self.queued[index])))
-                self.flow.credit(said, self.now)
+                for credit in receipt.credits(8 - self.queued[index], self.now):
+                    self.flow.credit(wire.decode_credit(wire.encode_credit(credit)), self.now)
 
     def step(self, count: int) -> None:
         self.now += 0.3

@@ -3,7 +3,8 @@
 Rules kept here: a message is sent only when every consumer has said that it has room for it; it is kept until
 every consumer has said that it took it in, and sent again when one did not; a consumer that has said nothing
 for a while is cut off, so that it cannot stall the rest for ever; one that lets go is not waited for any
-more, and what it left is kept for whoever joins; the window is bounded, and a camera's partitions share it.
+more, and what it left is kept for whoever joins; the window is bounded, and a camera's partitions share it;
+each publisher's run of a topic has numbers of its own, and is confirmed by itself.
 
 A consumer's credit says: "of this run and boot I have everything below `next`, and room for `room` more", and
 whether it misses something, because a later message came. It is repeated once a second, so that a lost one
@@ -27,7 +28,8 @@ CUT_OFF_S = 10.0
 RESEND_S = 1.0  # for what is not confirmed, at least
 MISSING_S = 0.1  # for what is known to be missing
 PAUSE_MOST_S = 60.0
-NOTHING = (-1, -1)  # run and boot of a consumer that has had nothing yet
+NOTHING = -1  # the boot of what nothing has come of yet
+RUNS_KEPT = 8  # of one topic, by a consumer
 
 
 @dataclass(slots=True)
@@ -156,13 +158,15 @@ class Flow:
         if self._consumers.pop(name, None) is not None and (self._consumers or not self.hold):
             self._forget()
 
+    def silent(self, now: float, for_s: float) -> list[str]:
+        """The consumers that have said nothing for so long."""
+        return [name for name, consumer in self._consumers.items() if now - consumer.heard_at >= for_s]
+
     def cut_off(self, now: float) -> list[str]:
         """Let go of the consumers that have been silent for too long; their names."""
-        silent = [name for name, c in self._consumers.items() if now - c.heard_at >= CUT_OFF_S]
+        silent = self.silent(now, CUT_OFF_S)
         for name in silent:
-            del self._consumers[name]
-        if silent:
-            self._forget()
+            self.release(name)
         return silent
 
     def resend(self, now: float) -> list[Message]:
@@ -191,31 +195,57 @@ class Flow:
 
 @dataclass(slots=True)
 class Receipt:
-    """The consuming end of one lossless topic: what has been taken in."""
+    """What has been taken in of one publisher's run of a topic."""
 
-    consumer: str
-    topic: bytes
-    run: int = NOTHING[0]
-    boot: int = NOTHING[1]
+    run: int
+    heard_at: float
+    boot: int = NOTHING
     next: int = 0
     missing: bool = False  # a later message came
 
     def takes(self, message: Message) -> bool:
-        """Whether a message is the one to take in; what is early is sent again, what is late was had."""
-        base = message.flow or 0
-        if (message.run, message.body.boot) != (self.run, self.boot):
-            taken = message.n <= base  # another boot or publisher, or the first: from the beginning
-        elif message.n > self.next:
-            taken = base > self.next  # what lies between is gone for good; else it is sent again
-        else:
-            taken = message.n == self.next
+        """Whether a message is the one to take in: the next, or the first that can still be had. What is
+        early is sent again, what is late was had."""
+        if message.body.boot != self.boot:
+            self.boot, self.next, self.missing = message.body.boot, 0, False
+        taken = message.n == max(self.next, message.flow or 0)
         if taken:
-            self.run, self.boot, self.next = message.run, message.body.boot, message.n + 1
-        same = (message.run, message.body.boot) == (self.run, self.boot)
-        self.missing = not taken and (self.missing or not same or message.n > self.next)
+            self.next = message.n + 1
+        self.missing = not taken and (self.missing or message.n > self.next)
         return taken
 
-    def credit(self, room: int) -> Credit:
-        return Credit(
-            self.consumer, self.topic, max(0, self.run), max(0, self.boot), self.next, room, self.missing
-        )
+
+class Receipts:
+    """The consuming end of one lossless topic, with a receipt for each publisher's run that gives it: there
+    are two while one hands its work over to another."""
+
+    __slots__ = ("_consumer", "_runs", "_topic")
+
+    def __init__(self, consumer: str, topic: bytes) -> None:
+        self._consumer = consumer
+        self._topic = topic
+        self._runs: dict[int, Receipt] = {}
+
+    def takes(self, message: Message, now: float) -> bool:
+        """Whether a message is the one of its run to take in."""
+        receipt = self._runs.get(message.run)
+        if receipt is None:
+            receipt = self._begin(message.run, now)
+        receipt.heard_at = now
+        return receipt.takes(message)
+
+    def credits(self, room: int, now: float) -> list[Credit]:
+        """What to say: a credit for each run that goes on, or went on last; these share the room."""
+        live = [receipt for receipt in self._runs.values() if now - receipt.heard_at < CUT_OFF_S]
+        if not live:
+            live = sorted(self._runs.values(), key=lambda receipt: receipt.heard_at)[-1:]
+        if not live:
+            return [Credit(self._consumer, self._topic, 0, 0, 0, room)]
+        share = -(-room // len(live))
+        return [Credit(self._consumer, self._topic, r.run, r.boot, r.next, share, r.missing) for r in live]
+
+    def _begin(self, run: int, now: float) -> Receipt:
+        if len(self._runs) >= RUNS_KEPT:
+            del self._runs[min(self._runs.values(), key=lambda receipt: receipt.heard_at).run]
+        receipt = self._runs[run] = Receipt(run, now)
+        return receipt

@@ -16,7 +16,7 @@ from mesh.codec import Buffer
 from mesh.errors import TransportError, WireError
 from mesh.scope import Scope
 from mesh.stats import Counters, Rarely
-from mesh.transport.credit import Receipt
+from mesh.transport.credit import Receipts
 from mesh.transport.reconnect import Reconnector
 from mesh.transport.sockets import SyncSocket, Waker, connect, open_socket, poll, receive
 from mesh.wire import (
@@ -39,6 +39,7 @@ LOOKS = 16  # at the socket, between two at everything else
 MANY = 20  # streams from which a pause is as long as it may be
 LEAST_PAUSE_S = 0.001  # what poll(2) can wait
 CREDIT_EVERY_S = 1.0
+FAREWELL_MS = 500  # for what is said last
 
 Command = Callable[[SyncSocket], None]
 
@@ -77,9 +78,9 @@ class Subscriber:
         self._connected: set[str] = set()
         self._streams: set[bytes] = set()  # topics that came, as many as make a difference
         self._consumer = consumer
-        self._receipts: dict[bytes, Receipt] = {}
+        self._receipts: dict[bytes, Receipts] = {}
         self._rooms: dict[bytes, Callable[[], int]] = {}
-        self._credits: dict[bytes, Credit] = {}  # what was said last, by topic
+        self._credits: dict[bytes, list[Credit]] = {}  # what was said last, by topic
         self._credits_due = 0.0
         self._room_made = False
         self._waker = Waker()
@@ -117,7 +118,7 @@ class Subscriber:
 
         def begin(sock: SyncSocket) -> None:
             if bytes(topic) not in self._receipts:
-                self._receipts[bytes(topic)] = Receipt(self._consumer, bytes(topic))
+                self._receipts[bytes(topic)] = Receipts(self._consumer, bytes(topic))
             self._rooms[bytes(topic)] = room
             self._say_credit(sock, bytes(topic))
 
@@ -128,11 +129,8 @@ class Subscriber:
         what was not confirmed from here to whoever joins."""
 
         def let_go(sock: SyncSocket) -> None:
-            if self._receipts.pop(bytes(topic), None) is not None:
-                del self._rooms[bytes(topic)]
-                self._credits.pop(bytes(topic), None)
-                with contextlib.suppress(zmq.Again):  # it is cut off, then, in some seconds
-                    sock.send(encode_release(Release(self._consumer, bytes(topic))), zmq.NOBLOCK)
+            if bytes(topic) in self._receipts:
+                self._let_go(sock, bytes(topic))
 
         self._tell(let_go)
 
@@ -168,7 +166,7 @@ class Subscriber:
                     self._counters.add("connected_anew", again)
         finally:
             reconnector.close()
-            sock.close(linger=0)
+            sock.close(linger=self._say_farewell(sock))
             self._waker.close()
 
     def _wait_s(self, reconnector: Reconnector) -> float | None:
@@ -188,12 +186,26 @@ class Subscriber:
 
     def _say_credit(self, sock: SyncSocket, topic: bytes, *, again: bool = True) -> None:
         """Tell the publishers of a topic what is here and how much room there is; it is said again soon."""
-        credit = self._receipts[topic].credit(max(0, self._rooms[topic]()))
-        if not again and credit == self._credits.get(topic):
+        credits = self._receipts[topic].credits(max(0, self._rooms[topic]()), self._clock.monotonic())
+        if not again and credits == self._credits.get(topic):
             return
-        self._credits[topic] = credit
+        self._credits[topic] = credits
         with contextlib.suppress(zmq.Again):
-            sock.send(encode_credit(credit), zmq.NOBLOCK)
+            for credit in credits:
+                sock.send(encode_credit(credit), zmq.NOBLOCK)
+
+    def _say_farewell(self, sock: SyncSocket) -> int:
+        """Let go of what is still consumed here; how many milliseconds to give that."""
+        consumed = list(self._receipts)
+        for topic in consumed:
+            self._let_go(sock, topic)
+        return FAREWELL_MS if consumed else 0
+
+    def _let_go(self, sock: SyncSocket, topic: bytes) -> None:
+        del self._receipts[topic], self._rooms[topic]
+        self._credits.pop(topic, None)
+        with contextlib.suppress(zmq.Again):  # it is cut off, then, in some seconds
+            sock.send(encode_release(Release(self._consumer, topic)), zmq.NOBLOCK)
 
     def _obey(self, sock: SyncSocket) -> None:
         self._waker.clear()
@@ -254,8 +266,8 @@ class Subscriber:
             if (held := self._rarely.ready(self._clock.monotonic())) is not None:
                 log.warning("refused a message: %s (%d more like it)", error, held)
             return None
-        receipt = self._receipts.get(bytes(parts[0])) if message.flow is not None else None
-        if receipt is not None and not receipt.takes(message):
+        receipts = self._receipts.get(bytes(parts[0])) if message.flow is not None else None
+        if receipts is not None and not receipts.takes(message, self._clock.monotonic()):
             self._counters.add("out_of_turn")
             return None
         return message
