@@ -63,6 +63,11 @@ def members_of(group: str, me: NodeRecord, nodes: Iterable[NodeRecord], *, drain
     return [Member(n.id, shares[n.id], n.labels) for n in sorted(able, key=lambda n: n.id)]
 
 
+def living(nodes: Iterable[NodeRecord]) -> dict[str, str]:
+    """The group of each node that has not ended, by name."""
+    return {node.id: node.group for node in nodes if node.state is not NodeState.ENDED}
+
+
 def keys_of(partitions: Mapping[str, int]) -> list[Key]:
     """The keys of cameras with so many partitions each, in order."""
     return [key_of(camera, number) for camera in sorted(partitions) for number in range(partitions[camera])]

@@ -10,7 +10,7 @@ import logging
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from mesh.transport.credit import Flow
 from mesh.transport.forms import DEFAULT_PREVIEW, Forms, Preview, forms_of, preview_of
 from mesh.transport.sharing import REACH_S, Sharing
 from mesh.transport.sockets import READABLE, Waker, bind, open_socket, poll, send
+from mesh.transport.succession import Succession
 from mesh.wire import RELEASE, Message, Release, Topic, View, decode_credit, decode_release, encode
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ END_LINGER_MS = 5_000
 RUN_BITS = 50
 TICK_S = 0.1
 IDLE_S = 1.0
+SILENT_S = 1.5  # of a consumer whose node is gone: it says something every second
 
 
 class Publisher:
@@ -67,6 +69,7 @@ class Publisher:
         self._counts = Counter[str]()
         self._directory = Directory()
         self._flows: dict[bytes, Flow] = {}
+        self._succession = Succession()
         self._used = True  # the socket, since it was heard out: that may have taken what wakes `hear`
         self._swept = False  # of the rings that others left behind
         self._sock = open_socket(zmq.XPUB, hwm=hwm)
@@ -118,6 +121,25 @@ class Publisher:
         with self._lock:
             flows = [channels.flow for channels in self._directory.partitions(stage, camera)]
             return frozenset().union(*(flow.consumers for flow in flows if flow is not None))
+
+    def meet_nodes(self, living: Mapping[str, str]) -> None:
+        """These nodes live now, by name, each of that group. A consumer that is gone is let go of once
+        another of its group consumes the topic; else when it was silent for long."""
+        with self._lock:
+            consumers = frozenset[str]().union(*(flow.consumers for flow in self._flows.values()))
+            self._succession.meet(living, consumers)
+
+    def is_settled(self, stage: str, camera: str | None = None) -> bool:
+        """Whether the consumers of a stage's lossless streams, or of one camera's, have all that was sent."""
+        with self._lock:
+            self._hear()
+            flows = (
+                channels.flow
+                for (of, name), known in self._directory.cameras.items()
+                if of == stage and camera in (None, name)
+                for channels in known.parts.values()
+            )
+            return all(flow is None or flow.is_settled for flow in flows)
 
     def is_taken_in(self, stage: str, camera: str, partitions: int = 1) -> bool:
         """Whether somebody takes a stream's frames in now, in each partition: as a consumer, where it is
@@ -338,6 +360,7 @@ class Publisher:
             return TICK_S if any(flow.consumers for flow in self._flows.values()) else IDLE_S
 
     def _tend(self, topic: bytes, flow: Flow, now: float) -> None:
+        self._pass_on(flow, now)
         for consumer in flow.cut_off(now):
             self._counts["cut_off"] += 1
             log.warning("%s no longer waits for %s, which is silent", topic.decode(), consumer)
@@ -345,6 +368,15 @@ class Publisher:
         for message in flow.resend(now):
             self._counts["resent"] += 1
             self._send(message)
+
+    def _pass_on(self, flow: Flow, now: float) -> None:
+        if not (silent := flow.silent(now, SILENT_S)):
+            return
+        for consumer in self._succession.succeeded(flow.consumers):
+            if consumer in silent:
+                flow.release(consumer)
+                self._counts["passed_on"] += 1
+                self._heard.notify_all()
 
     def _hear(self) -> None:
         """Read who has subscribed and who has left (XPUB tells the first and the last of each prefix), and

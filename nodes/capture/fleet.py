@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import RegistryError
 from mesh.follow import follow
+from mesh.membership.group import living
 from mesh.registry import Entry
 from mesh.registry.records import CameraCount, NodeKind, NodeRecord, StatsRecord
 from mesh.registry.setups import PREFIX, CameraSetup
@@ -97,6 +98,8 @@ class Fleet:
                 nodes.append(NodeRecord.of(entry))
             except RegistryError:  # another program's malformed entry takes no part
                 continue
+        if self._node is not None:
+            self._node.publisher.meet_nodes(living(nodes))
         with self._lock:
             self._nodes = nodes
         self._poked.set()

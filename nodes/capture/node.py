@@ -6,12 +6,15 @@ fails if any of them has; a camera's name is taken before its source is opened.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import ConfigError, SourceError
+from mesh.follow import follow
+from mesh.membership.group import Reader, living
 from mesh.names import check_name
-from mesh.registry.records import CameraState, NodeKind, StatsRecord
+from mesh.registry import Entry
+from mesh.registry.records import CameraState, NodeKind, NodeRecord, StatsRecord
 from nodes.capture.camera import STAGE, Camera, CameraConfig
 from nodes.capture.sources.catalog import check_source
 from nodes.capture.sources.hwaccel import check_hwaccel
@@ -76,6 +79,8 @@ class Capture:
                 node.publisher.lossless(STAGE, name, hold=True, partitions=partitions)
             stream = node.presence.node.stream(STAGE, name, lossless=lossless, partitions=partitions)
             node.presence.show(stream)
+        if any(config.lossless for config in self._configs):
+            self._follow_consumers(node)
         node.scope.spawn("read", reactor.run)
         for camera in self._cameras:
             node.scope.spawn(camera.record.name, camera.run)
@@ -111,6 +116,15 @@ class Capture:
         """Sources were closed by the threads that read them."""
         if self._reactor is not None:
             self._reactor.close()
+
+    def _follow_consumers(self, node: Node) -> None:
+        """Tell the publisher which nodes live, so that a consumer that is gone stalls nobody."""
+        nodes = Reader(NodeRecord)
+
+        def see(entries: Mapping[str, Entry]) -> None:
+            node.publisher.meet_nodes(living(nodes.read(entries)))
+
+        follow(node.scope, node.registry, "nodes/", see, gone_s=0.0, clock=self._clock)
 
     def _settled(self) -> None:
         with self._settling:

@@ -178,8 +178,10 @@ class Process:
         self._intake.stop()
         self._intake.join()
         never = threading.Event()
-        while not self._inbox.idle() and self._clock.monotonic() < deadline:
+        while not self._is_done() and self._clock.monotonic() < deadline:
             self._clock.wait(never, LOOK_EVERY_S)
+        if not self._is_done():
+            log.warning("not everything was worked on and taken in by its consumers in time")
         if self._sender is not None and not self._sender.drain(deadline - self._clock.monotonic()):
             log.warning("some results were not acknowledged by a collector in time")
         self._outlet.stop()  # what is left goes to the spool now, so that the last counters tell of it
@@ -208,6 +210,10 @@ class Process:
             scope.join()
         for chain in self._chains.values():
             _close(chain)
+
+    def _is_done(self) -> bool:
+        """Whether what was taken has been worked on, and those who consume the results have them."""
+        return self._inbox.idle() and (self._node is None or self._node.publisher.is_settled(self.stage))
 
     def _tell_capacity(self) -> None:
         """Show how much this node could take, where that has changed: others go by it."""
@@ -370,6 +376,10 @@ class Process:
             chain = self._chains.pop(parts_of(key), None)
         if chain is not None:
             _close(chain)
+
+    def is_settled(self, camera: str) -> bool:
+        """Whether a camera's results have been taken in by whoever consumes them as a lossless stream."""
+        return self._node is None or self._node.publisher.is_settled(self.stage, camera)
 
     def ends(self, camera: str) -> None:
         """Nothing of a camera is worked on here any more."""

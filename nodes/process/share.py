@@ -12,7 +12,7 @@ from typing import Protocol
 
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.follow import follow, publishers
-from mesh.membership.group import Placement, Reader, check_alike, keys_of, listings, members_of
+from mesh.membership.group import Placement, Reader, check_alike, keys_of, listings, living, members_of
 from mesh.membership.ownership import Key, Ownership, Turn, View, parts_of
 from mesh.registry import Entry
 from mesh.registry.records import GroupRecord, NodeRecord, StreamRecord
@@ -36,6 +36,10 @@ class Outlet(Protocol):
 
     def is_over(self, key: Key) -> None:
         """A partition was left, and all that came of it has been worked on."""
+        ...
+
+    def is_settled(self, camera: str) -> bool:
+        """Whether all that was made of a camera has been taken in by those who are waited for."""
         ...
 
     def ends(self, camera: str) -> None:
@@ -81,7 +85,9 @@ class Share:
         nodes, members = Reader(NodeRecord), Reader(GroupRecord)
 
         def see_nodes(entries: Mapping[str, Entry]) -> None:
-            self._see(nodes=nodes.read(entries))
+            found = nodes.read(entries)
+            self._node.publisher.meet_nodes(living(found))
+            self._see(nodes=found)
 
         def see_members(entries: Mapping[str, Entry]) -> None:
             self._see(members=members.read(entries))
@@ -152,13 +158,14 @@ class Share:
         able = members_of(self._record.group, self._node.presence.node, nodes, draining=draining)
         view = View(self._placement.owners(able, keys_of(intake.partitions)), listings(members))
         turn = self._ownership.turn(view, intake.reached, self._clock.monotonic())
-        self._act(turn, intake, outlet, news=news)
+        all_done = self._act(turn, intake, outlet, news=news)
         if draining and not self._ownership.is_handing_over(view):
             self._handed_over.set()
-        waits = [turn.wait_s, DRAINED_LOOK_S if self._leaving else None]
+        waits = [turn.wait_s, None if all_done else DRAINED_LOOK_S]
         return min((wait for wait in waits if wait is not None), default=None)
 
-    def _act(self, turn: Turn, intake: Intake, outlet: Outlet, *, news: bool) -> None:
+    def _act(self, turn: Turn, intake: Intake, outlet: Outlet, *, news: bool) -> bool:
+        """Do what was decided; whether everything that was left is done."""
         for key in turn.take:
             intake.take(key)
         for key in turn.leave:
@@ -169,7 +176,7 @@ class Share:
             intake.adjust()
         if turn.changed:
             self._announce()
-        self._finish(intake, outlet)
+        return self._finish(intake, outlet)
 
     def _begin(self, intake: Intake, outlet: Outlet) -> None:
         """Publish what is made of the cameras that are taken, before their first frames come."""
@@ -185,13 +192,17 @@ class Share:
         self._record = self._record.model_copy(update=update)
         self._node.presence.show(self._record)
 
-    def _finish(self, intake: Intake, outlet: Outlet) -> None:
-        """Let go of what was left, once all that came of it has been worked on."""
+    def _finish(self, intake: Intake, outlet: Outlet) -> bool:
+        """Let go of what was left, once all that came of it has been worked on, and of a camera once what was
+        made of it has been taken in; whether nothing is waited for."""
         over = {key for key in self._leaving if intake.is_drained(key)}
         self._leaving -= over
         for key in over:
             outlet.is_over(key)
         had = self._ownership.held | self._leaving
-        for camera in self._begun.keys() - {parts_of(key)[0] for key in had}:
+        left = self._begun.keys() - {parts_of(key)[0] for key in had}
+        settled = {camera for camera in left if outlet.is_settled(camera)}
+        for camera in settled:
             del self._begun[camera]
             outlet.ends(camera)
+        return not self._leaving and settled == left

@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from mesh.registry import open_registry
-from mesh.registry.records import GroupRecord
+from mesh.registry.records import GroupRecord, StatsRecord
 from tests.e2e.site import Site, check_recording
 from tests.faults.settled import wait_accounted
 from tests.support.processes import ROOT, Process
@@ -96,6 +96,36 @@ def test_a_drain_and_a_registry_that_restarts_cost_a_lossless_stream_nothing(tmp
         assert second.stop() == 0
         lines = check_recording(site, "door", STAGE)
     assert [line["seq"] for line in lines] == list(range(frames))
+
+
+def test_a_lossless_camera_goes_on_with_those_who_take_over_from_one_that_was_killed(tmp_path: Path) -> None:
+    """The publisher does not wait for it until its silence tells; only what it had itself is missing."""
+    frames, keys = 240, {f"door/{number}" for number in range(4)}
+    with Site(tmp_path) as site:
+        site.collect()
+        worker(site, "one", take="tests.faults.processors:Take:ms=20")
+        second = worker(site, "two", take="tests.faults.processors:Take:ms=20")
+        site.wait_nodes("collect", "one", "two")
+        options = ("--frames", frames, "--lossless", "--partitions", 4, "--pace", "max")
+        site.capture("door=synthetic:?size=160x120", options=options)
+        wait_shared(site, "one", "two", keys=keys)
+        second.kill()
+        done = site.wait_for(lambda: last_counters(site, "capture"), "the capture node has ended")
+        assert done is not None
+        assert done.get("passed_on", 0) > 0
+        assert done.get("cut_off", 0) == 0
+        site.wait_for(lambda: site.count("door")["groups"][STAGE]["ended"], "the one that is left had all")
+        door = site.count("door")
+        group = door["groups"][STAGE]
+        assert (door["captured"], door["unaccounted"], group["lost"]) == (frames, 0, 0)
+        assert set(group["dropped"]) <= {"before_join", "died"}, "what the killed one had, told of or not"
+
+
+def last_counters(site: Site, node: str) -> dict[str, int] | None:
+    """What a node counted, once it has ended."""
+    with open_registry(site.url) as registry:
+        records = [StatsRecord.of(entry) for entry in registry.list(f"stats/{node}/")]
+    return next((dict(record.counters) for record in records if record.final), None)
 
 
 def test_who_makes_something_else_is_refused_in_one_line(tmp_path: Path) -> None:
