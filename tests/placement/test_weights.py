@@ -2,7 +2,10 @@
 
 import random
 from collections import Counter
+from collections.abc import Callable
+from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -107,3 +110,58 @@ def test_a_group_of_uneven_devices_settles_and_stays() -> None:
     loads = Counter(placed[-1].values())
     assert loads["fast"] > loads["plain"] > loads["slow"] > 0
     assert len({tuple(sorted(each.items())) for each in placed[30:]}) == 1
+
+
+class Group:
+    """Members that work on so many cameras, of 10 frames a second each."""
+
+    def __init__(self, cameras: int, *members: str) -> None:
+        self._items = [Item(f"cam{n}/0", spread=f"cam{n}") for n in range(cameras)]
+        self._reports = {name: CapacityReport(1) for name in members}
+        self._done, self._busy_s = Counter[str](), dict.fromkeys(members, 0.0)
+        self.placed: list[dict[str, str]] = []
+
+    @property
+    def moves(self) -> int:
+        return sum(a != b for a, b in pairwise(self.placed))
+
+    def work(self, seconds: int, service_s: Callable[[str, Counter[str]], float]) -> None:
+        """`service_s` is how long a member takes over a frame, while so many streams are with each."""
+        for _ in range(seconds):
+            told = {name: report.capacity for name, report in self._reports.items()}
+            members = [Member(name, share) for name, share in weights(told, {}).items()]
+            self.placed.append(place(self._items, members))
+            loads = Counter(self.placed[-1].values())
+            for name, report in self._reports.items():
+                took = service_s(name, loads)
+                frames = min(10 * loads[name], int(1 / took) or len(self.placed) % 2)
+                self._done[name] += frames
+                self._busy_s[name] += frames * took
+                report.look(self._done[name], self._busy_s[name], float(len(self.placed)))
+
+
+@pytest.mark.parametrize("cameras", [3, 8])
+@pytest.mark.parametrize("other", [1.0, 1.5, 3.0])
+def test_members_that_slow_themselves_down_do_not_swing(cameras: int, other: float) -> None:
+    """On shared cores a frame takes longer, by the clock, the more its member has to do."""
+    group, factors = Group(cameras, "a", "b"), {"a": 1.0, "b": other}
+    group.work(600, lambda name, loads: factors[name] * 0.005 * (1 + 8 * loads[name] / cameras) ** 2)
+    assert group.moves <= 6
+
+
+@pytest.mark.parametrize("cameras", [4, 8])
+def test_a_slow_member_without_work_is_given_some_now_and_then_ever_more_rarely(cameras: int) -> None:
+    group = Group(cameras, "slow", "fast")
+    group.work(300, lambda name, loads: 2.0 if name == "slow" else 0.03)
+    assert "slow" not in group.placed[-100].values()
+    assert group.moves == 4, "given up, tried, given up, tried"
+    group.work(400, lambda name, loads: 0.03)  # it is as fast as the other one now
+    assert Counter(group.placed[-1].values()) == {"slow": cameras / 2, "fast": cameras / 2}
+
+
+def test_a_member_without_frames_for_a_minute_is_not_known() -> None:
+    report = CapacityReport(1)
+    told(report, 20, 1 / 64)
+    assert [report.look(190, 190 / 64, float(s)) for s in (78, 79, 80)] == [64.0, 0.0, 0.0]
+    assert report.look(191, 191 / 64, 81.0) == 0.0, "one frame tells nothing"
+    assert told(report, 20, 1 / 64, begin=100)[-1] == 64.0
