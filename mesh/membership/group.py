@@ -77,10 +77,17 @@ def listings(records: Iterable[GroupRecord]) -> dict[str, Listing]:
     return {record.node: Listing(record.version, record.holds) for record in records}
 
 
-def check_alike(mine: GroupRecord, others: Iterable[GroupRecord]) -> None:
-    """Members of a group make the same stage of the same input. Raises `ConfigError`."""
-    for other in others:
-        if other.node != mine.node and (other.input, other.stage) != (mine.input, mine.stage):
+def is_unlike(mine: GroupRecord, other: GroupRecord) -> bool:
+    """Whether another node makes something else than this one, which members of a group may not."""
+    return other.node != mine.node and (other.input, other.stage) != (mine.input, mine.stage)
+
+
+def check_alike(mine: GroupRecord, unlike: Iterable[GroupRecord], nodes: Iterable[NodeRecord]) -> None:
+    """Raises `ConfigError` when one of those who make something else is in the group. Who has only announced
+    itself may yet be refused: `nodes` tell."""
+    inside = {node.id for node in nodes if node.group == mine.group}
+    for other in unlike:
+        if other.node in inside:
             raise ConfigError(
                 f"group {mine.group!r} makes stage {other.stage!r} of {other.input!r} (node {other.node!r}), "
                 f"this node {mine.stage!r} of {mine.input!r}: give it another --group"

@@ -98,6 +98,11 @@ class Ownership:
         return frozenset(self._holds)
 
     @property
+    def silent(self) -> list[Key]:
+        """What it has and nothing has come of."""
+        return [key for key, hold in self._holds.items() if hold.began == ()]
+
+    @property
     def listing(self) -> Listing:
         """What others should know."""
         return Listing(self.version, self._listed)

@@ -1,37 +1,58 @@
-"""How a process node is doing: whether frames go right, and how many it could take.
+"""How a process node is doing: whether frames come and go right, and how many it could take.
 
 Rules kept here: a frame costs two looks at the clock and two additions; what is told of the capacity changes
 slowly (see `mesh.placement.weights`).
 """
 
 import threading
+from collections.abc import Callable
 
 from mesh.placement import CapacityReport
+from mesh.registry.records import NodeState
 from mesh.stats import Rarely
 
 DEGRADED_AFTER = 3
 
 
 class Health:
-    """How many frames in a row went wrong, over all workers."""
+    """How a node is, over all workers: how many frames in a row went wrong, and what does not come.
 
-    def __init__(self) -> None:
+    show:  is told of each new state
+    """
+
+    def __init__(self, show: Callable[[NodeState, str], None]) -> None:
+        self._show = show
         self._lock = threading.Lock()
         self._rarely = Rarely()
-        self.in_a_row = 0
+        self._in_a_row = 0
+        self._error = self._lack = ""
 
-    def unwell(self, now: float) -> int | None:
+    def unwell(self, error: str, now: float) -> int | None:
+        """A frame went wrong. Whether it is time to say so, and how many have not been said since."""
         with self._lock:
-            self.in_a_row += 1
+            self._in_a_row += 1
+            if self._in_a_row >= DEGRADED_AFTER:
+                self._error = error
+                self._tell()
         return self._rarely.ready(now)
 
-    def well(self) -> bool:
-        """A frame went right; whether that ends a degraded state."""
-        if not self.in_a_row:
-            return False
+    def well(self) -> None:
+        """A frame went right."""
+        if not self._in_a_row:
+            return
         with self._lock:
-            before, self.in_a_row = self.in_a_row, 0
-        return before >= DEGRADED_AFTER
+            self._in_a_row, self._error = 0, ""
+            self._tell()
+
+    def lacks(self, why: str) -> None:
+        """Something does not come; with an empty `why` all does again."""
+        with self._lock:
+            self._lack = why
+            self._tell()
+
+    def _tell(self) -> None:
+        why = self._error or self._lack
+        self._show(NodeState.DEGRADED if why else NodeState.RUNNING, why)
 
 
 class Effort:

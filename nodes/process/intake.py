@@ -48,6 +48,10 @@ class Intake:
         """A publisher's record of each camera of which something is taken."""
         return {camera: self._streams[camera][0] for camera in self._taken if self._streams.get(camera)}
 
+    def publishers(self, camera: str) -> Sequence[StreamRecord]:
+        """Who publishes a camera."""
+        return self._streams.get(camera, ())
+
     def meet(self, publishers: Iterable[StreamRecord]) -> None:
         """These publish the stage now. Call `adjust` when all is told."""
         self._streams = {}

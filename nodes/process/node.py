@@ -41,7 +41,7 @@ from mesh.wire import View
 from nodes.counting import group_count
 from nodes.node import Node
 from nodes.process.chain import Chain
-from nodes.process.health import DEGRADED_AFTER, Effort, Health
+from nodes.process.health import Effort, Health
 from nodes.process.intake import Intake
 from nodes.process.processors.catalog import ProcessorFactory, factory
 from nodes.process.share import Share
@@ -133,7 +133,7 @@ class Process:
         self._chains: dict[tuple[str, int], Chain] = {}  # by camera and partition
         self._chains_lock = threading.Lock()
         self._made = Counters()  # results that are not pushed, by "camera boot"
-        self._health = Health()
+        self._health = Health(self._show_state)
         self._effort = Effort(config.workers)
 
     def start(self, node: Node) -> None:
@@ -174,7 +174,7 @@ class Process:
         """Hand over, take in no more, finish what is here, and wait until its results are acknowledged."""
         deadline = self._clock.monotonic() + timeout
         if self._share is not None:
-            self._share.drain(timeout)
+            self._share.drain(timeout / 2)  # what is here then is to be finished and delivered
         self._intake.stop()
         self._intake.join()
         never = threading.Event()
@@ -305,10 +305,9 @@ class Process:
                 if not self._emit(node, result):
                     return Cause.ABANDONED
         except MeshError as error:
-            self._unwell(node, error)
+            self._unwell(error)
             return Cause.DECODE if isinstance(error.__cause__, DecodeError) else Cause.PROCESSOR
-        if self._health.well():
-            node.presence.set_state(NodeState.RUNNING)
+        self._health.well()
         return None
 
     def _emit(self, node: Node, result: Frame) -> bool:
@@ -394,12 +393,20 @@ class Process:
         if self._subscriber is not None:
             self._subscriber.made_room()
 
-    def _unwell(self, node: Node, error: MeshError) -> None:
-        held = self._health.unwell(self._clock.monotonic())
+    def lacks(self, why: str) -> None:
+        """Something that was placed here does not come; an empty `why` ends that."""
+        if why:
+            log.warning("%s", why)
+        self._health.lacks(why)
+
+    def _unwell(self, error: MeshError) -> None:
+        held = self._health.unwell(str(error), self._clock.monotonic())
         if held is not None:
             log.warning("a frame was dropped: %s (%d more since the last such line)", error, held)
-        if self._health.in_a_row >= DEGRADED_AFTER:
-            node.presence.set_state(NodeState.DEGRADED, str(error))
+
+    def _show_state(self, state: NodeState, why: str) -> None:
+        if self._node is not None:
+            self._node.presence.set_state(state, why)
 
 
 def _close(chain: Chain) -> None:

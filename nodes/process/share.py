@@ -12,19 +12,31 @@ from typing import Protocol
 
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.follow import follow, publishers
-from mesh.membership.group import Placement, Reader, check_alike, keys_of, listings, living, members_of
+from mesh.membership.group import (
+    Placement,
+    Reader,
+    check_alike,
+    is_unlike,
+    keys_of,
+    listings,
+    living,
+    members_of,
+)
 from mesh.membership.ownership import Key, Ownership, Turn, View, parts_of
 from mesh.registry import Entry
 from mesh.registry.records import GroupRecord, NodeRecord, StreamRecord
 from mesh.scope import Scope
 from nodes.node import Node
 from nodes.process.intake import Intake
+from nodes.process.unreached import Unreached
 
 log = logging.getLogger(__name__)
 
 LONG_S = 3600.0
 TOGETHER_S = 0.01  # what is told within that time is decided on together
 DRAINED_LOOK_S = 0.05
+UNDECIDED_S = 2.0  # longer than a lease: then somebody who came before is in the group, refused, or gone
+UNDECIDED_LOOK_S = 0.05
 
 
 class Outlet(Protocol):
@@ -46,6 +58,10 @@ class Outlet(Protocol):
         """Nothing of a camera is left here."""
         ...
 
+    def lacks(self, why: str) -> None:
+        """Something that is to come does not, and why; empty when all is well again."""
+        ...
+
 
 class Share:
     """This node's place in `group`, whose members make `stage` of `input_stage`.
@@ -62,6 +78,7 @@ class Share:
         )
         self._ownership = Ownership(node.id, self._record.version)
         self._placement = Placement()
+        self._unreached = Unreached(node.registry)
         self._lock = threading.Lock()  # of what was told
         self._told = threading.Event()
         self._nodes: list[NodeRecord] | None = None
@@ -115,13 +132,24 @@ class Share:
 
     def _enter(self) -> None:
         """Join the group, unless somebody is in it who does something else."""
-        presence, registry, record = self._node.presence, self._node.registry, self._record
-        presence.announce(record)
-        entries = registry.list(f"groups/{record.group}/")
-        mine = next((entry.revision for entry in entries if entry.key == record.key), 0)
-        before = {entry.key: entry for entry in entries if entry.revision < mine or not mine}
-        check_alike(record, Reader(GroupRecord).read(before))
-        presence.change(group=record.group)
+        presence, stopping = self._node.presence, self._scope.stopping
+        presence.announce(self._record)
+        end = self._clock.monotonic() + UNDECIDED_S
+        while self._is_undecided() and self._clock.monotonic() < end:
+            if self._clock.wait(stopping, UNDECIDED_LOOK_S):
+                return
+        presence.change(group=self._record.group)
+
+    def _is_undecided(self) -> bool:
+        """Whether somebody who does something else came before, and is not in the group or refused yet."""
+        registry, record = self._node.registry, self._record
+        entries = {entry.key: entry for entry in registry.list(f"groups/{record.group}/")}
+        unlike = [other for other in Reader(GroupRecord).read(entries) if is_unlike(record, other)]
+        if unlike:
+            nodes = {entry.key: entry for entry in registry.list("nodes/")}
+            check_alike(record, unlike, Reader(NodeRecord).read(nodes))
+        mine = entries.get(record.key)
+        return any(mine is None or entries[other.key].revision < mine.revision for other in unlike)
 
     def _see(
         self,
@@ -159,6 +187,7 @@ class Share:
         view = View(self._placement.owners(able, keys_of(intake.partitions)), listings(members))
         turn = self._ownership.turn(view, intake.reached, self._clock.monotonic())
         all_done = self._act(turn, intake, outlet, news=news)
+        self._look_for_lacks(intake, outlet)
         if draining and not self._ownership.is_handing_over(view):
             self._handed_over.set()
         waits = [turn.wait_s, None if all_done else DRAINED_LOOK_S]
@@ -177,6 +206,12 @@ class Share:
         if turn.changed:
             self._announce()
         return self._finish(intake, outlet)
+
+    def _look_for_lacks(self, intake: Intake, outlet: Outlet) -> None:
+        before = self._unreached.why
+        why = self._unreached.look(self._ownership.silent, intake.publishers, self._clock.monotonic())
+        if why != before:
+            outlet.lacks(why)
 
     def _begin(self, intake: Intake, outlet: Outlet) -> None:
         """Publish what is made of the cameras that are taken, before their first frames come."""

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mesh.errors import ConfigError
-from mesh.membership.group import Placement, Reader, check_alike, keys_of, listings, members_of
+from mesh.membership.group import Placement, Reader, check_alike, is_unlike, keys_of, listings, members_of
 from mesh.placement import Member
 from mesh.registry import Entry
 from mesh.registry.records import GroupRecord, NodeKind, NodeRecord, NodeState
@@ -68,7 +68,13 @@ def test_everything_is_placed_and_worked_out_anew_only_when_something_is_new() -
 
 
 def test_members_of_a_group_make_the_same_of_the_same() -> None:
-    check_alike(record("b"), [record("a"), record("b", stage="codes")])
+    assert not is_unlike(record("b"), record("a"))
+    assert not is_unlike(record("b"), record("b", stage="codes")), "an earlier process of that name"
     for other in (record("a", stage="codes"), record("a", input="motion")):
+        assert is_unlike(record("b"), other)
         with pytest.raises(ConfigError, match=r"group 'g' makes stage .* give it another --group"):
-            check_alike(record("b"), [other])
+            check_alike(record("b"), [other], [node("a")])
+
+
+def test_who_has_only_announced_itself_refuses_nobody() -> None:
+    check_alike(record("b"), [record("a", stage="codes")], [node("a", group=""), node("c")])
