@@ -175,8 +175,8 @@ class Recording:
         self._release(stream, AT_ONCE)
 
     def _take_subscribed(self, most: int) -> None:
-        """Record what was subscribed to, as it comes: nobody waits for an acknowledgement. What the disk refuses
-        stays the inbox's: its stream waits, and the others go on."""
+        """Record what was subscribed to, as it comes: nobody waits for an acknowledgement. What the disk
+        refuses stays the inbox's: its stream waits, and the others go on."""
         for key, frame in list(self._stuck.items()):
             if not self._must_wait(self._streams[key]):
                 self._settle(self._streams[key], frame)

@@ -9,9 +9,9 @@ Rules kept here: every item that is offered is released once; items leave in ord
 missing does not come by the deadline or too much is held: then what is held longest goes, with all before it;
 what comes after a later one was released is released at once, as late. Bounded.
 
-The deadline of a lossless stream is long, since its frames wait for a slow member. That is for a hole in one
-sender's numbers, and for a partition that gets on. One that does not, and what lies between two members of a
-partition, is waited for no longer than `quiet_seconds`: a stage that filters has nothing there, one that died
+The deadline of a lossless stream is long, since its frames wait for a slow member. That is for a hole in the
+numbers of a sender that is heard, and for a partition that gets on. One that does not, and what lies between
+two members of a partition, is waited for no longer than `quiet_seconds`: a stage that filters has nothing there, one that died
 never will, and what is held is not acknowledged meanwhile, so that its sender could not drain.
 
 A partition from which nothing came by the deadline is silent, and costs no more time until it speaks. One
@@ -95,6 +95,7 @@ class _Run:
     its ends, which come behind as many results."""
 
     expected: int = 0
+    heard_at: float = NEVER  # when something of it was held
     beyond: dict[int, int] = field(default_factory=dict)
     ends: list[tuple[int, int]] = field(default_factory=list)
 
@@ -279,6 +280,7 @@ class Reorder(Generic[T]):
 
     def _arrive(self, run: int, n: int, place: Place, wanted: int | None, now: float) -> None:
         state = self._run(run)
+        state.heard_at = now
         self._speak(run, state, state.arrive(n, place[0]), wanted, now)
 
     def _speak(
@@ -314,8 +316,10 @@ class Reorder(Generic[T]):
         if self._by_age[0].due <= now or held.due <= now:
             return True
         seconds = min(held.seconds, self._bounds.quiet_seconds)
-        if held.came + LEAST_PATIENCE * seconds > now or not self._is_whole(held):
+        if held.came + LEAST_PATIENCE * seconds > now:
             return False
+        if not self._is_whole(held):  # a sender that lives sends what is missing again, before that
+            return held.came + seconds <= now and self._run(held.run).heard_at + seconds <= now
         return self._progress.waited_until(held.limit, held.came, seconds) <= now
 
     def _pop(self) -> Released[T]:

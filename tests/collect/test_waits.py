@@ -64,8 +64,18 @@ def test_a_hole_in_a_member_s_numbers_of_a_lossless_stream_is_waited_for_up_to_i
     collector = Collector(1, lossless=True)
     assert at(collector, 0.0, 0, run=1, n=0) == [0]
     assert at(collector, 1.0, 50, run=1, n=2) == []
+    for n in range(3, 10):  # it goes on: what is missing is on its way
+        assert at(collector, 4.0 * n - 8.0, 50 + n, run=1, n=n) == []
     assert later(collector, 30.9) == []
-    assert later(collector, 31.0) == [50]
+    assert later(collector, 31.0)[0] == 50
+
+
+def test_a_hole_in_the_numbers_of_a_member_that_is_silent_is_not_waited_for_that_long() -> None:
+    collector = Collector(1, lossless=True)
+    assert at(collector, 0.0, 0, run=1, n=0) == [0]
+    assert at(collector, 1.0, 50, run=1, n=2) == []
+    assert later(collector, 5.9) == []
+    assert later(collector, 6.0) == [50]
 
 
 def test_a_late_result_shows_that_its_partition_is_to_be_waited_for_longer() -> None:
