@@ -11,8 +11,9 @@ what comes after a later one was released is released at once, as late. Bounded.
 
 The deadline of a lossless stream is long, since its frames wait for a slow member. That is for a hole in the
 numbers of a sender that is heard, and for a partition that gets on. One that does not, and what lies between
-two members of a partition, is waited for no longer than `quiet_seconds`: a stage that filters has nothing there, one that died
-never will, and what is held is not acknowledged meanwhile, so that its sender could not drain.
+two members of a partition, is waited for no longer than `quiet_seconds`: a stage that filters has nothing
+there, one that died never will, and what is held is not acknowledged meanwhile, so that its sender could not
+drain.
 
 A partition from which nothing came by the deadline is silent, and costs no more time until it speaks. One
 that speaks rarely, because its processors pass little on, would cost a deadline each time: so it is waited
