@@ -8,7 +8,7 @@ import csv
 import io
 import json
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,8 @@ def read_cameras(path: Path) -> Imported:
             raise ConfigError(f"{path}: give a .toml, .json, .csv, .yml or .yaml file")
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
+    except RecursionError:
+        raise ConfigError(f"{path} cannot be read: it is nested too deeply") from None
     except (ValueError, csv.Error) as error:
         raise ConfigError(f"{path} cannot be read: {_first_line(error)}") from None
     if not found.cameras:
@@ -99,12 +101,19 @@ def _of_document(found: _Found, document: object) -> None:
 
 def _of_frigate(found: _Found, name: object, values: Mapping[str, Any]) -> None:
     """The stream that Frigate records, else its first; its `{FRIGATE_…}` placeholders are ours, too."""
-    inputs = [each for each in values["ffmpeg"].get("inputs") or () if isinstance(each, Mapping)]
-    chosen = [each for each in inputs if "record" in (each.get("roles") or ())] or inputs
+    ffmpeg = values["ffmpeg"]
+    listed = ffmpeg.get("inputs") if isinstance(ffmpeg, Mapping) else None
+    inputs = [each for each in listed if isinstance(each, Mapping)] if isinstance(listed, list) else []
+    chosen = [each for each in inputs if "record" in _roles(each)] or inputs
     if not chosen:
         found.left_out.append(f"{name}: it has no input")
         return
     found.add(str(name).lower(), {"url": chosen[0].get("path"), "enabled": bool(values.get("enabled", True))})
+
+
+def _roles(source: Mapping[str, Any]) -> Sequence[object]:
+    roles = source.get("roles")
+    return roles if isinstance(roles, list) else [roles]
 
 
 def _of_mediamtx(found: _Found, paths: Mapping[object, Any]) -> None:

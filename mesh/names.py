@@ -14,6 +14,8 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
 
 def check_name(what: str, name: str) -> str:
     """`name` itself, or `ConfigError` saying which names are allowed. `what` is for the message: "camera"."""
+    if "://" in name:  # which may hold a password
+        raise ConfigError(f"a {what}'s name is wanted, and a URL was given")
     if not NAME.match(name):
         raise ConfigError(
             f"{what} {name!r} is not a name: use 1 to 63 of a-z, 0-9, '-' and '_', a letter or digit first"

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from mesh.errors import ConfigError, Conflict, RegistryError
+from mesh.names import check_name
 from mesh.placement import Item, Member, place
 from mesh.registry import Entry, Registry
 from mesh.registry.records import CameraRecord, NodeKind, NodeRecord, NodeState
@@ -38,7 +39,7 @@ def read(entry: Entry) -> CameraSetup | None:
 def find(registry: Registry, name: str) -> tuple[CameraSetup, int]:
     """A configured camera, and the revision that a change of it expects. Raises `NoSetup`, and
     `RegistryError` for an entry that is malformed."""
-    entry = registry.get(f"{PREFIX}{name}")
+    entry = registry.get(f"{PREFIX}{check_name('camera', name)}")
     if entry is None:
         known = ", ".join(setup.name for setup in setups(registry)) or "none"
         raise NoSetup(f"no camera {name!r} is configured; configured are: {known}")

@@ -95,6 +95,13 @@ def test_a_malformed_entry_can_be_removed(run: Run, registry: Registry) -> None:
     assert registry.list("config/") == []
 
 
+@pytest.mark.parametrize("command", ["show", "enable", "disable", "remove"])
+def test_a_url_where_a_name_is_wanted_is_not_repeated(run: Run, command: str) -> None:
+    for refused in (run("camera", command, SECRET), run("camera", "add", SECRET, "door")):
+        assert "a camera's name is wanted, and a URL was given" in _refused(refused)
+        assert "hunter2" not in refused.output
+
+
 def test_passwords_show_nowhere_and_go_to_no_other_machine(run: Run, registry: Registry) -> None:
     refused = run("camera", "add", "door", SECRET, at="tcp://192.0.2.1:7700")
     assert "{DOOR_PASSWORD}" in _refused(refused)

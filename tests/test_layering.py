@@ -51,7 +51,7 @@ LAYERS: dict[str, set[str]] = {
     },
     "mesh.subscription": FABRIC | {"mesh.follow", "mesh.views", "mesh.claims"},
     "mesh.publication": FABRIC | {"mesh.presence"},
-    "mesh.setups": {"mesh.errors", "mesh.placement", "mesh.registry"},
+    "mesh.setups": {"mesh.errors", "mesh.names", "mesh.placement", "mesh.registry"},
     "mesh.importing": {"mesh.errors"},
     "mesh.follow": FABRIC | {"mesh.views"},
     "mesh.views": FABRIC,

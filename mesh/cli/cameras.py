@@ -17,6 +17,7 @@ from mesh.cli.output import print_json, print_tables
 from mesh.client import Mesh, connect, registry_url
 from mesh.errors import ConfigError
 from mesh.importing import read_cameras
+from mesh.names import check_name
 from mesh.registry.records import CameraRecord
 from mesh.registry.setups import PREFIX, CameraSetup
 
@@ -189,7 +190,7 @@ def remove(
     """Forget a configured camera; whoever captures it stops."""
     set_up(log_level, log_json)
     with connect(registry) as mesh:
-        entry = mesh.registry.get(f"{PREFIX}{name}")
+        entry = mesh.registry.get(f"{PREFIX}{check_name('camera', name)}")
         revision = entry.revision if entry is not None else setups.find(mesh.registry, name)[1]
         setups.remove(mesh.registry, name, revision)
     _say(f"camera {name} is removed")

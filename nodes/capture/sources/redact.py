@@ -8,8 +8,9 @@ import re
 
 HIDDEN = "***"
 
-_SECRET_NAME = r"[^=&?;#\s]*(?:pass|pwd|pw|token|key|secret|auth|cred|signature)[^=&?;#\s]*"
-_SECRET_PARAMETER = re.compile(rf"(?i)(?P<name>(?:^|[?&;#]){_SECRET_NAME}=)(?P<value>[^&]*)", re.DOTALL)
+_SECRET_NAME = r"[^=&?;#\s]*(?:pas|pwd|pw|token|key|secret|auth|cred|sig|jwt|session)[^=&?;#\s]*"
+# In some cameras' paths names begin behind a slash or an underscore: /user=admin_password=…_channel=1.sdp
+_SECRET_PARAMETER = re.compile(rf"(?i)(?P<name>(?:^|[?&;#/_]){_SECRET_NAME}=)(?P<value>[^&]*)", re.DOTALL)
 _UNFINISHED_SECRET = re.compile(rf"(?i)[?&;#]{_SECRET_NAME}=[^&]*\Z", re.DOTALL)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _KNOWN_SCHEMES = ("rtsp://", "rtsps://", "http://", "https://", "file://")
