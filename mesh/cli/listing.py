@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from typing import Annotated, Any
 
 import typer
@@ -25,6 +26,8 @@ NODE_FIELDS = ("id", "kind", "group", "host", "pid", "state", "why", "inputs", "
 CAMERA_FIELDS = ("name", "source", "state", "why", "node", "codec", "width", "height", "fps")
 STREAM_FIELDS = ("stage", "camera", "node", "endpoint", "local", "relay")
 LOCAL = "_local"
+WATCHED = ("nodes/", "cameras/", "streams/", "groups/", PREFIX)
+LOOK_S = 0.5
 WAITING = "waiting"  # a camera that is configured, and that nobody captures
 
 
@@ -173,17 +176,14 @@ def _watch(mesh: Mesh) -> None:
 
 
 def _changes(mesh: Mesh) -> Iterator[Tables]:
-    """The tables now, and again after each change."""
-    registry = mesh.registry
+    """The tables now, and again after changes, of which all that came are shown together."""
     yield _tables(listing(mesh))
-    with (
-        registry.watch("nodes/") as nodes,
-        registry.watch("cameras/") as cameras,
-        registry.watch("streams/") as streams,
-        registry.watch(PREFIX) as configured,
-    ):
+    with ExitStack() as held:
+        watches = [held.enter_context(mesh.registry.watch(prefix)) for prefix in WATCHED]
         while True:
-            first = nodes.get(0.5)
-            others = [watch.get(0.0) for watch in (cameras, streams, configured)]
-            if first is not None or any(others):
+            changed = watches[0].get(LOOK_S) is not None
+            for watch in watches:
+                while watch.get(0.0) is not None:
+                    changed = True
+            if changed:
                 yield _tables(listing(mesh))
