@@ -73,6 +73,7 @@ class Presence:
     stats:    called once a second for the counters to show
     on_lost:  set it to be told of each camera whose name another node took while the registry was away;
               called on the session's thread
+    on_displaced:  the same, for the node's own name: from then on nothing of it is shown
     """
 
     def __init__(
@@ -87,6 +88,8 @@ class Presence:
     ) -> None:
         self._session = Session(registry, ttl=lease_s, clock=clock, on_lost=self._lost)
         self.on_lost: Callable[[str], None] = lambda camera: None
+        self.on_displaced: Callable[[], None] = lambda: None
+        self._displaced = False
         self._scope = scope
         self._words = _LastWords(registry, clock)
         self._stats = stats
@@ -197,9 +200,12 @@ class Presence:
         if table == "cameras":
             self._cameras.pop(camera, None)
             self.on_lost(camera)
+        elif key == self.node.key:
+            self._displaced = True
+            self.on_displaced()
 
     def _show_counters(self) -> None:
-        while not self._scope.stopping.is_set():
+        while not (self._scope.stopping.is_set() or self._displaced):
             self._words.say(self._counters())
             self._clock.wait(self._scope.stopping, STATS_EVERY_S)
 

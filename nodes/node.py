@@ -1,8 +1,8 @@
 """The life that all nodes share: find the registry, bind, announce, work, drain, retire.
 
 Rules kept here: SIGTERM drains and exits 0, Ctrl-C drains and exits 130, a second signal stops at once; a
-node that cannot start says why in one line and leaves nothing behind; what a node did stays readable after
-it has gone.
+node that cannot start says why in one line and leaves nothing behind; one whose name another process took
+ends; what a node did stays readable after it has gone.
 """
 
 import logging
@@ -16,7 +16,7 @@ from typing import Any, Protocol, Self
 
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.control import ControlRefused, ControlServer
-from mesh.errors import MeshError, RegistryUnavailable
+from mesh.errors import Conflict, MeshError, RegistryUnavailable
 from mesh.names import check_name
 from mesh.place import local_endpoints
 from mesh.presence import Presence, new_record
@@ -115,6 +115,7 @@ class Node:
         self.presence = Presence(
             self.scope, self.registry, self._record, self._stats, lease_s=config.lease_s, clock=clock
         )
+        self.presence.on_displaced = self._displaced
 
     def binds(self) -> tuple[str, ...]:
         """Where a socket of this node listens: TCP for all, and a local endpoint where there are such."""
@@ -137,6 +138,14 @@ class Node:
         if not self.finished.is_set():
             self.failure = failure
         self.finished.set()
+
+    def _displaced(self) -> None:
+        self.finish(
+            Conflict(
+                f"another process took the name {self.id!r} while this one was not heard of: this one ends; "
+                "give each node a --name of its own"
+            )
+        )
 
     def run(self, *, signals: bool = True) -> int:
         """Work until it is done or a signal comes; the exit code. Raises the `MeshError` that ended it."""

@@ -1,7 +1,9 @@
 """The entries that a session means to have in the registry: what is written, what is not yet, what is lost.
 
 Rules kept here: only the latest value of a key waits to be written; a key that another holder took stays lost
-until it is claimed anew. Every method may be called from any thread, and none of them asks the registry.
+until it is claimed anew; claimed keys are written before all others, and once the first of them is lost, the
+name that the session stands under, so are the others. Every method may be called from any thread, and none of
+them asks the registry.
 """
 
 import threading
@@ -30,6 +32,7 @@ class Holdings:
         self._held: dict[str, Held] = {}
         self._withdrawn: set[str] = set()
         self._lost: dict[str, bool] = {}  # and whether the loss has been told
+        self._name = ""  # the key that was claimed first
 
     def __repr__(self) -> str:
         return f"<Holdings {sorted(self._held)} lost={sorted(self._lost)}>"
@@ -46,6 +49,7 @@ class Holdings:
     def claimed(self, key: str, value: Value, revision: int) -> None:
         """Note that the key was claimed and written."""
         with self._lock:
+            self._name = self._name or key
             self._lost.pop(key, None)
             self._withdrawn.discard(key)
             self._held[key] = Held(key, value, True, revision, dirty=False)
@@ -58,7 +62,8 @@ class Holdings:
 
     def unwritten(self) -> list[Held]:
         with self._lock:
-            return [held for held in self._held.values() if held.dirty]
+            dirty = [held for held in self._held.values() if held.dirty]
+        return sorted(dirty, key=lambda held: not held.claimed)
 
     def unremoved(self) -> list[str]:
         with self._lock:
@@ -89,6 +94,12 @@ class Holdings:
     def is_lost(self, key: str) -> bool:
         with self._lock:
             return key in self._lost
+
+    @property
+    def is_displaced(self) -> bool:
+        """Whether another holder has the name that all the other keys were written under."""
+        with self._lock:
+            return self._name in self._lost
 
     def is_claimed(self, key: str) -> bool:
         with self._lock:

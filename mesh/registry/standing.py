@@ -1,8 +1,10 @@
 """What a session says to the registry: one lease, and the holdings that are written under it.
 
 Rules kept here: a claimed key is only ever written over what this session wrote, or what is free to take; an
-outcome that is unknown, because a reply was lost, is found out by reading. Each method asks once and raises
-`RegistryUnavailable` or `LeaseExpired` as they come; the session decides what follows. Not thread-safe.
+outcome that is unknown, because a reply was lost, is found out by reading; once another process has the name
+that this session stands under, the keys are that one's, and none is written or removed. Each method asks once
+and raises `RegistryUnavailable` or `LeaseExpired` as they come; the session decides what follows. Not thread-
+safe.
 """
 
 import logging
@@ -85,6 +87,8 @@ class Standing:
     def flush(self) -> None:
         """Write and remove what waits. The lease is renewed meanwhile, as all that may outlast it."""
         for held in self.holdings.unwritten():
+            if self.holdings.is_displaced:
+                return
             self.renew()
             try:
                 self._write(held)
@@ -94,6 +98,8 @@ class Standing:
                 log.error("not announced: %s", error)
                 self.holdings.written(held, held.revision)
         for key in self.holdings.unremoved():
+            if self.holdings.is_displaced:
+                return
             self.renew()
             self._remove(key)
             self.holdings.removed(key)
@@ -107,7 +113,7 @@ class Standing:
             self._registry.revoke(self.lease)
 
     def _keep(self, key: str, value: Value, lease: int) -> None:
-        if self.holdings.is_lost(key):
+        if self.holdings.is_displaced or self.holdings.is_lost(key):
             return
         if not self.holdings.is_claimed(key):
             self._registry.put(key, value, lease=lease)

@@ -291,3 +291,24 @@ def test_the_registry_goes_and_comes_back(tmp_path: Path, caplog: pytest.LogCapt
         "going on without the registry",
         "left without a word to the registry",
     ]
+
+
+def test_nothing_is_written_over_whoever_took_the_sessions_name(
+    registry: Registry, clock: ManualClock
+) -> None:
+    told = threading.Event()
+    with Session(registry, ttl=TTL, clock=clock, on_lost=lambda key: told.set()) as session:
+        session.announce("streams/raw/door/a", {"n": 1})  # before the claim: and yet written after it
+        session.claim("nodes/a", {"id": "mine"})
+        entry = registry.get("nodes/a")
+        assert entry is not None
+        lease = registry.grant(1000)
+        registry.revoke(entry.lease)
+        for key in ("nodes/a", "streams/raw/door/a", "stats/a"):
+            registry.put(key, {"id": "theirs"}, lease=lease)
+        theirs = registry.list()
+        clock.advance_until(told.is_set)
+        session.announce("streams/raw/yard/a", {"n": 2})
+        session.withdraw("streams/raw/door/a")
+        session.leave({"stats/a": {"n": 3}})
+    assert registry.list() == theirs
