@@ -2,9 +2,11 @@
 its source and reads it; sources that can share one thread are read there.
 
 Rules kept here: one camera's failure leaves the others alone; the node ends when no camera is left, and
-fails if any of them has; a camera's name is taken before its source is opened.
+fails if any of them has; a camera's name is taken before its source is opened, and one that another node took
+while this one was not heard of is captured here no more.
 """
 
+import logging
 import threading
 from collections.abc import Mapping, Sequence
 
@@ -14,12 +16,23 @@ from mesh.follow import follow
 from mesh.membership.group import Reader, living
 from mesh.names import check_name
 from mesh.registry import Entry
-from mesh.registry.records import CameraState, NodeKind, NodeRecord, StatsRecord
+from mesh.registry.holder import OVER
+from mesh.registry.records import (
+    CameraRecord,
+    CameraState,
+    NodeKind,
+    NodeRecord,
+    StatsRecord,
+    StreamRecord,
+)
+from mesh.scope import Scope
 from nodes.capture.camera import STAGE, Camera, CameraConfig
 from nodes.capture.sources.catalog import check_source
 from nodes.capture.sources.hwaccel import check_hwaccel
 from nodes.capture.sources.reactor import Reactor
 from nodes.node import Node
+
+log = logging.getLogger(__name__)
 
 END_REPEATS = 3
 END_REPEAT_S = 0.1
@@ -52,16 +65,21 @@ class Capture:
         self._node: Node | None = None
         self._reactor: Reactor | None = None
         self._settling = threading.Lock()
+        self._turns: dict[str, Scope] = {}  # as long as a camera's name is this node's
+        self._taken: set[str] = set()  # cameras that another node took
 
     def start(self, node: Node) -> None:
         self._node = node
         self._reactor = reactor = Reactor(self._clock)
         node.scope.on_stop(reactor.stop)
+        node.presence.on_lost = self._lost
         for config in self._configs:
+            turn = self._turns[config.name] = Scope(config.name)
+            node.scope.on_stop(turn.stop)
             camera = Camera(
                 config,
                 node.publisher,
-                node.scope,
+                turn,
                 show=node.presence.show,
                 settled=self._settled,
                 clock=self._clock,
@@ -70,20 +88,15 @@ class Capture:
             node.presence.claim_camera(camera.record)
             self._cameras.append(camera)
         for camera in self._cameras:
-            name, lossless, partitions = (
-                camera.record.name,
-                camera.config.lossless,
-                camera.config.partitions,
-            )
-            if lossless:
-                node.publisher.lossless(STAGE, name, hold=True, partitions=partitions)
-            stream = node.presence.node.stream(STAGE, name, lossless=lossless, partitions=partitions)
-            node.presence.show(stream)
+            config = camera.config
+            if config.lossless:
+                node.publisher.lossless(STAGE, config.name, hold=True, partitions=config.partitions)
+            node.presence.show(self._stream(node, config))
         if any(config.lossless for config in self._configs):
             self._follow_consumers(node)
         node.scope.spawn("read", reactor.run)
         for camera in self._cameras:
-            node.scope.spawn(camera.record.name, camera.run)
+            node.scope.spawn(camera.record.name, self._run, camera, node)
 
     def drain(self, timeout: float) -> None:
         """Stop reading, and repeat the ends: a subscriber whose queue was full may have missed one."""
@@ -126,12 +139,39 @@ class Capture:
 
         follow(node.scope, node.registry, "nodes/", see, gone_s=0.0, clock=self._clock)
 
+    def _run(self, camera: Camera, node: Node) -> None:
+        camera.run()
+        if camera.record.name in self._taken:
+            node.presence.withdraw(self._stream(node, camera.config))
+
+    @staticmethod
+    def _stream(node: Node, config: CameraConfig) -> StreamRecord:
+        return node.presence.node.stream(
+            STAGE, config.name, lossless=config.lossless, partitions=config.partitions
+        )
+
+    def _lost(self, name: str) -> None:
+        """Another node has taken a camera's name, while this one could not hold it."""
+        if any(c.record.name == name and c.record.state in OVER for c in self._cameras):
+            return  # its name was free to take
+        log.warning("camera %s was taken by another node: it is stopped here", name)
+        self._taken.add(name)
+        self._turns[name].stop()
+        if self._node is not None and self._reactor is not None:
+            self._reactor.wake()
+            self._node.publisher.wake()
+
+    def _why(self, camera: CameraRecord) -> str:
+        return "another node took it" if camera.name in self._taken else camera.why
+
     def _settled(self) -> None:
         with self._settling:
             if self._node is None or not all(camera.is_settled for camera in self._cameras):
                 return
             failed = [
-                camera.record for camera in self._cameras if camera.record.state is not CameraState.ENDED
+                camera.record
+                for camera in self._cameras
+                if camera.record.state is not CameraState.ENDED or camera.record.name in self._taken
             ]
-            why = "; ".join(f"camera {record.name}: {record.why}" for record in failed)
+            why = "; ".join(f"camera {record.name}: {self._why(record)}" for record in failed)
             self._node.finish(SourceError(why) if failed else None)

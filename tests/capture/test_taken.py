@@ -8,10 +8,14 @@ import pytest
 
 from mesh.errors import MeshError
 from mesh.registry import Registry, open_registry
-from mesh.registry.records import NodeRecord
+from mesh.registry.records import CameraRecord, NodeRecord
+from nodes.capture.camera import CameraConfig
 from nodes.capture.fleet import Fleet
+from nodes.capture.node import Capture
 from nodes.node import Node, NodeConfig, Work
 from tests.support.waiting import wait_for
+
+TINY = "synthetic:?size=32x32&fps=10&objects=0"
 
 
 class Running:
@@ -45,7 +49,7 @@ def registry(url: str) -> Iterator[Registry]:
         yield registry
 
 
-def _steal(registry: Registry, record: NodeRecord) -> None:
+def _steal(registry: Registry, record: CameraRecord | NodeRecord) -> None:
     """Take its name for another process, as after the lease of its holder was over."""
     entry = registry.get(record.key)
     assert entry is not None
@@ -65,3 +69,26 @@ def test_a_node_whose_name_was_taken_ends_and_leaves_the_other_ones_records(
     assert running.failure is not None
     assert running.failure.exit_code == 1
     assert [(e.key, e.value["why"]) for e in registry.list("nodes/")] == [("nodes/a", "theirs")]
+
+
+def test_a_camera_that_another_node_took_is_captured_here_no_more(url: str, registry: Registry) -> None:
+    running = Running(url, Capture([CameraConfig("door", TINY), CameraConfig("gate", TINY)]))
+
+    def listed() -> list[str]:
+        return [entry.key for entry in registry.list("streams/")]
+
+    try:
+        wait_for(lambda: listed() == ["streams/raw/door/a", "streams/raw/gate/a"], "both are captured")
+        entry = registry.get("cameras/door")
+        assert entry is not None
+        _steal(registry, CameraRecord.of(entry).model_copy(update={"node": "thief"}))
+        wait_for(lambda: listed() == ["streams/raw/gate/a"], "one is captured here no more")
+        assert not running.node.finished.is_set()
+        entry = registry.get("cameras/gate")
+        assert entry is not None
+        _steal(registry, CameraRecord.of(entry).model_copy(update={"node": "thief"}))
+        wait_for(running.node.finished.is_set, "no camera is left")
+    finally:
+        running.end()
+    assert "camera door: another node took it; camera gate: another node took it" in str(running.failure)
+    assert {entry.value["node"] for entry in registry.list("cameras/")} == {"thief"}
