@@ -51,6 +51,14 @@ class Delete:
 
 
 @dataclass(frozen=True, slots=True)
+class Start:
+    """When a registry that forgets what was leased last did: `age_s` seconds ago, at `revision`."""
+
+    age_s: float
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
 class Synced:
     """All entries that stood when the watch began (or was resumed) have been given."""
 
@@ -122,6 +130,13 @@ class Registry(Protocol):
         Raises `RegistryError` when a server is too old to say, or has no clock that can be read.
         """
         ...
+
+    def start(self) -> Start | None:
+        """The registry's latest start; None where leases and what is under them outlast it.
+
+        Raises `RegistryError` when a server is too old to say.
+        """
+        return None
 
     def close(self) -> None: ...
 

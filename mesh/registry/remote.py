@@ -18,7 +18,7 @@ import zmq
 
 from mesh.clock import SYSTEM_CLOCK
 from mesh.errors import ConfigError, RegistryError, RegistryUnavailable, WireError
-from mesh.registry.base import Entry, Registry, Value, Watch
+from mesh.registry.base import Entry, Registry, Start, Value, Watch
 from mesh.registry.closing import Closing
 from mesh.registry.remote_watch import Listing, Watcher
 from mesh.registry.service import error_of
@@ -99,6 +99,12 @@ class RemoteRegistry(Closing, Registry):
 
     def now_ns(self) -> int:
         return int(self._call("time").body)
+
+    def start(self) -> Start | None:
+        match self._call("start").body:
+            case [float(age_s), int(revision)]:
+                return Start(age_s, revision)
+        raise WireError(f"the registry at {self._url} answered something that is no start")
 
     def close(self) -> None:
         self._closed = True

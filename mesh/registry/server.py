@@ -99,7 +99,7 @@ class RegistryServer(Closing):
         try:
             keeper = Forgetful(self._clock.wall_ns()) if self._state is None else StateDirectory(self._state)
             self._held.callback(keeper.close)
-            self._service = Service(keeper, self._clock.wall_ns)
+            self._service = Service(keeper, self._clock)
             self._open()
         except BaseException:
             self.close()

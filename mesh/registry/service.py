@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mesh.clock import SYSTEM_CLOCK
+from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import Conflict, LeaseExpired, MeshError, RegistryError, StorageError
 from mesh.registry.base import Change
 from mesh.registry.listings import Listings
@@ -22,7 +22,9 @@ from mesh.registry.wire import Beat, Published, Reply, Request, encode_entry, pa
 from mesh.stats import Counters, Rarely
 
 MAX_CLIENTS = 4096  # whose last reply is remembered
-READING = frozenset(("get", "list", "time"))  # harmless to execute twice, and their replies may be large
+READING = frozenset(
+    ("get", "list", "time", "start")
+)  # harmless to execute twice, and their replies may be large
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +40,13 @@ class Outcome:
 class Service:
     """The store behind the sockets. Not thread-safe: one thread serves."""
 
-    def __init__(self, keeper: Keeper, wall_ns: Callable[[], int] = SYSTEM_CLOCK.wall_ns) -> None:
+    def __init__(self, keeper: Keeper, clock: Clock = SYSTEM_CLOCK) -> None:
         self.epoch = 1 + secrets.randbits(62)
         self.counters = Counters()
         self._keeper = keeper
-        self._now = 0.0  # of the request at hand
+        self._began = self._now = clock.monotonic()  # `_now`: of the request at hand
         self._store = keeper.load()
+        self._first = self._store.revision
         self._listings = Listings(self._store)
         self._latest: dict[str, int] = {}
         self._replies: OrderedDict[bytes, Reply] = OrderedDict()
@@ -57,7 +60,8 @@ class Service:
             "grant": self._grant,
             "keep_alive": self._keep_alive,
             "revoke": self._revoke,
-            "time": wall_ns,
+            "time": clock.wall_ns,
+            "start": self._start,
         }
 
     def __repr__(self) -> str:
@@ -160,6 +164,9 @@ class Service:
         self._changes.extend(self._store.revoke(lease))
         self._reserve_late(self._now)
 
+    def _start(self) -> Any:
+        return [self._now - self._began, self._first]
+
 
 _ARGUMENTS: Mapping[str, tuple[type[Any] | tuple[type[Any], ...], ...]] = {
     "get": (str,),
@@ -170,6 +177,7 @@ _ARGUMENTS: Mapping[str, tuple[type[Any] | tuple[type[Any], ...], ...]] = {
     "keep_alive": (int,),
     "revoke": (int,),
     "time": (),
+    "start": (),
 }
 
 _STATUSES: Mapping[str, type[MeshError]] = {

@@ -3,8 +3,8 @@
 Rules kept here: a claimed key is only ever written over what this session wrote, or what is free to take; an
 outcome that is unknown, because a reply was lost, is found out by reading; once another process has the name
 that this session stands under, the keys are that one's, and none is written or removed. Each method asks once
-and raises `RegistryUnavailable` or `LeaseExpired` as they come; the session decides what follows. Not thread-
-safe.
+and raises `RegistryUnavailable` or `LeaseExpired` as they come; the session decides what follows. Not
+thread-safe.
 """
 
 import logging

@@ -2,7 +2,8 @@
 
 Rules kept here: who captures what follows from the registry alone, by the same function on every member; what
 changes there takes effect without a restart; a registry that is away, or has started anew, stops nothing; the
-node goes on when no camera is left.
+node goes on when no camera is left; what a registry that has just started anew has not heard of yet is not
+taken for free.
 """
 
 import logging
@@ -10,7 +11,7 @@ import threading
 from collections.abc import Mapping
 
 from mesh.clock import SYSTEM_CLOCK, Clock
-from mesh.errors import RegistryError
+from mesh.errors import MeshError, RegistryError, RegistryUnavailable
 from mesh.follow import follow
 from mesh.membership.group import living
 from mesh.registry import Entry
@@ -25,6 +26,8 @@ from nodes.node import Node
 
 log = logging.getLogger(__name__)
 
+SETTLE_S = 3.0  # by then, whoever captures has told a registry that started anew
+ASK_AGAIN_S = 1.0  # a registry that is away
 PAST_KEPT = 1000  # cameras that were here, whose last counts stay readable
 
 
@@ -127,6 +130,7 @@ class Fleet:
         """
         stopping = around.node.scope.stopping
         try:
+            self._await_owners(around.node)
             while not stopping.is_set():
                 self._poked.wait()
                 self._poked.clear()
@@ -135,6 +139,24 @@ class Fleet:
         finally:
             self._let_go()
             around.reactor.stop()
+
+    def _await_owners(self, node: Node) -> None:
+        """Where the registry has started anew, give those who capture the time to say so."""
+        while not node.scope.stopping.is_set():
+            try:
+                start = node.registry.start()
+                if start is None or start.age_s >= SETTLE_S:
+                    return
+                if all(entry.revision > start.revision for entry in node.registry.list(PREFIX)):
+                    return  # configured since: nobody captured them before
+                log.info("the registry has just started: waiting for those who capture its cameras")
+                self._clock.wait(node.scope.stopping, SETTLE_S - start.age_s)
+                return
+            except RegistryUnavailable:
+                self._clock.wait(node.scope.stopping, ASK_AGAIN_S)
+            except MeshError as error:  # a server that is too old to say
+                log.debug("when the registry started is not known: %s", error)
+                return
 
     def _turn(self, around: Surroundings) -> None:
         with self._lock:

@@ -1,5 +1,6 @@
 """Capture nodes that share the configured cameras: real nodes, sockets and sources, in one process."""
 
+import logging
 import secrets
 import time
 from collections.abc import Iterator
@@ -140,6 +141,27 @@ def test_a_registry_that_starts_anew_stops_nothing(tmp_path: Path) -> None:
     assert {name: (record.node, record.boot) for name, record in after.items()} == {
         name: (record.node, record.boot) for name, record in before.items()
     }
+
+
+def test_a_new_node_leaves_a_registry_that_started_anew_the_time_to_hear_of_owners(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    clock = ManualClock()
+    with RegistryServer(bind="tcp://127.0.0.1:*", state=tmp_path) as server, Members(server.url) as members:
+        _add(members, "door")
+    with (
+        RegistryServer(bind=server.url, state=tmp_path, clock=clock),
+        Members(server.url) as members,
+        Session(members.registry, ttl=60) as owner,
+    ):
+        members.start("new", clock=clock)
+        wait_for(lambda: "waiting for those who capture" in caplog.text, "it waits for the owners")
+        held = CameraRecord(name="door", source=TINY, node="owner")
+        assert owner.take(held.key, held.value()) is None  # it was left free
+        clock.advance_until(lambda: "is captured by node owner" in caplog.text)
+        owner.withdraw(held.key)
+        clock.advance_until(lambda: (found := members.camera("door")) and found.node == "new")
 
 
 def test_a_camera_that_failed_is_tried_again_and_at_once_when_it_changes(

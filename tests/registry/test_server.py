@@ -348,3 +348,15 @@ def test_a_watcher_of_one_table_is_not_sent_another(server: RegistryServer) -> N
                 registry.put("nodes/a", {})
                 topics.append(sub.recv_multipart()[0])
         assert b"stats/" not in topics
+
+
+def test_a_server_tells_when_and_where_it_started(tmp_path: Path) -> None:
+    clock = ManualClock()
+    with RegistryServer("tcp://127.0.0.1:*", state=tmp_path) as server, open_registry(server.url) as registry:
+        before = registry.put("config/a", {})
+    with RegistryServer(server.url, state=tmp_path, clock=clock), open_registry(server.url) as registry:
+        clock.advance(2.5)
+        start = registry.start()
+        assert start is not None
+        assert start.age_s == 2.5
+        assert before.revision <= start.revision < registry.put("config/b", {}).revision
