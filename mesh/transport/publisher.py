@@ -141,6 +141,13 @@ class Publisher:
             )
             return all(flow is None or flow.is_settled for flow in flows)
 
+    def awaits(self, stage: str, camera: str, partition: int) -> bool:
+        """Whether a partition of a lossless stream has consumers, or something that none has confirmed."""
+        with self._lock:
+            self._hear()
+            flow = self._directory[stage, camera, partition].flow
+            return flow is not None and bool(flow.consumers or not flow.is_settled)
+
     def is_taken_in(self, stage: str, camera: str, partitions: int = 1) -> bool:
         """Whether somebody takes a stream's frames in now, in each partition: as a consumer, where it is
         lossless."""

@@ -186,7 +186,7 @@ class Assignment:
 
     def _let_go(self) -> None:
         """Free the camera's name, and say again that the stream has ended: a subscriber whose queue was full
-        may have missed it. Lossless consumers are waited for first, as long as a node may take to drain."""
+        may have missed it. Lossless consumers, where there are any, are waited for first, as long as a node may take to drain."""
         over = threading.Event()
         waiting = threading.Timer(self._node.config.drain_s, self._cut, (over,))
         waiting.start()
@@ -202,7 +202,7 @@ class Assignment:
 
     def _say_end(self, over: threading.Event) -> None:
         if self._camera is not None:
-            self._camera.end(over)
+            self._camera.end_at_last(over)
 
     def _stream(self) -> StreamRecord:
         setup = self.setup

@@ -34,6 +34,9 @@ RATE_WINDOW_S = 2.0
 GIVE_UP_S = 30.0
 UNTIMED_FPS = 25.0
 
+_AT_ONCE = threading.Event()  # what waits for it to be set does not wait
+_AT_ONCE.set()
+
 
 class Pace(StrEnum):
     """How a source that does not pace itself is read."""
@@ -167,10 +170,21 @@ class Camera:
 
         A lossless stream's consumers are waited for, until `stop`.
         """
+        for end in self._ends():
+            self._publisher.end(end, stop)
+
+    def end_at_last(self, stop: threading.Event) -> None:
+        """The same, once nothing more is to come: of a lossless stream, where nobody consumes a partition and
+        nothing of it is unconfirmed, nobody is waited for."""
+        for end in self._ends():
+            waits = self._publisher.awaits(STAGE, end.camera, end.partition)
+            self._publisher.end(end, stop if waits else _AT_ONCE)
+
+    def _ends(self) -> Iterator[EndOfStream]:
         partitions = self.config.partitions
         end = EndOfStream(self.record.name, self.record.boot, self._seq, STAGE, self.config.lossless)
         for number in range(partitions):
-            self._publisher.end(replace(end, partition=number, partitions=partitions), stop)
+            yield replace(end, partition=number, partitions=partitions)
 
     def _run_once(self, backoff: Backoff) -> None:
         stop = self._scope.stopping

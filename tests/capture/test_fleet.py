@@ -182,6 +182,18 @@ def test_a_camera_that_failed_is_tried_again_and_at_once_when_it_changes(
     clock.advance_until(lambda: members.state("late") is CameraState.ONLINE, step=1.0)
 
 
+def test_a_lossless_camera_that_nobody_consumes_is_let_go_of_at_once(tmp_path: Path) -> None:
+    _pictures(tmp_path / "clip")
+    with Members(f"memory:{secrets.token_hex(4)}", drain_s=120.0) as members:
+        members.start("a")
+        _add(members, "clip", url=f"images:{tmp_path / 'clip'}", lossless=True, partitions=2)
+        members.wait_on("clip", "a", CameraState.CONNECTING)
+        setups.remove(members.registry, "clip", setups.find(members.registry, "clip")[1])
+        members.wait_gone("clip")
+        _add(members, "clip", url=TINY)  # it has let go, too
+        members.wait_on("clip", "a")
+
+
 def _pictures(folder: Path) -> None:
     folder.mkdir()
     for number in range(3):

@@ -30,8 +30,8 @@ from tests.support.waiting import wait_for
 class Members:
     """Capture nodes that run until they are stopped, killed, or the `with` block is left."""
 
-    def __init__(self, url: str, lease_s: float = 1.5) -> None:
-        self._url, self._lease_s = url, lease_s
+    def __init__(self, url: str, lease_s: float = 1.5, drain_s: float = 0.5) -> None:
+        self._url, self._lease_s, self._drain_s = url, lease_s, drain_s
         self._running: dict[str, tuple[Node, threading.Thread]] = {}
         self.mesh: Mesh = connect(url)
 
@@ -52,7 +52,12 @@ class Members:
         clock: Clock = SYSTEM_CLOCK,
     ) -> Node:
         config = NodeConfig(
-            self._url, name, lease_s=self._lease_s, labels=labels or {}, drain_s=0.5, registry_wait_s=10.0
+            self._url,
+            name,
+            lease_s=self._lease_s,
+            labels=labels or {},
+            drain_s=self._drain_s,
+            registry_wait_s=10.0,
         )
         node = Node(Fleet(Secrets(environment=secrets or {}), clock), config, clock)
         thread = threading.Thread(target=node.run, kwargs={"signals": False}, name=f"member {name}")
