@@ -180,7 +180,8 @@ class Presence:
         """Retire: the lease goes, and the last counters and ended cameras stay for ten minutes."""
         node = self.node.model_copy(update={"state": NodeState.ENDED})
         over = [c for c in self._cameras.values() if c.state in (CameraState.ENDED, CameraState.FAILED)]
-        last: list[Listed] = [node, self._counters(final=True), *over]
+        # The node last: who sees that it has ended may take over what it had.
+        last: list[Listed] = [*over, self._counters(final=True), node]
         self._session.leave({record.key: record.value() for record in last}, keep_for=LAST_WORDS_S)
 
     def _counters(self, *, final: bool = False) -> StatsRecord:

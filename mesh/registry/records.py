@@ -122,7 +122,11 @@ class CameraState(StrEnum):
 
 
 class CameraRecord(Record):
-    """`cameras/NAME`: a camera, who captures it, and how it is. `source` never holds a password."""
+    """`cameras/NAME`: a camera, who captures it, and how it is. `source` never holds a password.
+
+    `done` stands where a configured camera has ended by itself: the print of the setup that it was captured
+    by (see `nodes.capture.setup`), which is not to be captured again.
+    """
 
     name: Name
     source: str
@@ -136,6 +140,7 @@ class CameraRecord(Record):
     width: Count = 0
     height: Count = 0
     fps: float = 0.0
+    done: str = ""
 
     @property
     def key(self) -> str:

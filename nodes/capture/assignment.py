@@ -3,7 +3,8 @@
 Rules kept here: nothing is captured before the camera's name is this node's, so that it is on one node only;
 a name that another node holds is waited for, without asking again and again; one that a registry forgot is
 not free before its holder had time to say that it lives; what the next capture is numbered by is greater than
-what is known of the last one, wherever that was, and counts by the registry's time.
+what is known of the last one, wherever that was, and counts by the registry's time; one that has ended by
+itself is not captured again, but listed as ended by whoever has it, until its setup changes.
 """
 
 import logging
@@ -20,7 +21,7 @@ from mesh.registry.setups import CameraSetup
 from mesh.scope import Scope
 from nodes.capture.camera import STAGE, Camera
 from nodes.capture.secrets import Secrets, shown
-from nodes.capture.setup import config_of
+from nodes.capture.setup import config_of, print_of
 from nodes.capture.sources.reactor import Reactor
 from nodes.node import Node
 
@@ -34,12 +35,17 @@ END_REPEAT_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the cameras of one node have in common. `over` is told each time that one has let go."""
+    """What the cameras of one node have in common.
+
+    over:   told each time that one has let go
+    ended:  the record of a camera that ended by itself, here or elsewhere, captured as it is configured now
+    """
 
     node: Node
     reactor: Reactor
     secrets: Secrets
     over: Callable[[], None]
+    ended: Callable[[CameraSetup], CameraRecord | None]
 
 
 class Assignment:
@@ -59,6 +65,7 @@ class Assignment:
         self._scope = Scope(f"camera {setup.name}", self._node.scope)
         self._turn = Scope(setup.name)  # as long as the name is this node's
         self._camera: Camera | None = None
+        self._is_done = False
         self._ended = threading.Event()
 
     def __repr__(self) -> str:
@@ -106,7 +113,7 @@ class Assignment:
             while not self._scope.stopping.is_set():
                 self._turn = Scope(self.setup.name)
                 self._scope.on_stop(self._turn.stop)
-                if self._take():
+                if self._take() and not self._keep_ended():
                     self._keep()
             self._let_go()
         finally:
@@ -148,6 +155,23 @@ class Assignment:
                 if picture.synced and (holder is None or holder.value.get("state") in OVER):
                     return
 
+    def _keep_ended(self) -> bool:
+        """Go on listing a camera that has ended, for as long as its name is ours; False if it has not."""
+        record = self._around.ended(self.setup)
+        if record is None:
+            return False
+        self._boot, self._is_done = max(self._boot, record.boot), True
+        self._presence.show(record.model_copy(update={"node": self._node.id}))
+        self._turn.stopping.wait()
+        return True
+
+    def _show(self, record: CameraRecord) -> None:
+        """List the camera's state, and whether it has ended by itself: not because it was stopped."""
+        if record.state is CameraState.ENDED and not self._turn.stopping.is_set():
+            self._is_done = True
+            record = record.model_copy(update={"done": print_of(self.setup)})
+        self._presence.show(record)
+
     def _keep(self) -> None:
         """Capture the camera for as long as its name is this node's."""
         while not self._turn.stopping.is_set():
@@ -172,7 +196,7 @@ class Assignment:
             config,
             self._node.publisher,
             self._turn,
-            show=self._presence.show,
+            show=self._show,
             settled=lambda: None,
             clock=self._clock,
             reactor=self._around.reactor,
@@ -186,13 +210,15 @@ class Assignment:
 
     def _let_go(self) -> None:
         """Free the camera's name, and say again that the stream has ended: a subscriber whose queue was full
-        may have missed it. Lossless consumers, where there are any, are waited for first, as long as a node may take to drain."""
+        may have missed it. Lossless consumers, where there are any, are waited for first, as long as a node
+        may take to drain."""
         over = threading.Event()
         waiting = threading.Timer(self._node.config.drain_s, self._cut, (over,))
         waiting.start()
         if self.setup.lossless:
             self._say_end(over)
-        self._presence.withdraw(self._record)
+        if not (self._is_done and self._node.scope.stopping.is_set()):  # else it stands in its last words
+            self._presence.withdraw(self._record)
         for _ in range(END_REPEATS if self._camera is not None else 0):
             self._clock.wait(over, END_REPEAT_S)
             self._say_end(over)

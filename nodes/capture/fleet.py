@@ -1,4 +1,5 @@
 """A capture node that was not told its cameras: it takes its share of those that are configured.
+It remembers which of them have ended by themselves, wherever that was, for as long as they are configured so.
 
 Rules kept here: who captures what follows from the registry alone, by the same function on every member; what
 changes there takes effect without a restart; a registry that is away, or has started anew, stops nothing; the
@@ -6,6 +7,7 @@ node goes on when no camera is left; what a registry that has just started anew 
 taken for free.
 """
 
+import contextlib
 import logging
 import threading
 from collections.abc import Mapping
@@ -15,12 +17,13 @@ from mesh.errors import MeshError, RegistryError, RegistryUnavailable
 from mesh.follow import follow
 from mesh.membership.group import living
 from mesh.registry import Entry
-from mesh.registry.records import CameraCount, NodeKind, NodeRecord, StatsRecord
+from mesh.registry.records import CameraCount, CameraRecord, NodeKind, NodeRecord, StatsRecord
 from mesh.registry.setups import PREFIX, CameraSetup
 from mesh.setups import FLEET
 from nodes.capture.assignment import Assignment, Surroundings
 from nodes.capture.decision import decide
 from nodes.capture.secrets import Secrets
+from nodes.capture.setup import print_of
 from nodes.capture.sources.reactor import Reactor
 from nodes.node import Node
 
@@ -46,6 +49,8 @@ class Fleet:
         self._lock = threading.Lock()  # of all that follows
         self._setups: dict[str, CameraSetup] | None = None
         self._nodes: list[NodeRecord] | None = None
+        self._done: dict[str, CameraRecord] | None = None  # that the registry has now; None: not known yet
+        self._ended: dict[str, CameraRecord] = {}  # and those that it had
         self._here: dict[str, Assignment] = {}
         self._past: dict[str, CameraCount] = {}
         self._boots: dict[str, int] = {}
@@ -57,12 +62,13 @@ class Fleet:
     def start(self, node: Node) -> None:
         self._node = node
         self._reactor = reactor = Reactor(self._clock)
-        around = Surroundings(node, reactor, self._secrets, self._poked.set)
+        around = Surroundings(node, reactor, self._secrets, self._poked.set, self._ended_as)
         node.scope.on_stop(self._poked.set)
         node.presence.on_lost = self._lost
         node.presence.change(group=FLEET)
         follow(node.scope, node.registry, PREFIX, self._see_setups, gone_s=0.0, clock=self._clock)
         follow(node.scope, node.registry, "nodes/", self._see_nodes, gone_s=0.0, clock=self._clock)
+        follow(node.scope, node.registry, "cameras/", self._see_cameras, gone_s=0.0, clock=self._clock)
         node.scope.spawn("read", reactor.run)
         node.scope.spawn("steer", self._steer, around)
 
@@ -106,6 +112,23 @@ class Fleet:
         with self._lock:
             self._nodes = nodes
         self._poked.set()
+
+    def _see_cameras(self, entries: Mapping[str, Entry]) -> None:
+        """Remember those that ended by themselves: the node that has one may be killed."""
+        ended: dict[str, CameraRecord] = {}
+        for entry in entries.values():
+            if entry.value.get("done"):
+                with contextlib.suppress(RegistryError):  # as above
+                    record = CameraRecord.of(entry)
+                    ended[record.name] = record
+        with self._lock:
+            new, self._done = ended != self._done, ended
+        if new:
+            self._poked.set()
+
+    def _ended_as(self, setup: CameraSetup) -> CameraRecord | None:
+        with self._lock:
+            return _ended_so({**self._ended, **(self._done or {})}, {setup.name: setup}).get(setup.name)
 
     def _read(self, entry: Entry) -> CameraSetup | None:
         try:
@@ -161,10 +184,12 @@ class Fleet:
     def _turn(self, around: Surroundings) -> None:
         with self._lock:
             self._reap()
-            if self._setups is None or self._nodes is None:
+            if self._setups is None or self._nodes is None or self._done is None:
                 return
+            self._ended = _ended_so({**self._ended, **self._done}, self._setups)
+            ended = {name: record.node for name, record in self._ended.items()}
             here = {name: assignment.setup for name, assignment in self._here.items()}
-            plan = decide(around.node.presence.node, self._nodes, self._setups, here)
+            plan = decide(around.node.presence.node, self._nodes, self._setups, here, ended)
             for name in plan.stop:
                 self._here[name].stop()
             for setup in plan.start:
@@ -189,3 +214,14 @@ class Fleet:
             assignment.stop()
         for assignment in left:
             assignment.join()
+
+
+def _ended_so(
+    ended: Mapping[str, CameraRecord], setups: Mapping[str, CameraSetup]
+) -> dict[str, CameraRecord]:
+    """Those of the cameras that ended which are configured as they were then, and enabled."""
+    return {
+        name: record
+        for name, record in ended.items()
+        if name in setups and setups[name].enabled and record.done == print_of(setups[name])
+    }

@@ -3,6 +3,8 @@
 Rules kept here: what can be seen to be wrong is refused before it is stored, as a command line is.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
 
 from mesh.errors import ConfigError
@@ -30,6 +32,12 @@ def check_setup(setup: CameraSetup) -> None:
 def listed(setup: CameraSetup) -> CameraSetup:
     """A setup as it may be shown."""
     return setup.model_copy(update={"url": shown(setup.url)})
+
+
+def print_of(setup: CameraSetup) -> str:
+    """A few digits that tell whether a camera is to be captured otherwise; nothing of a password."""
+    text = json.dumps(listed(setup.capture).value(), sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def config_of(setup: CameraSetup, secrets: Mapping[str, str]) -> CameraConfig:

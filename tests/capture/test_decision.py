@@ -82,6 +82,17 @@ def test_a_registry_that_has_forgotten_this_node_does_not_stop_its_cameras() -> 
     assert not decide(ALONE, [], by_name(camera("door")), by_name(camera("door"))).stop
 
 
+def test_what_has_ended_stays_with_its_node_while_that_is_there_and_then_goes_to_who_is_named() -> None:
+    clips = [camera(f"clip{number}") for number in range(8)]
+    before, wanted = shares(clips, [member("a")]), by_name(*clips)
+    assert decide(ALONE, [member("b")], wanted, wanted, before).stop == frozenset()
+    for state, started in ((NodeState.DRAINING, 0), (NodeState.ENDED, 8)):
+        nodes = [member("a", state=state), member("b")]
+        assert len(decide(member("b"), nodes, wanted, {}, before).start) == started
+    off = by_name(*(clip.model_copy(update={"enabled": False}) for clip in clips))
+    assert decide(ALONE, [], off, wanted, before).stop == wanted.keys()
+
+
 names = st.sampled_from([f"cam{number}" for number in range(12)])
 setups = st.dictionaries(
     names,

@@ -182,6 +182,37 @@ def test_a_camera_that_failed_is_tried_again_and_at_once_when_it_changes(
     clock.advance_until(lambda: members.state("late") is CameraState.ONLINE, step=1.0)
 
 
+@pytest.mark.parametrize("end", ["stopped", "killed"])
+def test_a_clip_that_has_ended_is_not_captured_again_until_it_changes(
+    members: Members, tmp_path: Path, end: str
+) -> None:
+    _pictures(tmp_path / "clip")
+    clips = tuple(f"clip{number}" for number in range(4))
+    members.start("a")
+    _add(members, *clips, url=f"images:{tmp_path / 'clip'}?fps=100")
+    boots = {name: members.wait_on(name, "a", CameraState.ENDED).boot for name in clips}
+    members.start("b")
+    _add(members, "live", node="b")
+    members.wait_on("live", "b")  # it has seen all that there is
+    assert {name: members.wait_on(name, "a", CameraState.ENDED).boot for name in clips} == boots
+    (members.stop if end == "stopped" else members.kill)("a")
+    assert {name: members.wait_on(name, "b", CameraState.ENDED).boot for name in clips} == boots
+    members.stop("b")
+    assert {name: members.state(name) for name in clips} == dict.fromkeys(clips, CameraState.ENDED)
+    members.start("c")
+    assert {name: members.wait_on(name, "c", CameraState.ENDED).boot for name in clips} == boots
+    _set(members, "clip0", quality=50)
+    wait_for(
+        lambda: (
+            (found := members.camera("clip0"))
+            and found.state is CameraState.ENDED
+            and found.boot > boots["clip0"]
+        ),
+        "what changed is captured again",
+    )
+    assert members.wait_on("clip1", "c", CameraState.ENDED).boot == boots["clip1"]
+
+
 def test_a_lossless_camera_that_nobody_consumes_is_let_go_of_at_once(tmp_path: Path) -> None:
     _pictures(tmp_path / "clip")
     with Members(f"memory:{secrets.token_hex(4)}", drain_s=120.0) as members:
