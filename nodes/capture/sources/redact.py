@@ -8,7 +8,8 @@ import re
 
 HIDDEN = "***"
 
-_SECRET_NAME = r"[^=&?;#\s]*(?:pas|pwd|pw|token|key|secret|auth|cred|sig|jwt|session)[^=&?;#\s]*"
+_SECRET_WORD = r"(?:pass|pwd|pw|token|key|secret|auth|cred|signature|jwt|session|(?:pas|sig)(?==))"
+_SECRET_NAME = rf"[^=&?;#\s]*{_SECRET_WORD}[^=&?;#\s]*"
 # In some cameras' paths names begin behind a slash or an underscore: /user=admin_password=…_channel=1.sdp
 _SECRET_PARAMETER = re.compile(rf"(?i)(?P<name>(?:^|[?&;#/_]){_SECRET_NAME}=)(?P<value>[^&]*)", re.DOTALL)
 _UNFINISHED_SECRET = re.compile(rf"(?i)[?&;#]{_SECRET_NAME}=[^&]*\Z", re.DOTALL)

@@ -25,6 +25,7 @@ from nodes.capture.sources.redact import redact
         ("http://cam/v?loginuse=u&loginpas=p&x=1", "http://cam/v?loginuse=u&loginpas=***&x=1"),
         ("http://cam/v?sig=p&jwt=p&session=p", "http://cam/v?sig=***&jwt=***&session=***"),
         ("http://cam/my_keys/v_1.mjpg?x_y=1", "http://cam/my_keys/v_1.mjpg?x_y=1"),
+        ("http://cam/v?design=2&pasture=3&signal=4", "http://cam/v?design=2&pasture=3&signal=4"),
         ("http://u:a?token=b@cam/v", "http://u:***@***"),
         ("admin:secret@cam/live", "admin:***@cam/live"),
         ("rtps://u:p@cam", "rtps://u:***@cam"),
