@@ -89,6 +89,23 @@ def test_what_is_wrong_is_refused_in_a_line_and_nothing_is_written(run: Run, reg
     assert setups.setups(registry) == [camera("door")]
 
 
+def test_what_was_set_is_unset_with_none(run: Run, registry: Registry) -> None:
+    values = {"--quality": "50", "--stall": "3", "--give-up": "9", "--partitions": "4", "--pace": "max"}
+    given = [word for pair in values.items() for word in pair]
+    assert run("camera", "add", "door", "synthetic:", *given).exit_code == 0
+    assert setups.setups(registry) == [
+        camera("door", quality=50, stall_s=3, give_up_s=9, partitions=4, pace="max")
+    ]
+    none = [word for option in values for word in (option, "none")]
+    assert run("camera", "set", "door", *none).exit_code == 0
+    assert setups.setups(registry) == [camera("door")]
+    assert "quality: " in _refused(run("camera", "set", "door", "--quality", "good"))
+
+
+def test_the_node_comes_before_what_it_is_asked(run: Run) -> None:
+    assert "write `mesh ctl gate drain`" in _refused(run("ctl", "drain", "gate"))
+
+
 def test_a_malformed_entry_can_be_removed(run: Run, registry: Registry) -> None:
     registry.put("config/cameras/bad", {"url": 5})
     assert run("camera", "remove", "bad").exit_code == 0

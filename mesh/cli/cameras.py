@@ -32,20 +32,25 @@ MEASURED = ("node", "codec", "width", "height", "fps")
 NameArgument = Annotated[str, typer.Argument(metavar="NAME")]
 Fps = Annotated[str | None, typer.Option(metavar="N|none", help="Frames per second, at most.")]
 Size = Annotated[str | None, typer.Option(metavar="WxH|none", help="Scale to so many pixels.")]
-Quality = Annotated[int | None, typer.Option(help="JPEG quality of what is encoded (1 to 100).")]
+Quality = Annotated[
+    str | None, typer.Option(metavar="N|none", help="JPEG quality of what is encoded (1 to 100).")
+]
 Loop = Annotated[bool | None, typer.Option("--loop/--no-loop", help="Begin a file again at its end.")]
-Pace = Annotated[str | None, typer.Option(metavar="realtime|max", help="How fast a file is read.")]
+Pace = Annotated[str | None, typer.Option(metavar="realtime|max|none", help="How fast a file is read.")]
 Lossless = Annotated[bool | None, typer.Option("--lossless/--no-lossless", help="Wait for the consumers.")]
 Stall = Annotated[
-    float | None, typer.Option(metavar="SECONDS", help="Open a camera anew that is silent for so long.")
+    str | None, typer.Option(metavar="SECONDS|none", help="Open a camera anew that is silent for so long.")
 ]
 Hwaccel = Annotated[
     str | None, typer.Option(metavar="none|auto|KIND", help="Decode H.264 and H.265 in hardware.")
 ]
 GiveUp = Annotated[
-    float | None, typer.Option(metavar="SECONDS", help="A camera that never opened for so long has failed.")
+    str | None,
+    typer.Option(metavar="SECONDS|none", help="One that never opened for so long has failed."),
 ]
-Partitions = Annotated[int | None, typer.Option(help="Into how many parts its work can be split (1 to 64).")]
+Partitions = Annotated[
+    str | None, typer.Option(metavar="N|none", help="Into how many parts its work can be split (1 to 64).")
+]
 Pin = Annotated[
     str | None, typer.Option("--node", metavar="ID|none", help="The one node that may capture it.")
 ]

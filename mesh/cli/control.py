@@ -4,19 +4,31 @@ import sys
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from mesh.cli.log import set_up
 from mesh.cli.options import AsJson, LogJson, LogLevel, RegistryUrl
 from mesh.cli.output import print_json, print_tables
 from mesh.client import Mesh, connect
 from mesh.control import ask, await_retired
-from mesh.errors import MeshError, TransportError
+from mesh.errors import ConfigError, MeshError, TransportError
 from mesh.place import this_place
 from mesh.registry.records import NodeRecord, NodeState, StatsRecord
 
 ANSWER_WITHIN_S = 5.0
 
-app = typer.Typer(no_args_is_help=True)
+
+class NodeFirst(TyperGroup):
+    """Says how it is written when the operation comes before the node."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # of click, or of typer's own copy of it
+        first, then = str(ctx.params.get("node")), args[0]
+        if first in self.commands and then not in self.commands:
+            raise ConfigError(f"the node comes first: write `mesh ctl {then} {first}`")
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(cls=NodeFirst, no_args_is_help=True)
 
 Timeout = Annotated[
     float, typer.Option(metavar="SECONDS", min=0.1, help="How long to wait, for an answer 5 s at most.")
