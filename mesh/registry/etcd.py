@@ -41,6 +41,7 @@ from mesh.registry.values import check_key, check_ttl, check_value
 from mesh.scope import Scope
 
 TRIES = 100  # of a write, against writers that are always first
+SHARE = 4  # of its shortest lease a client waits so much for one member: a hung one ends no lease
 WRITTEN = 4096  # keys whose revision is remembered
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class EtcdRegistry(Closing, Registry):
         self._turn = threading.Lock()  # of whoever asks
         self._lock = threading.Lock()  # of the watches
         self._members = Members(self._address, timeout, self._stopping)
+        self._patience = math.inf  # seconds that one member may take, listings apart
         self._written: dict[str, int] = {}  # by key, the revision of this client's own latest write
         self._watches: list[EtcdWatch] = []
         self._scope = Scope("registry-watch")
@@ -106,6 +108,7 @@ class EtcdRegistry(Closing, Registry):
     def grant(self, ttl: float) -> int:
         lease, seconds = 1 + secrets.randbits(62), math.ceil(check_ttl(ttl))
         try:
+            self._patience = min(self._patience, seconds / SHARE)
             answer = self._ask("lease/grant", {"ID": str(lease), "TTL": str(seconds)})
         except Refused as refused:
             if refused.code != FAILED_PRECONDITION:  # else it was granted, and the reply was lost
@@ -170,7 +173,7 @@ class EtcdRegistry(Closing, Registry):
 
     def _ask(self, path: str, body: Body) -> Answer:
         with self._taking_turns():
-            return self._members.ask(path, body)
+            return self._members.ask(path, body, self._patience)
 
     @contextmanager
     def _taking_turns(self) -> Iterator[None]:

@@ -10,6 +10,7 @@ not used: it takes a piece of an HTTP stream for a message, and tells nobody whe
 
 import contextlib
 import json
+import math
 import random
 import socket
 import threading
@@ -89,10 +90,11 @@ class Members(Closing):
     def __repr__(self) -> str:
         return f"<Members {self._address}, asking {self.current}>"
 
-    def ask(self, path: str, body: Body) -> Answer:
-        """What etcd answers. Raises `Refused`, or `RegistryUnavailable` when no member does."""
+    def ask(self, path: str, body: Body, patience: float = math.inf) -> Answer:
+        """What etcd answers; a member has `patience` seconds at most. Raises `Refused`, or
+        `RegistryUnavailable` when no member answers."""
         end = SYSTEM_CLOCK.monotonic() + self._timeout
-        each, left, tries = self._timeout / len(self._clients), self._timeout, 0
+        each, left, tries = min(self._timeout / len(self._clients), patience), self._timeout, 0
         away = Away("nothing was asked")
         while left > 0 and not self._stopping.is_set():
             try:

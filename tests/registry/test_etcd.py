@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from base64 import b64encode
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from mesh.errors import ConfigError, MeshError, RegistryUnavailable, WireError
 from mesh.registry import Delete, Put, Registry, Synced, open_registry
+from mesh.registry.etcd import EtcdRegistry
 from mesh.registry.etcd_address import parse_address
 from mesh.registry.etcd_json import PAGE, read_found, read_news, read_number, read_outcome, read_page
 from tests.registry.helpers import take, take_snapshot, until
@@ -278,6 +280,16 @@ def test_a_lease_lasts_no_shorter_than_was_asked_for(etcd: Etcd, registry: Regis
     for asked, granted in ((0.2, "1"), (1.5, "2"), (5, "5")):
         told = etcd.members[0].call("lease/timetolive", ID=str(registry.grant(asked)))
         assert told["grantedTTL"] == granted
+
+
+def test_a_member_that_hangs_ends_no_lease(etcd: Etcd, url: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as hangs:  # it is connected to, and never answers
+        members = f"127.0.0.1:{hangs.getsockname()[1]},{url.removeprefix('etcd://')}"
+        with EtcdRegistry(f"etcd://{members}", timeout=40) as registry:
+            lease = registry.grant(5)
+            while not registry._members.current.endswith(f":{hangs.getsockname()[1]}"):
+                registry._members.turn()
+            registry.keep_alive(lease)
 
 
 def test_a_cluster_without_room_is_for_now_unavailable_and_leases_live_on(tmp_path: Path) -> None:
