@@ -1,5 +1,6 @@
 """`mesh ls`: nodes, cameras and streams, once or as they change."""
 
+import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -14,8 +15,10 @@ from mesh.cli.log import set_up
 from mesh.cli.options import AsJson, LogJson, LogLevel, RegistryUrl
 from mesh.cli.output import is_terminal, print_json, print_tables, table
 from mesh.client import Mesh, connect
+from mesh.clock import SYSTEM_CLOCK
 from mesh.errors import ConfigError
 from mesh.ledger import NodeSummary
+from mesh.registry import Watch
 from mesh.registry.records import CameraRecord, GroupRecord, NodeRecord
 from mesh.registry.setups import PREFIX, CameraSetup
 
@@ -27,7 +30,7 @@ CAMERA_FIELDS = ("name", "source", "state", "why", "node", "codec", "width", "he
 STREAM_FIELDS = ("stage", "camera", "node", "endpoint", "local", "relay")
 LOCAL = "_local"
 WATCHED = ("nodes/", "cameras/", "streams/", "groups/", PREFIX)
-LOOK_S = 0.5
+BETWEEN_S = 0.5  # from one look to the next: many events come together
 WAITING = "waiting"  # a camera that is configured, and that nobody captures
 
 
@@ -176,14 +179,17 @@ def _watch(mesh: Mesh) -> None:
 
 
 def _changes(mesh: Mesh) -> Iterator[Tables]:
-    """The tables now, and again after changes, of which all that came are shown together."""
-    yield _tables(listing(mesh))
-    with ExitStack() as held:
-        watches = [held.enter_context(mesh.registry.watch(prefix)) for prefix in WATCHED]
+    """The tables now, and again after changes; those that came meanwhile are shown together."""
+    with ExitStack() as stack:
+        never = threading.Event()
+        watches = [stack.enter_context(mesh.registry.watch(prefix)) for prefix in WATCHED]
+        yield _tables(listing(mesh))
         while True:
-            changed = watches[0].get(LOOK_S) is not None
-            for watch in watches:
-                while watch.get(0.0) is not None:
-                    changed = True
-            if changed:
+            SYSTEM_CLOCK.wait(never, BETWEEN_S)
+            if sum(map(_drained, watches)):
                 yield _tables(listing(mesh))
+
+
+def _drained(watch: Watch) -> int:
+    """How many events were waiting, which now are taken."""
+    return sum(1 for _ in iter(lambda: watch.get(0.0), None))
