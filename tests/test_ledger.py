@@ -3,8 +3,15 @@ from dataclasses import replace
 from mesh.accounts import SPANS_KEPT
 from mesh.frame import EndOfStream
 from mesh.inbox import Inbox, Policy
-from mesh.ledger import summarise
-from mesh.registry.records import CameraCount, GroupCount, RecordedCount, StatsRecord
+from mesh.ledger import CameraSummary, summarise
+from mesh.registry.records import (
+    CameraCount,
+    GroupCount,
+    NodeKind,
+    NodeRecord,
+    RecordedCount,
+    StatsRecord,
+)
 from mesh.wire import Message, Topic, View
 from nodes.counting import group_count
 from tests.support.frames import jpeg_frame, message
@@ -168,3 +175,20 @@ def recorded(node: str, count: int, index: int) -> StatsRecord:
 def test_a_folder_counts_once_though_two_collectors_used_it_one_after_the_other() -> None:
     reports = [recorded("first", 30, 5), recorded("second", 100, 5), recorded("elsewhere", 7, 6)]
     assert summarise(reports)["cameras"]["door"]["recorded"] == {"motion": 107}
+
+
+def test_what_a_running_member_has_not_told_yet_is_in_flight_and_not_unaccounted() -> None:
+    at = {"at_ns": 2_000}
+    told = worked("one", offered=50, processed=50, ended=True, spans=((0, 1, 0, 50),)).model_copy(update=at)
+    end = captured(100).model_copy(update=at)
+    nodes = [
+        NodeRecord(id=name, kind=NodeKind.PROCESS, group=group, host="h", pid=1)
+        for name, group in (("one", "motion"), ("two", "motion"), ("capture-1", ""))
+    ]
+
+    def summary(heard_ns: int) -> CameraSummary:
+        return summarise([end, told, StatsRecord(node="two", at_ns=heard_ns)], nodes)["cameras"]["door"]
+
+    before, after = summary(1_999), summary(2_001)
+    assert (before["unaccounted"], before["groups"]["motion"]["in_flight"]) == (0, 50)
+    assert (after["unaccounted"], after["groups"]["motion"]["in_flight"]) == (50, 0)

@@ -45,12 +45,14 @@ def frames_of(
     *,
     killed: bool = False,
     died_ns: int = 0,
+    awaited: bool = False,
     old: bool = False,
 ) -> Frames:
     """What a group did with a stream; `members` are all who reported on it, one at least.
 
     killed:  whether a node that has not reported on it, and may have served it, was killed
     died_ns: until when one may have lived that worked for this group and was killed
+    awaited: whether a node that runs has not reported since the others told the end
     old:     whether there may have been members whose reports are no longer kept
     """
     share = Frames(gone=last_of(members).life is Life.DIED)
@@ -62,7 +64,8 @@ def frames_of(
     share.overlap = cover.overlap
     share.offered = cover.reached.total() + tails.total()
     share.dropped += Counter({cause: n for cause, n in cover.holes.items() if cause != OPEN})
-    share.ended = _has_ended(served, upstream, unknown=bool(tails or cover.holes[OPEN]))
+    unknown = bool(tails or cover.holes[OPEN])
+    share.ended = not (unknown and awaited) and _has_ended(served, upstream, unknown=unknown)
     killed = killed or any(member.life is Life.DIED for member in served)
     if killed or old:
         share.dropped[DIED if killed else FORGOTTEN] += cover.holes[OPEN]

@@ -50,12 +50,14 @@ def groups_of(
     *,
     killed: Container[str] = (),
     died_ns: Mapping[str, int] = MappingProxyType({}),
+    awaited: Container[str] = (),
     old: bool = False,
 ) -> dict[str, Group]:
     """A camera's groups by name, from all reports on its newest boot.
 
     killed:  the groups of which a node was killed that may have served this camera without reporting it
     died_ns: until when a node of a group may have lived that was killed
+    awaited: the groups of which a node runs that has not reported since others told the end
     old:     whether there may have been members whose reports are no longer kept
     """
     made: dict[str, Group] = {}
@@ -64,7 +66,14 @@ def groups_of(
         before = [group for group in made.values() if group.output == stage != group.stage]
         upstream = _upstream([s for s in sources if s.count.stage == stage], before)
         group = line[0].count.group
-        frames = frames_of(line, upstream, killed=group in killed, died_ns=died_ns.get(group, 0), old=old)
+        frames = frames_of(
+            line,
+            upstream,
+            killed=group in killed,
+            died_ns=died_ns.get(group, 0),
+            awaited=group in awaited,
+            old=old,
+        )
         made[name] = Group(line, frames, results_of(line))
     return dict(sorted(made.items()))
 

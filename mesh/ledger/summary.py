@@ -10,7 +10,14 @@ from typing import TypedDict
 
 from mesh.ledger.groups import Group, Source, groups_of
 from mesh.ledger.members import KEPT_NS, UNTOLD_NS, Life, Member, life
-from mesh.registry.records import CameraCount, GroupCount, NodeRecord, RecordedCount, StatsRecord
+from mesh.registry.records import (
+    CameraCount,
+    GroupCount,
+    NodeRecord,
+    NodeState,
+    RecordedCount,
+    StatsRecord,
+)
 
 
 class GroupSummary(TypedDict):
@@ -115,7 +122,14 @@ def _camera(
         if (c.camera, c.boot) == (camera, boot)
     ]
     killed = _killed(lives, {member.count.group for member in members})
-    groups = groups_of(members, sources, killed=killed, died_ns=_died_ns(lives), old=_is_old(reports))
+    groups = groups_of(
+        members,
+        sources,
+        killed=killed,
+        died_ns=_died_ns(lives),
+        awaited=_awaited(camera, boot, reports, nodes or ()),
+        old=_is_old(reports),
+    )
     captured = sum(source.count.captured for source in sources if source.count.stage == "raw")
     offered = (group.frames.offered for group in groups.values() if group.stage == "raw")
     return {
@@ -169,6 +183,25 @@ def _died_ns(lives: Iterable[tuple[StatsRecord, Life]]) -> dict[str, int]:
         for count in report.groups if how is Life.DIED else ():
             found[count.group] = max(found[count.group], report.at_ns + UNTOLD_NS)
     return found
+
+
+def _awaited(camera: str, boot: int, reports: Iterable[StatsRecord], nodes: Iterable[NodeRecord]) -> Set[str]:
+    """The groups with a node that runs and has not reported since others told the end of a camera: it may
+    have taken in frames since."""
+    heard_ns: dict[str, int] = defaultdict(int)
+    told_ns = []
+    for report in reports:
+        heard_ns[report.node] = max(heard_ns[report.node], report.at_ns)
+        if _tells_end(report, camera, boot):
+            told_ns.append(report.at_ns)
+    ended_ns = min(told_ns, default=0)
+    running = (node for node in nodes if node.state is not NodeState.ENDED and node.group)
+    return {node.group for node in running if heard_ns[node.id] < ended_ns}
+
+
+def _tells_end(report: StatsRecord, camera: str, boot: int) -> bool:
+    counts: tuple[CameraCount | GroupCount, ...] = (*report.cameras, *report.groups)
+    return any(count.ended and (count.camera, count.boot) == (camera, boot) for count in counts)
 
 
 def _is_old(reports: Sequence[StatsRecord]) -> bool:
