@@ -163,7 +163,8 @@ class Mesh:
         """The ledger of the whole mesh, added up: see `mesh.ledger`. Raises `RegistryUnavailable`."""
         reports = _records(self._registry, StatsRecord, "stats/")
         # Nodes last: one that starts meanwhile must not look as if it had died.
-        return summarise(reports, _records(self._registry, NodeRecord, "nodes/"))
+        nodes = _records(self._registry, NodeRecord, "nodes/")
+        return summarise(reports, nodes, forgot_ns=self._forgot_ns())
 
     def trace(self, camera: str, seconds: float = 5.0) -> Traced:
         """Where a camera's frames spend their time, watched for `seconds`, at every stage that it has now.
@@ -182,6 +183,14 @@ class Mesh:
         if not gathered.frames:
             raise self._no_frame(camera, "any stage", seconds)
         return gathered.traced(self._clocks())
+
+    def _forgot_ns(self) -> int:
+        """When the registry started, with no report of a node that had gone; 0 where that is not known."""
+        try:
+            start = self._registry.start()
+            return 0 if start is None else self._registry.now_ns() - round(start.age_s * 1e9)
+        except MeshError:  # one that is too old to say
+            return 0
 
     def _clocks(self) -> dict[str, NodeClock]:
         machines = {node.id: machine(node.place) for node in self.nodes()}

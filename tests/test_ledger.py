@@ -192,3 +192,13 @@ def test_what_a_running_member_has_not_told_yet_is_in_flight_and_not_unaccounted
     before, after = summary(1_999), summary(2_001)
     assert (before["unaccounted"], before["groups"]["motion"]["in_flight"]) == (0, 50)
     assert (after["unaccounted"], after["groups"]["motion"]["in_flight"]) == (50, 0)
+
+
+def test_what_a_registry_forgot_when_it_started_anew_is_forgotten_and_not_unaccounted() -> None:
+    spans = ((0, 1, 0, 40), (0, 1, 60, 100))
+    told = worked("one", offered=80, processed=80, ended=True, spans=spans)
+    reports = [captured(100), told.model_copy(update={"run": 1_000, "at_ns": 9_000})]
+    for forgot_ns, unaccounted in ((500, 20), (2_000, 0)):
+        door = summarise(reports, forgot_ns=forgot_ns)["cameras"]["door"]
+        assert door["unaccounted"] == unaccounted
+        assert door["groups"]["motion"]["dropped"] == ({} if unaccounted else {"forgotten": 20})

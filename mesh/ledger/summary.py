@@ -71,17 +71,21 @@ class Summary(TypedDict):
     nodes: dict[str, NodeSummary]
 
 
-def summarise(reports: Iterable[StatsRecord], nodes: Iterable[NodeRecord] | None = None) -> Summary:
+def summarise(
+    reports: Iterable[StatsRecord], nodes: Iterable[NodeRecord] | None = None, *, forgot_ns: int = 0
+) -> Summary:
     """The mesh's ledger by camera, from the nodes' own counters.
 
     `nodes` are those that stand in the registry: whoever else reported was killed. Without them everybody
-    is taken to run who has not said otherwise.
+    is taken to run who has not said otherwise. `forgot_ns` is when the registry started anew: what nodes that
+    had gone by then had reported is forgotten.
     """
     reports = list(reports)
     known = None if nodes is None else list(nodes)
     return {
         "cameras": {
-            camera: _camera(camera, boot, reports, known) for camera, boot in sorted(_boots(reports).items())
+            camera: _camera(camera, boot, reports, known, forgot_ns)
+            for camera, boot in sorted(_boots(reports).items())
         },
         "nodes": {
             report.node: {
@@ -108,7 +112,11 @@ def _boots(reports: Sequence[StatsRecord]) -> dict[str, int]:
 
 
 def _camera(
-    camera: str, boot: int, reports: Sequence[StatsRecord], nodes: Sequence[NodeRecord] | None
+    camera: str,
+    boot: int,
+    reports: Sequence[StatsRecord],
+    nodes: Sequence[NodeRecord] | None,
+    forgot_ns: int,
 ) -> CameraSummary:
     lives = [(report, life(report, nodes)) for report in reports]
     sources = [Source(how, c) for r, how in lives for c in r.cameras if (c.camera, c.boot) == (camera, boot)]
@@ -128,7 +136,7 @@ def _camera(
         killed=killed,
         died_ns=_died_ns(lives),
         awaited=_awaited(camera, boot, reports, nodes or ()),
-        old=_is_old(reports),
+        old=_is_old(reports, forgot_ns),
     )
     captured = sum(source.count.captured for source in sources if source.count.stage == "raw")
     offered = (group.frames.offered for group in groups.values() if group.stage == "raw")
@@ -204,10 +212,11 @@ def _tells_end(report: StatsRecord, camera: str, boot: int) -> bool:
     return any(count.ended and (count.camera, count.boot) == (camera, boot) for count in counts)
 
 
-def _is_old(reports: Sequence[StatsRecord]) -> bool:
+def _is_old(reports: Sequence[StatsRecord], forgot_ns: int) -> bool:
     """Whether nodes have been at work for longer than the reports of those that are gone are kept."""
     begun = min((report.run for report in reports if report.run), default=0)
-    return bool(begun) and max(report.at_ns for report in reports) - begun > KEPT_NS
+    kept_ns = max(report.at_ns for report in reports) - KEPT_NS
+    return bool(begun) and begun < max(kept_ns, forgot_ns)
 
 
 def _recorded(counts: Iterable[tuple[str, RecordedCount]]) -> Sequence[RecordedCount]:
