@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from mesh.backoff import Backoff
 from mesh.clock import Clock
 from mesh.codec import DEFAULT_QUALITY
 from mesh.errors import DecodeError, MeshError, SourceError, SourceRefused
@@ -20,7 +21,7 @@ from mesh.frame import Codec, EndOfStream, Frame, Hop, draw_boot, new_frame
 from mesh.registry.records import CameraCount, CameraRecord, CameraState
 from mesh.scope import Scope
 from mesh.transport import Publisher
-from nodes.capture.pace import Backoff, Decimator, Pacer
+from nodes.capture.pace import Decimator, Pacer
 from nodes.capture.picture import GrabPicture
 from nodes.capture.sources.base import Grab, SharedSource, Source, SourceOptions
 from nodes.capture.sources.catalog import open_source
