@@ -9,7 +9,7 @@ import re
 from mesh.errors import ConfigError
 
 MAX_PARTITIONS = 1024  # of a camera, as the wire allows
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
+NAME = re.compile(r"\A[a-z0-9][a-z0-9_-]{0,62}\Z")
 
 
 def check_name(what: str, name: str) -> str:
