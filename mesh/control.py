@@ -150,6 +150,12 @@ def ask(
     return reply.value
 
 
+def ask_at(endpoint: str, operation: str, *, timeout: float, clock: Clock = SYSTEM_CLOCK) -> Reply | None:
+    """The reply of whoever listens at an endpoint; None when it does not come within `timeout` seconds."""
+    request = Request(secrets.randbits(62), operation, {})
+    return _exchange(endpoint, request, clock.monotonic() + timeout, clock)
+
+
 def _exchange(endpoint: str, request: Request, deadline: float, clock: Clock) -> Reply | None:
     """The reply to a request; None when it does not come in time. Raises `WireError` for what is none."""
     with open_socket(zmq.DEALER, hwm=HIGH_WATER_MARK, limits=LIMITS) as sock:

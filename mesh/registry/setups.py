@@ -59,6 +59,7 @@ class CameraSetup(Record):
     size:        (width, height) to scale to; it is stored as "640x480"
     enabled:     whether anybody is to capture it
     node, label: who alone may capture it: a node's id, or whoever has the label "name=value"
+    site:        the site whose file it stands in; empty for a camera that was configured by itself
     The rest is as `mesh node capture` has it. The name is that of the key.
     """
 
@@ -77,6 +78,7 @@ class CameraSetup(Record):
     enabled: bool = True
     node: Name | Literal[""] = ""
     label: Annotated[str, AfterValidator(_check_label)] = ""
+    site: Name | Literal[""] = ""
 
     @classmethod
     def of(cls, entry: Entry) -> Self:
@@ -108,4 +110,4 @@ class CameraSetup(Record):
     @property
     def capture(self) -> Self:
         """As far as it matters to whoever captures it: setups that are alike in that need no new start."""
-        return self.model_copy(update={"enabled": True, "node": "", "label": ""})
+        return self.model_copy(update={"enabled": True, "node": "", "label": "", "site": ""})

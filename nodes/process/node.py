@@ -7,7 +7,7 @@ and to whoever subscribes to this node's own stage.
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ from nodes.node import Node
 from nodes.process.chain import Chain
 from nodes.process.health import Effort, Health
 from nodes.process.intake import Intake
-from nodes.process.processors.catalog import ProcessorFactory, factory
+from nodes.process.processors.catalog import factory
 from nodes.process.share import Share
 
 log = logging.getLogger(__name__)
@@ -88,9 +88,9 @@ class ProcessConfig:
     spool_bytes: int = 0
 
 
-def stage_name(config: ProcessConfig, factories: Sequence[ProcessorFactory]) -> str:
+def stage_name(config: ProcessConfig, processors: Iterable[str]) -> str:
     """The stage that a node publishes: as told, else the names of its processors, joined."""
-    names = (f.name.rpartition(":")[2].lower() for f in factories)
+    names = (name.rpartition(":")[2].lower() for name in processors)
     stage = config.stage or "-".join(
         "".join(c if c.isalnum() or c in "_-" else "-" for c in n) for n in names
     )
@@ -110,7 +110,7 @@ class Process:
         self._config = config
         self._clock = clock
         self._factories = [factory(text) for text in config.processors]
-        self.stage = stage_name(config, self._factories)
+        self.stage = stage_name(config, [made.name for made in self._factories])
         self.inputs = (check_name("stage", config.input),)
         self.group = check_name("group", config.group or self.stage)
         self._claims = Claims(self._give_up_shared)

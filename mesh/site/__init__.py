@@ -1,0 +1,1 @@
+"""A site in one file: what it says, the processes that follow from it, and keeping them running."""

@@ -1,0 +1,108 @@
+"""What is wrong with a site's file: one line each, that names file, line and key, and says what to write.
+
+Rules kept here: no line shows what stands in the file: it may be a URL, in which a password may stand.
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from mesh.errors import ConfigError
+
+CALLED = {"stall_s": "stall", "give_up_s": "give_up"}  # options of cameras, as the command line has them
+
+_AT_END = " (at end of document)"
+_AT_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
+
+Where = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: where in the file, and what."""
+
+    where: Where
+    what: str
+    line: int | None = None
+
+    def told(self, path: Path) -> str:
+        place = f"{path}:{self.line}" if self.line is not None else str(path)
+        return ": ".join(part for part in (place, ".".join(map(_quoted, self.where)), self.what) if part)
+
+
+class SiteError(ConfigError):
+    """Yours: a site's file is wrong. `problems` are all of it, one line each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        more = len(problems) - 1
+        also = f" (and {more} more: `mesh config check` tells them all)" if more else ""
+        super().__init__(problems[0] + also)
+
+
+class Wrong(Exception):
+    """Problems that were found on the way, not yet by line."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__()
+        self.problems = tuple(problems)
+
+
+def of_keys(where: Where, values: Mapping[str, Any], known: Iterable[str]) -> Iterator[Problem]:
+    known = set(known)
+    for key in values:
+        if key not in known:
+            yield Problem((*where, key), unknown_key(key, known))
+
+
+def of_model(error: ValidationError, model: type[BaseModel], above: Where = ()) -> Iterator[Problem]:
+    """The problems that pydantic found, in our words."""
+    for each in error.errors(include_input=False, include_url=False):
+        where = (*above, *(CALLED.get(str(part), str(part)) for part in each["loc"] if part != "[key]"))
+        match each["type"]:
+            case "extra_forbidden":
+                what = unknown_key(where[-1], keys_of(model, where[:-1]))
+            case "missing":
+                what = "it is missing"
+            case "string_pattern_mismatch" if "[key]" in each["loc"] or where[-1] in ("device", "stage"):
+                what = "it is not a name: use 1 to 63 of a-z, 0-9, '-' and '_', a letter or digit first"
+            case "model_type" | "dict_type":
+                what = f"it is a table: write [{'.'.join(where)}]"
+            case _:
+                what = each["msg"].removeprefix("Value error, ")
+        yield Problem(where, what)
+
+
+def keys_of(model: type[BaseModel], where: Where) -> set[str]:
+    """The keys that a table may have."""
+    fields = model.model_fields
+    if not where:
+        return set(fields)
+    annotation: Any = fields[where[0]].annotation if where[0] in fields else None
+    section = annotation.__args__[-1] if hasattr(annotation, "__args__") else annotation
+    return set(getattr(section, "model_fields", ()))
+
+
+def unknown_key(key: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(key, sorted(known), n=1)
+    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(known))}"
+    return f"there is no such key: {hint}"
+
+
+def of_syntax(error: tomllib.TOMLDecodeError, text: str) -> Problem:
+    """What makes a text no TOML."""
+    found = _AT_LINE.search(str(error))
+    what = str(error).removesuffix(_AT_END)
+    line = int(found[1]) if found else max(1, len(text.splitlines()))
+    what = _AT_LINE.sub("", what)
+    return Problem((), what[:1].lower() + what[1:], line)
+
+
+def _quoted(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else f'"{key}"'

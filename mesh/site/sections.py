@@ -1,0 +1,190 @@
+"""What may stand in a site's file: one frozen record a table.
+
+Rules kept here: a key that is not known is refused, so that a slip of the pen is told and not ignored;
+options of nodes are called as on the command line, and have its limits; what is relative is so to the file's
+folder.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from mesh.registry.records import Name
+
+LOOPBACK = "127.0.0.1"
+LEAST_LEASE_S = 0.5
+LAST_PORT = 65534  # the registry takes the next one, too
+
+
+class Section(BaseModel):
+    """A table. Values are not bent: "5" is no number."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def _is_registry(url: str) -> str:
+    if not url.startswith(("tcp://", "etcd://")):
+        raise ValueError("give tcp://HOST:PORT of a registry that runs, or etcd://HOST:PORT,…")
+    return url
+
+
+def _names_file(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("a path holds no NUL")
+    return text
+
+
+def _port_as_text(value: object) -> object:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+PathText = Annotated[Text, AfterValidator(_names_file)]
+Seconds = Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)]
+Megabytes = Annotated[float, Field(ge=0.1, le=1e6, allow_inf_nan=False)]
+Labels = dict[Name, Name]
+Listen = Annotated[Text, BeforeValidator(_port_as_text)]  # [HOST:]PORT
+
+
+class SiteSection(Section):
+    """`[site]`. `insecure` says that the network between its devices is trusted."""
+
+    name: Name = "site"
+    insecure: bool = False
+
+
+class RegistrySection(Section):
+    """`[registry]`: the device that runs it and its port; or the `url` of one that runs anyway."""
+
+    device: Name | None = None
+    port: Annotated[int, Field(ge=1, le=LAST_PORT)] = 7700
+    url: Annotated[Text, AfterValidator(_is_registry)] | None = None
+
+
+class DeviceSection(Section):
+    """`[devices.NAME]`: where its nodes listen, and what others call it where that is something else."""
+
+    address: Text = LOOPBACK
+    advertise: Text | None = None
+    labels: Labels = {}
+
+
+class NodeSection(Section):
+    """What all kinds of node may be told. `device` runs it: the first of the file unless given."""
+
+    device: Name | None = None
+    lease: Annotated[float, Field(ge=LEAST_LEASE_S, le=3600, allow_inf_nan=False)] | None = None
+    drain: Seconds | None = None
+    labels: Labels = {}
+    metrics: Listen | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What goes to its command as it is: by name, without what was not given."""
+        given = self.model_dump(exclude={"device", "labels", "count", *self.apart()}, exclude_unset=True)
+        return {name: value for name, value in given.items() if value is not None}
+
+    @classmethod
+    def apart(cls) -> frozenset[str]:
+        """The keys that are no options of the command, or need more than to be handed on."""
+        return frozenset()
+
+
+Copies = Annotated[int, Field(ge=1, le=64)]
+Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+
+
+class CaptureSection(NodeSection):
+    """`[capture.NAME]`: a node that captures its share of the cameras; `secrets` is a file."""
+
+    count: Copies = 1
+    weight: Weight | None = None
+    secrets: PathText | None = None
+
+
+class ProcessSection(NodeSection):
+    """`[process.NAME]`: a node that runs processors over a stage; `count` of them share the work."""
+
+    processors: Annotated[list[Text], Field(min_length=1)]
+    count: Copies = 1
+    weight: Weight | None = None
+    input: Name = "raw"
+    stage: Name | None = None
+    group: Name | None = None
+    policy: Literal["latest", "fifo"] | None = None
+    depth: Annotated[int, Field(ge=1)] | None = None
+    max_age: Seconds | None = None
+    view: Literal["auto", "frame", "shm"] | None = None
+    workers: Annotated[int, Field(ge=1, le=256)] | None = None
+    push: bool = True
+    window_mb: Megabytes | None = None
+    spool_mb: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] | None = None
+    quality: Annotated[int, Field(ge=1, le=100)] | None = None
+
+    @classmethod
+    def apart(cls) -> frozenset[str]:
+        return frozenset({"processors"})
+
+
+class CollectSection(NodeSection):
+    """`[collect.NAME]`: a node that records into a folder."""
+
+    into: PathText = "recordings"
+    input: list[Name] = []
+    segment: Annotated[float, Field(ge=1, le=86400, allow_inf_nan=False)] | None = None
+    segment_mb: Megabytes | None = None
+    commit_ms: Annotated[float, Field(ge=0, le=60000, allow_inf_nan=False)] | None = None
+    commit_frames: Annotated[int, Field(ge=1)] | None = None
+
+    @classmethod
+    def apart(cls) -> frozenset[str]:
+        return frozenset({"into"})
+
+
+class SiteFile(Section):
+    """A whole file. Cameras are read one by one (`mesh.site.reading`): they are the registry's records."""
+
+    site: SiteSection = SiteSection()
+    registry: RegistrySection = RegistrySection()
+    devices: dict[Name, DeviceSection] = {}
+    cameras: dict[Name, dict[str, Any]] = {}
+    capture: dict[Name, CaptureSection] = {}
+    process: dict[Name, ProcessSection] = {}
+    collect: dict[Name, CollectSection] = {}
+
+    def nodes(self) -> dict[tuple[str, str], NodeSection]:
+        """Every node's table, by (kind, name)."""
+        kinds: dict[str, dict[str, Any]] = {
+            "capture": self.capture,
+            "process": self.process,
+            "collect": self.collect,
+        }
+        return {(kind, name): section for kind, found in kinds.items() for name, section in found.items()}
+
+    def device_of(self, device: str | None) -> str:
+        """The device that what names `device` belongs to: the first of the file where it names none, and
+        nothing where there are none."""
+        return device or next(iter(self.devices), "")
+
+    def device(self, name: str) -> DeviceSection:
+        """A device by name; without one, this machine and nothing else."""
+        return self.devices[name] if name else DeviceSection()
+
+    @property
+    def registry_url(self) -> str:
+        """Where all find one another."""
+        if self.registry.url is not None:
+            return self.registry.url
+        device = self.device(self.device_of(self.registry.device))
+        return f"tcp://{bracketed(device.advertise or device.address)}:{self.registry.port}"
+
+
+def bracketed(host: str) -> str:
+    """A host as it stands in a URL."""
+    return f"[{host}]" if ":" in host else host
+
+
+def inside(folder: Path, path: str) -> str:
+    """A path of the file as this device has it: what is relative lies in the file's folder."""
+    return str(folder / Path(path).expanduser())

@@ -1,0 +1,181 @@
+"""Keeps the processes of a plan running: starts them, starts again what dies, replaces what has changed.
+
+Rules kept here: everything happens on one thread, and nothing there waits for a process; one that is to end
+is asked first, and killed when it does not; of several of one kind that have changed one is replaced at a
+time, so that its peers take its work; at the end whoever is upstream goes first.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mesh.clock import SYSTEM_CLOCK, Clock
+from mesh.errors import MeshError
+from mesh.scope import Scope
+from mesh.site.child import Child
+from mesh.site.parts import Part
+from mesh.site.restarts import Restarts
+
+log = logging.getLogger(__name__)
+
+STOP_WITHIN_S = 20.0  # a node drains for ten seconds unless it was told otherwise
+SETTLE_S = 3.0  # from its start until a node has taken its share
+LOOK_AGAIN_S = 1.0
+
+
+@dataclass(slots=True)
+class Slot:
+    """A process's place: what is to run there (None: nothing any more), and what does."""
+
+    wanted: Part | None
+    child: Child | None = None
+    restarts: Restarts = field(default_factory=Restarts)
+    kill_at: float = float("inf")
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether what runs is not what is to run."""
+        return self.child is not None and self.child.part != self.wanted
+
+
+class Supervisor:
+    """Call `step` whenever something may have happened, from one thread."""
+
+    def __init__(
+        self, folder: Path, say: Callable[[str, str], None], scope: Scope, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        """folder: where processes run; say: takes (name, line) of what they say; scope: of who listens."""
+        self._folder, self._say, self._scope, self._clock = folder, say, scope, clock
+        self._slots: dict[str, Slot] = {}
+        self._ending = False
+
+    def __repr__(self) -> str:
+        running = sorted(name for name, slot in self._slots.items() if slot.child is not None)
+        return f"<Supervisor {'ending ' if self._ending else ''}{running}>"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was told to end, and every process has."""
+        return self._ending and not self._slots
+
+    def idle(self) -> frozenset[str]:
+        """Those that do not run now: they ended, or wait to be started again. Any thread may ask."""
+        return frozenset(name for name, slot in tuple(self._slots.items()) if slot.child is None)
+
+    def want(self, parts: Mapping[str, Part]) -> None:
+        """Have these run from now on, and no others. What had ended by itself is started, too."""
+        now = self._clock.monotonic()
+        for name in self._slots.keys() - parts.keys():
+            self._slots[name].wanted = None
+        for name, part in parts.items():
+            slot = self._slots.setdefault(name, Slot(part))
+            slot.wanted = part
+            if slot.child is None:
+                slot.restarts.at = now
+
+    def end(self) -> None:
+        """Have all of them end, those upstream first."""
+        self._ending = True
+
+    def kill(self) -> None:
+        """End all of them now."""
+        self._ending = True
+        for slot in self._slots.values():
+            slot.wanted = None
+            if slot.child is not None:
+                slot.child.kill()
+
+    def step(self) -> float | None:
+        """Do what is to be done now; in how many seconds there is more to do, as far as is known. When it
+        is over that is at once."""
+        now = self._clock.monotonic()
+        for name, slot in list(self._slots.items()):
+            if slot.child is not None and (code := slot.child.poll()) is not None:
+                self._reap(name, slot, slot.child, code, now)
+        if self._ending:
+            self._end_next()
+        for name in [n for n, slot in self._slots.items() if slot.wanted is None and slot.child is None]:
+            del self._slots[name]
+        for slot in self._slots.values():
+            self._replace(slot, now)
+            self._kill_late(slot, now)
+            if slot.child is None and slot.wanted is not None and slot.restarts.due(now):
+                self._start(slot, slot.wanted, now)
+        return self._patience(now)
+
+    def _reap(self, name: str, slot: Slot, child: Child, code: int, now: float) -> None:
+        slot.child, slot.kill_at = None, float("inf")
+        asked = child.asked
+        child.close()
+        if asked:
+            log.info("%s has ended%s", name, "" if code == 0 else f" with {_told(code)}")
+            slot.restarts.at = now
+            return
+        wait = slot.restarts.ended(code, now - child.since, now)
+        if wait is None:
+            log.info("%s has ended, as it was asked to; `mesh reload` starts it again", name)
+        else:
+            tries = slot.restarts.failures
+            row = f", {tries} times in a row" if tries > 1 else ""
+            said = f": {child.last}" if child.last else ""
+            log.error("%s ended with %s%s; it starts again in %.0f s%s", name, _told(code), row, wait, said)
+
+    def _start(self, slot: Slot, part: Part, now: float) -> None:
+        try:
+            slot.child = Child(part, self._folder, self._say, self._scope, now)
+        except MeshError as error:
+            wait = slot.restarts.ended(1, 0.0, now)
+            log.error("%s; again in %.0f s", error, wait)
+            return
+        log.info("%s is started (pid %d)", part.name, slot.child.pid)
+
+    def _replace(self, slot: Slot, now: float) -> None:
+        """Have what is not to run any more end, when it is its turn."""
+        child = slot.child
+        if child is None or child.asked or not slot.is_stale:
+            return
+        if slot.wanted is not None and any(self._is_changing(each, now) for each in self._peers(slot)):
+            return
+        child.end()
+        slot.kill_at = now + STOP_WITHIN_S
+
+    def _peers(self, slot: Slot) -> Iterator[Slot]:
+        kind = slot.wanted.kind if slot.wanted is not None else ""
+        for each in self._slots.values():
+            if each is not slot and each.wanted is not None and each.wanted.kind == kind:
+                yield each
+
+    @staticmethod
+    def _is_changing(slot: Slot, now: float) -> bool:
+        """Whether a process is between its end and its new start, or has just been started."""
+        if slot.child is None:
+            return slot.restarts.failures == 0 and slot.restarts.at is not None
+        return slot.child.asked or now - slot.child.since < SETTLE_S
+
+    def _kill_late(self, slot: Slot, now: float) -> None:
+        if slot.child is not None and now >= slot.kill_at:
+            log.error("%s did not end within %.0f s and is killed", slot.child.part.name, STOP_WITHIN_S)
+            slot.child.kill()
+            slot.kill_at = float("inf")
+
+    def _end_next(self) -> None:
+        """Have those end that nobody upstream of is left."""
+        left = [slot for slot in self._slots.values() if slot.child is not None]
+        depths = [slot.child.part.depth for slot in left if slot.child is not None]
+        for slot in self._slots.values():
+            if slot.child is None or slot.child.part.depth == min(depths):
+                slot.wanted = None
+
+    def _patience(self, now: float) -> float | None:
+        if self.is_over:
+            return 0.0
+        moments = [slot.restarts.at for slot in self._slots.values() if slot.restarts.at is not None]
+        moments += [slot.kill_at for slot in self._slots.values() if slot.kill_at != float("inf")]
+        if any(slot.is_stale for slot in self._slots.values()):
+            moments.append(now + LOOK_AGAIN_S)
+        return max(0.0, min(moments) - now) if moments else None
+
+
+def _told(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else f"signal {-code}"

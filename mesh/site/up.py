@@ -1,0 +1,137 @@
+"""`mesh up`: a site's file read, run, read again when asked, and stopped.
+
+Rules kept here: a file that is wrong changes nothing of what runs; whoever asked for it to be read again is
+told what changed, or what is wrong; the first signal stops all in order, the second at once.
+"""
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mesh.clock import SYSTEM_CLOCK, Clock
+from mesh.control import ControlServer
+from mesh.errors import ConfigError, MeshError
+from mesh.scope import Scope
+from mesh.site.here import check_here
+from mesh.site.keeper import Keeper
+from mesh.site.output import Output
+from mesh.site.parts import Difference, Plan, difference, plan
+from mesh.site.reading import Site
+from mesh.site.running import Mark
+from mesh.site.supervisor import Supervisor
+from mesh.site.wakeups import Wakeups
+
+log = logging.getLogger(__name__)
+
+RELOAD = "reload"
+
+
+class Up:
+    """A site that runs here.
+
+    read:   reads its file; raises `SiteError`
+    more:   arguments for every process
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], Site],
+        state: Path,
+        only: Sequence[str],
+        output: Output,
+        *,
+        more: Sequence[str] = (),
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._read, self._state, self._only, self._output = read, state, tuple(only), output
+        self._more, self._clock = tuple(more), clock
+        site = read()
+        self._site, self._plan = site.file.site.name, self._planned(site)
+        self._folder = site.folder
+        self._changing = threading.Lock()
+        self._wakeups = Wakeups()
+        self._idle: Callable[[], Collection[str]] = tuple  # once it runs: the supervisor's
+
+    def run(self) -> int:
+        """Run the site until a signal; the exit code. Raises `MeshError` when it cannot start."""
+        control = ControlServer({RELOAD: self._asked_to_reload}, clock=self._clock)
+        try:
+            with Mark(self._state, self._only, control.endpoints[0]):
+                check_here(self._plan)
+                return self._run(control)
+        finally:
+            control.close()
+
+    def reload(self) -> Difference:
+        """Read the file again, and have what differs done. Any thread may. Raises `ConfigError`: then all
+        goes on as it was."""
+        with self._changing:
+            site = self._read()
+            if site.file.site.name != self._site:
+                raise ConfigError("the site's name cannot change while it runs: stop it, and start it anew")
+            after = self._planned(site)
+            found = difference(self._plan, after, self._idle())
+            self._plan = after
+        self._wakeups.poke()
+        return found
+
+    def _planned(self, site: Site) -> Plan:
+        return plan(site, self._state, self._only, self._more)
+
+    def _run(self, control: ControlServer) -> int:
+        with self._wakeups, Scope("output") as writing, Scope("site") as scope:
+            self._output.name([*self._plan.parts, "up"])
+            self._output.run_in(writing)
+            control.run_in(scope)
+            scope.on_stop(self._wakeups.poke)
+            keeper = Keeper(scope, self._site, self._clock)
+            keeper.start()
+            supervisor = Supervisor(self._folder, self._output.say, writing, self._clock)
+            self._idle = supervisor.idle
+            try:
+                return self._steer(supervisor, keeper, scope)
+            finally:
+                supervisor.kill()
+                while not supervisor.is_over:
+                    self._wakeups.wait(supervisor.step())
+
+    def _steer(self, supervisor: Supervisor, keeper: Keeper, scope: Scope) -> int:
+        stopped_by, now = 0, None
+        while not supervisor.is_over:
+            if not stopped_by and self._plan is not now:
+                now = self._plan
+                supervisor.want(now.parts)
+                keeper.keep(now)
+            for number in self._wakeups.wait(supervisor.step()):
+                if number == signal.SIGHUP:
+                    self._reload_by_signal()
+                elif number in (signal.SIGTERM, signal.SIGINT):
+                    self._stop(supervisor, hurry=bool(stopped_by))
+                    stopped_by = stopped_by or number
+            if scope.stopping.is_set() and not stopped_by:  # a thread of the site failed
+                stopped_by = signal.SIGTERM
+                supervisor.end()
+        return 130 if stopped_by == signal.SIGINT else 0
+
+    def _stop(self, supervisor: Supervisor, *, hurry: bool) -> None:
+        if hurry:
+            log.warning("ending at once")
+            supervisor.kill()
+        else:
+            log.info("stopping: capture first, the registry last; once more ends all at once")
+            supervisor.end()
+
+    def _reload_by_signal(self) -> None:
+        try:
+            log.info("the file is read again: %s", self.reload())
+        except MeshError as error:
+            log.error("all goes on as it was: %s", error)
+
+    def _asked_to_reload(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Says what changes. What is wrong is refused by the `ConfigError` that names line and key."""
+        found = self.reload()
+        log.info("asked to read the file again: %s", found)
+        return {"changes": str(found)}
