@@ -197,8 +197,9 @@ def remove(
     with connect(registry) as mesh:
         entry = mesh.registry.get(f"{PREFIX}{check_name('camera', name)}")
         revision = entry.revision if entry is not None else setups.find(mesh.registry, name)[1]
+        stood = setups.read(entry) if entry is not None else None
         setups.remove(mesh.registry, name, revision)
-    _say(f"camera {name} is removed")
+    _say(f"camera {name} is removed" + _owned(stood))
 
 
 @app.command("list")
@@ -317,7 +318,7 @@ def _change(registry: str | None, name: str, values: dict[str, Any], insecure: b
         setup = setups.changed(before, values)
         _check(setup, registry_url(registry), insecure or setup.url == before.url)
         setups.change(mesh.registry, setup, revision)
-    _say(f"camera {name} is changed" if setup != before else f"camera {name} is as it was")
+    _say((f"camera {name} is changed" if setup != before else f"camera {name} is as it was") + _owned(before))
 
 
 def _check(setup: CameraSetup, registry: str, insecure: bool) -> None:
@@ -333,6 +334,13 @@ def _hint(setup: CameraSetup) -> str:
     if setup.url.startswith("device:") and not (setup.node or setup.label):
         return "; a device is on one machine alone: pin it with --node or --label"
     return ""
+
+
+def _owned(setup: CameraSetup | None) -> str:
+    """That a site's file will have its own way with a camera."""
+    if setup is None or not setup.site:
+        return ""
+    return f"; the file of site {setup.site} has it, too, and `mesh reload` there makes it as that says"
 
 
 def _setup_to_test(camera: str, registry: str | None) -> CameraSetup:

@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
+from typing import TextIO
 
 from mesh.errors import ConfigError
 
@@ -27,13 +28,13 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
-def set_up(level: str, as_json: bool) -> None:
-    """Log to stderr from `level` up. Raises `ConfigError` for a level that is none."""
+def set_up(level: str, as_json: bool, stream: TextIO | None = None) -> None:
+    """Log to stderr, or another stream, from `level` up. Raises `ConfigError` for a level that is none."""
     global _as_json
     if level not in LEVELS:
         raise ConfigError(f"--log-level {level!r} is none: use {', '.join(LEVELS)}")
     _as_json = as_json
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream or sys.stderr)
     plain = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
     handler.setFormatter(JsonLines() if as_json else plain)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -7,7 +7,8 @@ import sys
 
 import typer
 
-from mesh.cli import bench, cameras, control, demo, listing, node, registry, statistics, trace, viewing
+from mesh.cli import bench, cameras, control, demo, listing, node, registry, site, statistics, trace, viewing
+from mesh.cli.leash import obey
 from mesh.cli.log import say_error
 from mesh.errors import MeshError
 from mesh.presence import this_version
@@ -21,6 +22,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("up")(site.up)
+app.command("reload")(site.reload)
+app.add_typer(site.app, name="config")
 app.command("registry")(registry.registry)
 app.add_typer(node.app, name="node")
 app.add_typer(cameras.app, name="camera")
@@ -42,6 +46,7 @@ def version() -> None:
 
 def main() -> None:
     """Run the command line and exit."""
+    obey()
     try:
         app()
     except MeshError as error:

@@ -1,0 +1,186 @@
+"""`mesh up`, `mesh reload` and `mesh config`: a whole site from one file."""
+
+import sys
+from difflib import get_close_matches
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, TextIO, cast
+
+import typer
+
+from mesh.cli.log import set_up
+from mesh.cli.options import LogJson, LogLevel
+from mesh.cli.output import print_tables
+from mesh.control import ask_at
+from mesh.errors import ConfigError, MeshError, StorageError
+from mesh.registry.setups import CameraSetup
+from mesh.site.parts import Plan, plan
+from mesh.site.reading import Site, read_site
+from mesh.site.sections import ProcessSection
+
+DEFAULT_FILE = Path("mesh.toml")
+ANSWER_WITHIN_S = 15.0
+
+app = typer.Typer(help="Write a site's file, and check it.", no_args_is_help=True)
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The site's file.")]
+State = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Where the registry's configuration, spools and the like are kept; else .mesh beside the file.",
+    ),
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="WHAT",
+        help="Run a part of the site: KIND (registry, capture, process, collect), KIND@DEVICE, @DEVICE, or "
+        "one process by name; once for each.",
+    ),
+]
+
+
+class NodeChecks:
+    """What those who capture and process say of a site's file."""
+
+    def camera(self, setup: CameraSetup) -> None:
+        from nodes.capture.setup import check_setup
+
+        check_setup(setup)
+
+    def password(self, setup: CameraSetup, registry_url: str) -> None:
+        from nodes.capture.secrets import check_kept
+
+        check_kept(setup.name, setup.url, registry_url)
+
+    def stage(self, process: ProcessSection) -> str:
+        from nodes.process.node import ProcessConfig, stage_name
+        from nodes.process.processors.catalog import CATALOG, factory, parse_spec
+
+        specs = [parse_spec(text) for text in process.processors]
+        for spec, text in zip(specs, process.processors, strict=True):
+            # Those of others are there where they run, perhaps not here; a slip of the pen is neither.
+            if spec.name in CATALOG or get_close_matches(spec.name, CATALOG, 1):
+                factory(text)
+        config = ProcessConfig(tuple(process.processors), input=process.input, stage=process.stage)
+        return stage_name(config, [spec.name for spec in specs])
+
+    def address(self, address: str, insecure: bool) -> None:
+        from nodes.address import check_bind
+
+        check_bind(address, insecure)
+
+
+def up(
+    file: File = DEFAULT_FILE,
+    only: Only = None,
+    state: State = None,
+    log_level: LogLevel = "info",
+    log_json: LogJson = False,
+) -> None:
+    """Run a whole site from one file: registry, capture, processors, collectors; until Ctrl-C or SIGTERM.
+
+    What dies is started again. SIGHUP, or `mesh reload`, has the file read again: what differs is changed,
+    and all else goes on.
+    """
+    from mesh.site.output import Lines, Output
+    from mesh.site.up import Up
+
+    output = Output(as_json=log_json)
+    set_up(log_level, log_json)
+    chosen = tuple(only or ())
+    more = ("--log-level", log_level, *(("--log-json",) if log_json else ()))
+    running = Up(lambda: read_site(file, NodeChecks()), _state(file, state), chosen, output, more=more)
+    set_up(log_level, log_json, cast(TextIO, Lines(output, "up")))
+    try:
+        code = running.run()
+    finally:
+        set_up(log_level, log_json)
+    raise typer.Exit(code)
+
+
+def reload(
+    file: File = DEFAULT_FILE,
+    state: State = None,
+    log_level: LogLevel = "warning",
+    log_json: LogJson = False,
+) -> None:
+    """Have a site that runs here read its file again, and change what differs."""
+    from mesh.site.running import running
+
+    set_up(log_level, log_json)
+    found = list(running(_state(file, state)))
+    if not found:
+        read_site(file, NodeChecks())
+        raise MeshError(f"no `mesh up {file}` runs on this machine: start it, or say --state as it was told")
+    refused = ""
+    for each in found:
+        reply = ask_at(each.endpoint, "reload", timeout=ANSWER_WITHIN_S)
+        if reply is None:
+            refused = f"{each} did not answer within {ANSWER_WITHIN_S:g} s"
+        elif not reply.ok:
+            refused = str(reply.value)
+        else:
+            typer.echo(f"{each}: {reply.value['changes']}")
+    if refused:
+        raise ConfigError(f"{refused}; all goes on as it was")
+
+
+@app.command("check")
+def check(
+    file: File = DEFAULT_FILE,
+    only: Only = None,
+    state: State = None,
+    log_level: LogLevel = "warning",
+    log_json: LogJson = False,
+) -> None:
+    """Say everything that is wrong with a site's file, by line and key; else what `mesh up` would run."""
+    from mesh.site.problems import SiteError
+
+    set_up(log_level, log_json)
+    try:
+        site = read_site(file, NodeChecks())
+        made = plan(site, _state(file, state), tuple(only or ()))
+    except SiteError as error:
+        for problem in error.problems[:-1]:
+            typer.echo(f"mesh: {problem}", err=True)
+        raise SiteError(error.problems[-1:]) from None
+    typer.echo(f"{file} is right: {_counted(site, made)}")
+    rows = [(p.name, p.device or "here", " ".join(["mesh", *p.arguments])) for p in made.parts.values()]
+    print_tables([("processes", ("process", "device", "command"), rows)])
+
+
+@app.command("init")
+def init(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="Where to write it; else to stdout.")
+    ] = None,
+) -> None:
+    """Write a commented example of a site's file, which runs as it is: `mesh config init > mesh.toml`."""
+    text = files("mesh.site").joinpath("example.toml").read_text(encoding="utf-8")
+    if file is None:
+        sys.stdout.write(text)
+        return
+    try:
+        with file.open("x", encoding="utf-8") as opened:
+            opened.write(text)
+    except FileExistsError:
+        raise ConfigError(f"{file} is there already: nothing was written") from None
+    except OSError as error:
+        raise StorageError(f"cannot write {file}: {error.strerror}") from error
+    typer.echo(f"{file} is written: edit it, then `mesh up {file}`")
+
+
+def _state(file: Path, state: Path | None) -> Path:
+    return (state or file.absolute().parent / ".mesh").absolute()
+
+
+def _counted(site: Site, made: Plan) -> str:
+    counts = {
+        "camera": len(site.cameras),
+        "process": len(made.parts),
+        "device": max(1, len(site.file.devices)),
+    }
+    plurals = {"camera": "cameras", "process": "processes", "device": "devices"}
+    return ", ".join(f"{count} {word if count == 1 else plurals[word]}" for word, count in counts.items())
