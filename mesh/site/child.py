@@ -32,7 +32,8 @@ class Child:
         self.asked = False  # whether it was asked to end
         self._say = say
         held, self._leash = os.pipe()
-        command = [sys.executable, "-m", "mesh", *part.arguments]
+        # -P: what lies in the folder is no part of the mesh, whatever it is called.
+        command = [sys.executable, "-P", "-m", "mesh", *part.arguments]
         try:
             self._process = subprocess.Popen(
                 command,

@@ -35,7 +35,8 @@ class Output:
         self, stream: TextIO = sys.stderr, *, as_json: bool = False, clock: Clock = SYSTEM_CLOCK
     ) -> None:
         self._stream, self._as_json, self._clock = stream, as_json, clock
-        self._coloured = not as_json and stream.isatty()
+        self._is_terminal = stream.isatty()
+        self._coloured = self._is_terminal and not as_json
         self._width = 0
         self._colours: dict[str, int] = {}
         self._changed = threading.Condition()
@@ -59,6 +60,13 @@ class Output:
                 self._left_out += 1
             self._waiting.append((name, line[:MAX_LINE]))
             self._changed.notify()
+
+    @property
+    def is_hung_up(self) -> bool:
+        """Whether it went to a terminal that has been closed."""
+        poller = select.poll()
+        poller.register(self._stream.fileno(), 0)  # of that it tells anyway
+        return self._is_terminal and any(event & select.POLLHUP for _, event in poller.poll(0))
 
     def run_in(self, scope: Scope) -> None:
         """Write until the scope stops, and then what has come until then."""

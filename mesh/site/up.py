@@ -1,7 +1,8 @@
 """`mesh up`: a site's file read, run, read again when asked, and stopped.
 
 Rules kept here: a file that is wrong changes nothing of what runs; whoever asked for it to be read again is
-told what changed, or what is wrong; the first signal stops all in order, the second at once.
+told what changed, or what is wrong; the first signal to stop stops all in order, the second at once; a
+terminal that is closed is such a signal.
 """
 
 import logging
@@ -106,9 +107,9 @@ class Up:
                 supervisor.want(now.parts)
                 keeper.keep(now)
             for number in self._wakeups.wait(supervisor.step()):
-                if number == signal.SIGHUP:
+                if number == signal.SIGHUP and not self._output.is_hung_up:
                     self._reload_by_signal()
-                elif number in (signal.SIGTERM, signal.SIGINT):
+                elif number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                     self._stop(supervisor, hurry=bool(stopped_by))
                     stopped_by = stopped_by or number
             if scope.stopping.is_set() and not stopped_by:  # a thread of the site failed

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +15,7 @@ import mesh
 from mesh.demo.run import free_port
 from mesh.frame import Frame
 from mesh.registry.records import CameraState, NodeState
-from tests.support.processes import Process, Processes
+from tests.support.processes import MARK, ROOT, Done, Process, Processes
 from tests.support.waiting import wait_for
 
 CAMERAS = [f"cam-{number:02}" for number in range(20)]
@@ -44,6 +46,10 @@ class RunningSite:
     def start(self, *options: str) -> Process:
         self.up = self.processes.start("up", *options, name="up", cwd=self.folder)
         return self.up
+
+    def run(self, *arguments: str) -> Done:
+        """A command about the site's file."""
+        return self.processes.run(*arguments, self.file)
 
     def edit(self, old: str, new: str) -> None:
         text = self.file.read_text()
@@ -119,12 +125,12 @@ def bad_edit_changes_nothing(site: RunningSite) -> None:
     site.edit("[process.motion]", '[process.motion]\nprocesors = ["codes"]')
     line = 1 + site.file.read_text().splitlines().index('procesors = ["codes"]')
     told = f"mesh.toml:{line}: process.motion.procesors: there is no such key: did you mean processors?"
-    done = site.processes.run("reload", cwd=site.folder)
+    done = site.run("reload")
     assert done.code == 2
     assert told in done.last_line
     assert "all goes on as it was" in done.last_line
-    check = site.processes.run("config", "check", cwd=site.folder)
-    assert (check.code, check.last_line) == (2, f"mesh: {told}")
+    check = site.run("config", "check")
+    assert (check.code, check.last_line) == (2, f"mesh: {site.folder}/{told}")
     site.up.send(signal.SIGHUP)
     site.wait_log(f"all goes on as it was: {told}")
     site.wait_recorded(*CAMERAS)
@@ -146,7 +152,7 @@ def reload_touches_one_camera_only(site: RunningSite) -> None:
 
         wait_for(lambda: all_seen(3), "frames of all cameras")
         site.edit(f"{SMALL}&seed=0", f"{SMALL}&seed=99")
-        done = site.processes.run("reload", cwd=site.folder)
+        done = site.run("reload")
         assert (done.code, done.out.partition(": ")[2]) == (0, f"cameras {changed}\n")
         wait_for(
             lambda: all_seen(3) and seen[changed][-1].boot > boots[changed], "the camera that was changed"
@@ -180,6 +186,8 @@ def test_crash_loops_ended_nodes_and_second_starts_leave_a_site_alone(tmp_path: 
     crashing = FEW.replace("[process.motion]", '[process.own]\nprocessors = ["own:Boom"]\n[process.motion]')
     with running(tmp_path, crashing) as site:
         site.wait_recorded("door")
+        for name in ("nodes.py", "queue.py"):  # what is called so in somebody's folder is none of ours
+            (tmp_path / name).write_text("raise RuntimeError('not ours')\n")
         a_second_one_and_a_port_that_is_taken_are_refused(site)
         what_was_asked_to_end_stays_so_until_the_file_is_read_again(site)
         a_crash_loop_goes_on_until_the_file_is_mended(site)
@@ -192,7 +200,7 @@ def a_crash_loop_goes_on_until_the_file_is_mended(site: RunningSite) -> None:
     )
     site.wait_recorded("door")
     site.edit("own:Boom", "passthrough")
-    done = site.processes.run("reload", cwd=site.folder)
+    done = site.run("reload")
     assert done.code == 0
     assert "start process-own" in done.out or "restart process-own" in done.out
     wait_for(lambda: "process-own" in alive(site.mesh), "the mended node runs")
@@ -206,7 +214,7 @@ def what_was_asked_to_end_stays_so_until_the_file_is_read_again(site: RunningSit
     registry = f"tcp://127.0.0.1:{site.port}"
     assert site.processes.run("ctl", "process-motion", "drain", "--registry", registry).code == 0
     site.wait_log("process-motion has ended, as it was asked to")
-    done = site.processes.run("reload", cwd=site.folder)
+    done = site.run("reload")
     assert "process-motion" in done.out.partition("start ")[2]
     site.wait_recorded("door")
 
@@ -225,7 +233,7 @@ def test_one_that_is_killed_takes_its_processes_with_it_and_another_goes_on(tmp_
 
 
 def a_second_one_and_a_port_that_is_taken_are_refused(site: RunningSite) -> None:
-    again = site.processes.run("up", cwd=site.folder)
+    again = site.run("up")
     assert again.code == 1
     assert f"this runs already: mesh up (process {site.up.popen.pid})" in again.last_line
     other = site.folder / "other"
@@ -236,6 +244,29 @@ def a_second_one_and_a_port_that_is_taken_are_refused(site: RunningSite) -> None
     place = f"127.0.0.1:{site.port}"
     assert f"the registry cannot listen at {place}: Address already in use" in taken.last_line
     assert "Traceback" not in again.err + taken.err
+
+
+def test_one_whose_terminal_is_closed_stops(tmp_path: Path) -> None:
+    with Processes(tmp_path / "processes") as processes:
+        file = tmp_path / "mesh.toml"
+        file.write_text(FEW.replace("{port}", str(free_port())))
+        master, terminal = os.openpty()
+        up = subprocess.Popen(
+            [sys.executable, "-m", "mesh", "up", str(file)],
+            stderr=terminal,
+            stdin=terminal,
+            cwd=tmp_path,
+            env={**os.environ, MARK: processes.mark, "PYTHONPATH": str(ROOT)},
+            start_new_session=True,
+        )
+        os.close(terminal)
+        seen = b""
+        while b"all is started" not in seen:
+            seen += os.read(master, 65536)
+        assert b"\x1b[" in seen  # names are coloured
+        os.close(master)
+        up.send_signal(signal.SIGHUP)
+        assert up.wait(60) == 0
 
 
 def test_an_address_of_another_machine_is_refused_before_anything_starts(tmp_path: Path) -> None:
