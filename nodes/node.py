@@ -24,6 +24,7 @@ from mesh.registry import Registry, open_registry
 from mesh.registry.records import NodeKind, NodeState, StatsRecord
 from mesh.scope import Scope
 from mesh.transport import Publisher
+from nodes import usage
 from nodes.address import LOOPBACK, advertised, bind_endpoint, check_advertise, check_bind, doubt
 
 log = logging.getLogger(__name__)
@@ -94,6 +95,7 @@ class Node:
         self.work = work
         self.scope = Scope(work.kind)
         self.finished = threading.Event()
+        self._counting = threading.Lock()
         self._began = clock.monotonic()
         self.failure: MeshError | None = None
         self.host = check_bind(config.bind, config.insecure)
@@ -220,8 +222,13 @@ class Node:
         }
 
     def _stats(self) -> StatsRecord:
-        stats = self.work.stats()
-        return stats.model_copy(update={"counters": stats.counters | self.control.stats()})
+        """This node's counters now. Any thread may ask."""
+        with self._counting:
+            stats = self.work.stats()
+        counters = stats.counters | self.control.stats()
+        return stats.model_copy(
+            update={"counters": counters, "cpu_s": usage.cpu_s(), "rss_bytes": usage.rss_bytes()}
+        )
 
     def _close(self) -> None:
         self.work.close()

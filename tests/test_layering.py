@@ -18,6 +18,7 @@ GROUND = {
     "mesh.names",
     "mesh.database",
     "mesh.place",
+    "mesh.ages",
 }
 VALUES = GROUND | {"mesh.codec", "mesh.pixels", "mesh.frame", "mesh.picture"}
 FABRIC = VALUES | {
@@ -79,6 +80,7 @@ LAYERS: dict[str, set[str]] = {
     "mesh.membership": {"mesh.placement", "mesh.registry", "mesh.errors"},
     "mesh.names": {"mesh.errors"},
     "mesh.place": set(),
+    "mesh.ages": set(),
     "mesh.errors": set(),
     "mesh.clock": set(),
     "mesh.scope": set(),
