@@ -1,9 +1,9 @@
 """How old frames were when a node was done with them: counts in buckets of half octaves, 1 ms to 65 s. Pure,
 but for a tally that several threads add to.
 
-Rules kept here: a frame costs one search and two additions; an age below nothing, as clocks that differ give,
-lies in the first bucket and adds nothing to the sum; counts only grow, so that those between two looks are the
-difference; ages that were measured by several clocks are corrected before they are put together.
+Rules kept here: a frame costs one search and two additions; an age below nothing, as clocks that differ
+give, lies in the first bucket and adds nothing to the sum; counts only grow, so that those between two looks
+are the difference; ages that were measured by several clocks are corrected before they are put together.
 """
 
 import threading

@@ -1,5 +1,6 @@
 """Ages of frames in buckets: where they lie, what they tell, and how they are put together."""
 
+import itertools
 import threading
 
 import pytest
@@ -23,7 +24,7 @@ def counted(*ages_s: float) -> tuple[int, ...]:
 
 def test_bounds_are_half_octaves_from_a_millisecond_to_a_minute() -> None:
     assert (SHORTEST_S, LONGEST_S) == (0.001, 65.536)
-    steps = [high / low for low, high in zip(BOUNDS_S, BOUNDS_S[1:], strict=False)]
+    steps = [high / low for low, high in itertools.pairwise(BOUNDS_S)]
     assert steps == [pytest.approx(HALF_OCTAVE, rel=1e-3)] * len(steps)
 
 
@@ -56,9 +57,12 @@ def test_a_tally_keeps_the_newest_boots_of_each_stream() -> None:
 
 def test_threads_that_add_at_once_lose_nothing() -> None:
     tally = AgeTally()
-    threads = [
-        threading.Thread(target=lambda: [tally.add(DOOR, n * 1000) for n in range(5000)]) for _ in range(4)
-    ]
+
+    def add() -> None:
+        for n in range(5000):
+            tally.add(DOOR, n * 1000)
+
+    threads = [threading.Thread(target=add) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -227,8 +227,8 @@ class GroupCount(Record):
     another number. What was dropped `before_join` and `elsewhere` (by another member) lies outside.
     `delivered` counts results that a collector has acknowledged, `undelivered` those that were given up.
     Where the node `pushes`, the rest of the results are `waiting`, of which `spooled` are safe on its disk.
-    `carried` is the part of these counts that an earlier run left in the spool. `ages` are those of its frames
-    when their results had gone out, in the buckets of `mesh.ages`, and their sum.
+    `carried` is the part of these counts that an earlier run left in the spool. `ages` are those of its
+    frames when their results had gone out, in the buckets of `mesh.ages`, and their sum.
     """
 
     camera: Name
