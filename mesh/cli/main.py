@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from mesh.cli import bench, cameras, control, demo, listing, node, registry, statistics, trace, viewing
+from mesh.cli import bench, cameras, control, demo, listing, node, registry, statistics, top, trace, viewing
 from mesh.cli.log import say_error
 from mesh.errors import MeshError
 from mesh.presence import this_version
@@ -27,6 +27,7 @@ app.add_typer(cameras.app, name="camera")
 app.add_typer(control.app, name="ctl")
 app.command("ls")(listing.ls)
 app.command("stats")(statistics.stats)
+app.command("top")(top.top)
 app.command("trace")(trace.trace)
 app.command("view")(viewing.view)
 app.command("snapshot")(viewing.snapshot)
