@@ -62,6 +62,11 @@ class HelpScreen(ModalScreen[None]):
         self.dismiss()
 
 
+def _key(key: str, action: str, description: str = "", shown: str | None = None) -> Binding:
+    """A key, acted on before the next one is looked at: that may be for another widget then."""
+    return Binding(key, action, description, show=bool(description), key_display=shown, priority=True)
+
+
 class Top(App[int]):
     """The screen. `see` is told of each look, from any thread."""
 
@@ -78,24 +83,23 @@ class Top(App[int]):
     .alone BoardTable { display: none; }
     .alone BoardTable.chosen { display: block; height: 1fr; max-height: 100%; }
     #filter { height: 1; border: none; display: none; }
-    #filter.shown { display: block; }
     HelpScreen { align: center middle; }
     #help { width: auto; max-width: 100%; height: auto; padding: 1 2; border: solid $accent; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("q", "leave(0)", "Quit"),
         Binding("ctrl+c", f"leave({EXIT_INTERRUPTED})", show=False, priority=True),
-        Binding("1", "choose('nodes')", "Table", key_display="1-3"),
-        Binding("2", "choose('cameras')", show=False),
-        Binding("3", "choose('groups')", show=False),
-        Binding("s", "sort(1)", "Sort"),
-        Binding("S", "sort(-1)", show=False),
-        Binding("r", "reverse", "Reverse"),
-        Binding("slash", "filter", "Filter", key_display="/"),
-        Binding("escape", "clear", show=False),
-        Binding("m", "maximize", "Max"),
-        Binding("p", "freeze", "Freeze"),
-        Binding("question_mark", "help", "Help", key_display="?"),
+        _key("q", "leave(0)", "Quit"),
+        _key("1", "choose('nodes')", "Table", shown="1-3"),
+        _key("2", "choose('cameras')"),
+        _key("3", "choose('groups')"),
+        _key("s", "sort(1)", "Sort"),
+        _key("S", "sort(-1)"),
+        _key("r", "reverse", "Reverse"),
+        _key("slash", "filter", "Filter", shown="/"),
+        _key("escape", "clear"),
+        _key("m", "maximize", "Max"),
+        _key("p", "freeze", "Freeze"),
+        _key("question_mark", "help", "Help", shown="?"),
     ]
 
     def __init__(self, url: str, sort: str = "", text: str = "", clock: Clock = SYSTEM_CLOCK) -> None:
@@ -110,6 +114,13 @@ class Top(App[int]):
     def see(self, seen: Board | Failed) -> None:
         """Show the outcome of a look soon. Any thread may call it."""
         self.post_message(Seen(seen))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Whether a key does something: not where it is text, or closes the help."""
+        if parameters == (EXIT_INTERRUPTED,):
+            return True
+        writing = isinstance(self.focused, Input) and action != "clear"
+        return not (writing or isinstance(self.screen, HelpScreen))
 
     def compose(self) -> ComposeResult:
         yield Static(id="head", markup=False)
@@ -155,7 +166,7 @@ class Top(App[int]):
         table = self.query_one(f"#{name}", BoardTable)
         if self.query_one("#tables").has_class("alone"):
             self._set_chosen(table)
-        table.focus()
+        self.screen.set_focus(table)  # at once: the next key may be for it
 
     def action_sort(self, step: int) -> None:
         self._focused_table().sort_next(step, self.size.width)
@@ -168,8 +179,8 @@ class Top(App[int]):
 
     def action_filter(self) -> None:
         entry = self.query_one("#filter", Input)
-        entry.add_class("shown")
-        entry.focus()
+        entry.display = True
+        self.screen.set_focus(entry)
 
     def action_clear(self) -> None:
         self.query_one("#filter", Input).value = ""
@@ -188,9 +199,10 @@ class Top(App[int]):
 
     def _end_filter(self) -> None:
         entry = self.query_one("#filter", Input)
-        entry.remove_class("shown")
-        if entry.has_focus:
-            self._focused_table().focus()
+        had_focus = entry.has_focus
+        entry.display = False
+        if had_focus:
+            self.screen.set_focus(self._focused_table())
 
     def _focused_table(self) -> BoardTable:
         """The table that has the focus, or had it."""
