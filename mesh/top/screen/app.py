@@ -128,7 +128,9 @@ class Top(App[int]):
         with Vertical(id="tables"):
             yield from self._tables
         yield Input(self._text, placeholder="text to look for", id="filter", select_on_focus=False)
-        yield Footer(compact=True)
+        footer = Footer()
+        footer.compact = True  # not every version takes it as an argument
+        yield footer
 
     def on_mount(self) -> None:
         loop = asyncio.get_running_loop()

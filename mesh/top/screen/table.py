@@ -25,7 +25,7 @@ class BoardTable(DataTable[Text]):
         self.content = content
         self.by = by if by in [column.key for column in content.columns] else ""
         self.backwards = False
-        self._layout: tuple[object, ...] = ()
+        self._shown_as: tuple[object, ...] = ()
 
     def sort_next(self, step: int, width: int) -> None:
         """Sort by the next column of those that are shown, or the one before; beyond the ends by none."""
@@ -40,28 +40,28 @@ class BoardTable(DataTable[Text]):
 
     def show(self, board: Board, text: str, width: int) -> None:
         """Show a board's rows that `text` is found in, in a terminal of that width."""
-        chosen, columns = self._chosen(), self.content.shown(width)
+        chosen, columns = self._chosen_row(), self.content.shown(width)
         rows = self.content.ordered(board, self.by, self.backwards, text)
         cells = {self.content.key(row): [_cell(column, row) for column in columns] for row in rows}
-        self._arrange(columns, cells)
-        self._fill(columns, cells)
-        self._order(list(cells))
+        self._have_columns(columns, cells)
+        self._have_rows(columns, cells)
+        self._put_in_order(list(cells))
         if chosen in cells:
             self.move_cursor(row=self.get_row_index(chosen), scroll=False)
         every = len(self.content.rows(board))
         self.border_title = f"{self.content.name} {len(rows)}" + (f" of {every}" if text else "")
 
-    def _chosen(self) -> str:
+    def _chosen_row(self) -> str:
         if not self.is_valid_coordinate(self.cursor_coordinate):
             return ""
         return str(self.coordinate_to_cell_key(self.cursor_coordinate).row_key.value)
 
-    def _arrange(self, columns: Sequence[Column[Any]], cells: Mapping[str, object]) -> None:
+    def _have_columns(self, columns: Sequence[Column[Any]], cells: Mapping[str, object]) -> None:
         """Begin anew where there are other columns, or many rows less."""
         layout = (*(column.key for column in columns), self.by, self.backwards)
-        if layout == self._layout and len(self.rows.keys() - cells.keys()) < REBUILD:
+        if layout == self._shown_as and len(self.rows.keys() - cells.keys()) < REBUILD:
             return
-        self._layout = layout
+        self._shown_as = layout
         scrolled = self.scroll_offset
         self.clear(columns=True)
         for column in columns:
@@ -69,8 +69,10 @@ class BoardTable(DataTable[Text]):
             self.add_column(_justified(f"{column.title}{mark}", column), key=column.key)
         self.call_after_refresh(self.scroll_to, *scrolled, animate=False)
 
-    def _fill(self, columns: Sequence[Column[Any]], cells: Mapping[str, Sequence[Text]]) -> None:
-        """Have just these rows, in whatever order."""
+    def _have_rows(self, columns: Sequence[Column[Any]], cells: Mapping[str, Sequence[Text]]) -> None:
+        """Have just these rows, in whatever order. Columns grow and do not shrink: the picture stays calm,
+        and the table need not look at every row for each cell that changed."""
+        widths = [column.content_width for column in self.ordered_columns]
         have = {str(key.value) for key in self.rows}
         for key in have - cells.keys():
             self.remove_row(key)
@@ -78,11 +80,11 @@ class BoardTable(DataTable[Text]):
             if key not in have:
                 self.add_row(*row, key=key)
                 continue
-            for column, cell in zip(columns, row, strict=True):
+            for column, cell, width in zip(columns, row, widths, strict=True):
                 if self.get_cell(key, column.key) != cell:
-                    self.update_cell(key, column.key, cell, update_width=True)
+                    self.update_cell(key, column.key, cell, update_width=cell.cell_len > width)
 
-    def _order(self, wanted: Sequence[str]) -> None:
+    def _put_in_order(self, wanted: Sequence[str]) -> None:
         if [str(row.key.value) for row in self.ordered_rows] == wanted:
             return
         name = self.content.columns[0]
