@@ -6,7 +6,7 @@ closed before is not kept.
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Self, TypeVar
 
 from mesh.clock import SYSTEM_CLOCK
@@ -159,9 +159,15 @@ class Mesh:
         """Every stream, by stage and camera. Raises `RegistryUnavailable`."""
         return _records(self._registry, StreamRecord, "streams/")
 
-    def stats(self) -> Summary:
-        """The ledger of the whole mesh, added up: see `mesh.ledger`. Raises `RegistryUnavailable`."""
-        reports = _records(self._registry, StatsRecord, "stats/")
+    def reports(self) -> list[StatsRecord]:
+        """What each node has counted, as it reports it once a second; of nodes that have gone, for ten
+        minutes. Raises `RegistryUnavailable`."""
+        return _records(self._registry, StatsRecord, "stats/")
+
+    def stats(self, reports: Sequence[StatsRecord] | None = None) -> Summary:
+        """The ledger of the whole mesh, added up: see `mesh.ledger`; of `reports`, where they have been read.
+        Raises `RegistryUnavailable`."""
+        reports = self.reports() if reports is None else reports
         # Nodes last: one that starts meanwhile must not look as if it had died.
         nodes = _records(self._registry, NodeRecord, "nodes/")
         return summarise(reports, nodes, forgot_ns=self._forgot_ns())

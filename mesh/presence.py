@@ -164,6 +164,11 @@ class Presence:
         """Whether the registry answered the last time that it was asked."""
         return self._session.connected
 
+    @property
+    def cameras(self) -> tuple[CameraRecord, ...]:
+        """The cameras whose names it has."""
+        return tuple(self._cameras.values())
+
     def change(self, **changes: Any) -> None:
         """Show this node with these fields changed. Any thread may."""
         with self._changing:
@@ -181,10 +186,10 @@ class Presence:
         node = self.node.model_copy(update={"state": NodeState.ENDED})
         over = [c for c in self._cameras.values() if c.state in (CameraState.ENDED, CameraState.FAILED)]
         # The node last: who sees that it has ended may take over what it had.
-        last: list[Listed] = [*over, self._counters(final=True), node]
+        last: list[Listed] = [*over, self.counters(final=True), node]
         self._session.leave({record.key: record.value() for record in last}, keep_for=LAST_WORDS_S)
 
-    def _counters(self, *, final: bool = False) -> StatsRecord:
+    def counters(self, *, final: bool = False) -> StatsRecord:
         """The counters now, of this run, with how far this node's clock is from the registry's."""
         offset = self._session.clock_offset
         this: dict[str, Any] = {"node": self.node.id, "run": self.node.started_ns, "final": final}
@@ -207,7 +212,7 @@ class Presence:
 
     def _show_counters(self) -> None:
         while not (self._scope.stopping.is_set() or self._displaced):
-            self._words.say(self._counters())
+            self._words.say(self.counters())
             self._clock.wait(self._scope.stopping, STATS_EVERY_S)
 
 

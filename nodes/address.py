@@ -27,6 +27,21 @@ def check_bind(host: str, insecure: bool) -> str:
     return str(address)
 
 
+def metrics_address(text: str, insecure: bool) -> tuple[str, int]:
+    """The address and port of `[HOST:]PORT`, when it may be listened on. Raises `ConfigError`."""
+    host, colon, port = text.rpartition(":")
+    if not (port.isascii() and port.isdigit() and int(port) <= 65535) or (colon and not host):
+        raise ConfigError(f"--metrics {text!r} is not [HOST:]PORT, such as 9700 or 192.0.2.1:9700")
+    bare = host.removeprefix("[").removesuffix("]") or LOOPBACK
+    address = _resolved(EVERY if bare == "*" else bare, "--metrics")
+    if not address.is_loopback and not insecure:
+        raise ConfigError(
+            f"--metrics {text} lets anyone on that network read what this node counts: "
+            "leave out the host, or add --insecure if the network is trusted"
+        )
+    return str(address), int(port)
+
+
 def check_advertise(host: str) -> str:
     """`host`, when others could connect to it: a name or an address, without a port. Raises `ConfigError`."""
     bare = host.removeprefix("[").removesuffix("]")
@@ -102,8 +117,8 @@ def _host_and_port(registry_url: str) -> tuple[str | None, int]:
     return first.hostname, first.port or 0
 
 
-def _resolved(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+def _resolved(host: str, option: str = "--bind") -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     try:
         return ipaddress.ip_address(socket.getaddrinfo(host, None)[0][4][0])
     except (OSError, ValueError) as error:
-        raise ConfigError(f"--bind {host!r} is no address of this machine: {error}") from error
+        raise ConfigError(f"{option} {host!r} is no address of this machine: {error}") from error

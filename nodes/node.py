@@ -24,7 +24,9 @@ from mesh.registry import Registry, open_registry
 from mesh.registry.records import NodeKind, NodeState, StatsRecord
 from mesh.scope import Scope
 from mesh.transport import Publisher
+from nodes import usage
 from nodes.address import LOOPBACK, advertised, bind_endpoint, check_advertise, check_bind, doubt
+from nodes.metrics.serving import NodeMetrics
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,7 @@ class NodeConfig:
     drain_s:          how long draining may take, at the end
     lease_s:          how long the registry keeps a node that is no longer heard of
     labels, weight:   as in its `NodeRecord`
+    metrics:          `[HOST:]PORT` on which Prometheus reads what it counts; on none where None
     """
 
     registry: str
@@ -57,6 +60,7 @@ class NodeConfig:
     lease_s: float = LEASE_S
     labels: Mapping[str, str] = field(default_factory=dict)
     weight: float = 0.0
+    metrics: str | None = None
 
 
 class Work(Protocol):
@@ -94,12 +98,14 @@ class Node:
         self.work = work
         self.scope = Scope(work.kind)
         self.finished = threading.Event()
+        self._counting = threading.Lock()
         self._began = clock.monotonic()
         self.failure: MeshError | None = None
         self.host = check_bind(config.bind, config.insecure)
         self._advertise = check_advertise(config.advertise) if config.advertise else None
         if (why := doubt(self.host, self._advertise, config.registry)) is not None:
             log.warning("%s", why)
+        self.metrics = NodeMetrics(config.metrics, config.insecure) if config.metrics else None
         name = check_name("node", config.name) if config.name else None
         record = new_record(work.kind, name, {}, clock)
         self.id = record.id
@@ -110,6 +116,8 @@ class Node:
         self.control = ControlServer(operations, self.binds(), clock)
         endpoints = self._listed("pub", self.publisher.endpoints)
         endpoints |= self._listed("control", self.control.endpoints)
+        if self.metrics is not None:
+            endpoints["metrics"] = self.metrics.endpoint(self._advertise, config.registry)
         told = {"labels": dict(config.labels), "weight": config.weight}
         self._record = record.model_copy(update={"inputs": work.inputs, "endpoints": endpoints} | told)
         self.presence = Presence(
@@ -167,6 +175,8 @@ class Node:
         with self.scope:
             self.presence.enter()
             self.control.run_in(self.scope)
+            if self.metrics is not None:
+                self.metrics.run_in(self.scope, self.presence)
             try:
                 self.work.start(self)
                 log.info("%s %s is running", self.work.kind, self.id)
@@ -220,11 +230,19 @@ class Node:
         }
 
     def _stats(self) -> StatsRecord:
-        stats = self.work.stats()
-        return stats.model_copy(update={"counters": stats.counters | self.control.stats()})
+        """This node's counters now. Any thread may ask."""
+        with self._counting:
+            stats = self.work.stats()
+            taken = {"cpu_s": usage.cpu_s(), "rss_bytes": usage.rss_bytes()}
+            stats = stats.model_copy(update={"counters": stats.counters | self.control.stats()} | taken)
+            if self.metrics is not None:
+                self.metrics.saw(stats)
+        return stats
 
     def _close(self) -> None:
         self.work.close()
+        if self.metrics is not None:
+            self.metrics.close()
         self.control.close()
         self.publisher.close()
         self.registry.close()

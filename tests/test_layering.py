@@ -19,6 +19,7 @@ GROUND = {
     "mesh.names",
     "mesh.database",
     "mesh.place",
+    "mesh.ages",
 }
 VALUES = GROUND | {"mesh.codec", "mesh.pixels", "mesh.frame", "mesh.picture"}
 FABRIC = VALUES | {
@@ -36,6 +37,7 @@ LAYERS: dict[str, set[str]] = {
     "mesh.__main__": {"mesh.cli"},
     "mesh.bench": {"mesh", "nodes"},
     "mesh.site": FABRIC | {"mesh.client", "mesh.control", "mesh.setups"},
+    "mesh.top": GROUND | {"mesh.client", "mesh.ledger", "mesh.registry", "mesh.setups", "mesh.trace"},
     "mesh.demo": VALUES | {"mesh.client", "mesh.draw", "mesh.ledger", "mesh.registry"},
     "nodes.capture": NODE,
     "nodes.process": NODE,
@@ -82,6 +84,7 @@ LAYERS: dict[str, set[str]] = {
     "mesh.names": {"mesh.errors"},
     "mesh.place": set(),
     "mesh.backoff": set(),
+    "mesh.ages": set(),
     "mesh.errors": set(),
     "mesh.clock": set(),
     "mesh.scope": set(),
@@ -102,7 +105,9 @@ SEAMS: dict[str, set[str]] = {
     "tomlkit": {"mesh.registry"},
     "yaml": {"mesh.importing"},
     "typer": {"mesh.cli"},
-    "rich": {"mesh.cli"},
+    "rich": {"mesh.cli", "mesh.top.screen"},
+    "textual": {"mesh.top.screen"},
+    "prometheus_client": {"nodes.metrics"},
     "flask": {"mesh.bench.rivals"},
     "requests": {"mesh.bench.rivals", "mesh.registry.etcd_members"},
     "etcd3gw": {"mesh.registry.etcd_members"},

@@ -7,7 +7,20 @@ import sys
 
 import typer
 
-from mesh.cli import bench, cameras, control, demo, listing, node, registry, site, statistics, trace, viewing
+from mesh.cli import (
+    bench,
+    cameras,
+    control,
+    demo,
+    listing,
+    node,
+    registry,
+    site,
+    statistics,
+    top,
+    trace,
+    viewing,
+)
 from mesh.cli.leash import obey
 from mesh.cli.log import say_error
 from mesh.errors import MeshError
@@ -31,6 +44,7 @@ app.add_typer(cameras.app, name="camera")
 app.add_typer(control.app, name="ctl")
 app.command("ls")(listing.ls)
 app.command("stats")(statistics.stats)
+app.command("top")(top.top)
 app.command("trace")(trace.trace)
 app.command("view")(viewing.view)
 app.command("snapshot")(viewing.snapshot)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mesh.cli.log import set_up
-from mesh.cli.options import Insecure, LogJson, LogLevel, MaxAge, RegistryUrl, state_folder
+from mesh.cli.options import Insecure, LogJson, LogLevel, MaxAge, Metrics, RegistryUrl, state_folder
 from mesh.client import registry_url
 from mesh.codec import DEFAULT_QUALITY
 from mesh.errors import ConfigError
@@ -101,6 +101,7 @@ def capture(
     drain: Drain = 10.0,
     lease: Lease = 1.5,
     label: Label = None,
+    metrics: Metrics = None,
     weight: Weight = 1.0,
     log_level: LogLevel = "info",
     log_json: LogJson = False,
@@ -154,6 +155,7 @@ def capture(
         drain_s=drain,
         lease_s=lease,
         labels=_labels(label),
+        metrics=metrics,
         weight=weight,
     )
     raise typer.Exit(Node(work, config).run())
@@ -219,6 +221,7 @@ def process(
     drain: Drain = 10.0,
     lease: Lease = 1.5,
     label: Label = None,
+    metrics: Metrics = None,
     weight: Annotated[
         float,
         typer.Option(
@@ -270,6 +273,7 @@ def process(
         drain_s=drain,
         lease_s=lease,
         labels=_labels(label),
+        metrics=metrics,
         weight=weight,
     )
     raise typer.Exit(Node(work, config).run())
@@ -308,6 +312,7 @@ def collect(
     drain: Drain = 10.0,
     lease: Lease = 1.5,
     label: Label = None,
+    metrics: Metrics = None,
     log_level: LogLevel = "info",
     log_json: LogJson = False,
 ) -> None:
@@ -333,6 +338,7 @@ def collect(
         drain_s=drain,
         lease_s=lease,
         labels=_labels(label),
+        metrics=metrics,
     )
     raise typer.Exit(Node(work, config).run())
 

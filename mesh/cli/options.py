@@ -20,6 +20,12 @@ LogJson = Annotated[bool, typer.Option("--log-json", help="Log one JSON object a
 Insecure = Annotated[
     bool, typer.Option("--insecure", help="Allow an address that is not loopback: the network is trusted.")
 ]
+Metrics = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[HOST:]PORT", help="Serve Prometheus metrics there, at /metrics; 0 is any free port."
+    ),
+]
 
 MaxAge = Annotated[
     float | None,

@@ -3,6 +3,7 @@
 import logging
 import resource
 import signal
+from contextlib import ExitStack, closing
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -11,8 +12,9 @@ from urllib.parse import urlsplit
 import typer
 
 from mesh.cli.log import set_up
-from mesh.cli.options import Insecure, LogJson, LogLevel
+from mesh.cli.options import Insecure, LogJson, LogLevel, Metrics
 from mesh.errors import ConfigError
+from mesh.scope import Scope
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +27,7 @@ def registry(
         Path | None, typer.Option(metavar="DIR", help="Where configuration is kept; in memory without it.")
     ] = None,
     insecure: Insecure = False,
+    metrics: Metrics = None,
     log_level: LogLevel = "info",
     log_json: LogJson = False,
 ) -> None:
@@ -33,12 +36,18 @@ def registry(
     _allow_connections()
     from mesh.registry.server import RegistryServer
     from nodes.address import check_bind
+    from nodes.metrics.serving import open_server, tell_registry
 
     host = urlsplit(bind).hostname
     if not bind.startswith("tcp://") or host is None:
         raise ConfigError(f"--bind {bind!r} is not tcp://HOST:PORT")
     check_bind(host if host != "*" else "0.0.0.0", insecure)
-    with RegistryServer(bind=bind, state=state) as server:
+    with ExitStack() as stack:
+        told = stack.enter_context(closing(open_server(metrics, insecure))) if metrics else None
+        server = stack.enter_context(RegistryServer(bind=bind, state=state))
+        if told is not None:
+            tell_registry(told, stack.enter_context(Scope("metrics")), server.stats)
+            log.info("its metrics are at %s", told.url)
         interrupted = False
 
         def stop(number: int, frame: FrameType | None) -> None:

@@ -227,7 +227,8 @@ class GroupCount(Record):
     another number. What was dropped `before_join` and `elsewhere` (by another member) lies outside.
     `delivered` counts results that a collector has acknowledged, `undelivered` those that were given up.
     Where the node `pushes`, the rest of the results are `waiting`, of which `spooled` are safe on its disk.
-    `carried` is the part of these counts that an earlier run left in the spool.
+    `carried` is the part of these counts that an earlier run left in the spool. `ages` are those of its
+    frames when their results had gone out, in the buckets of `mesh.ages`, and their sum.
     """
 
     camera: Name
@@ -251,12 +252,24 @@ class GroupCount(Record):
     waiting: Count = 0
     spooled: Count = 0
     carried: ResultCount = ResultCount()
+    ages: tuple[Count, ...] = ()
+    age_sum_s: Amount = 0.0
+
+
+class FoundCount(Record):
+    """What a folder held already when a collector began to record to it."""
+
+    recorded: Count = 0
+    duplicates: Count = 0
+    late: Count = 0
 
 
 class RecordedCount(Record):
     """What a collector did with one camera's frames of one stage since `boot`.
 
     `index` is the number of the folder's index: the counts stay with the folder, whoever records there.
+    `found` is the part of them that is of earlier runs. `ages` are those of the frames of this run when they
+    were safe on the disk, in the buckets of `mesh.ages`, and their sum.
     """
 
     camera: Name
@@ -267,6 +280,9 @@ class RecordedCount(Record):
     late: Count = 0  # of those recorded: later ones went before them
     lost: Count = 0
     index: Count = 0
+    found: FoundCount = FoundCount()
+    ages: tuple[Count, ...] = ()
+    age_sum_s: Amount = 0.0
 
 
 class StatsRecord(Record):
@@ -284,6 +300,8 @@ class StatsRecord(Record):
     groups: tuple[GroupCount, ...] = ()
     recorded: tuple[RecordedCount, ...] = ()
     counters: dict[str, Count] = {}  # what belongs to no camera: wire errors, restarts
+    cpu_s: Amount = 0.0  # CPU seconds of its process so far, all threads
+    rss_bytes: Count = 0  # memory that it has; 0: not known
     clock_offset_ns: int | None = None  # this node's wall clock less the registry's
     clock_error_ns: Count | None = None  # the offset is that, give or take so much
 

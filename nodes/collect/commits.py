@@ -118,13 +118,13 @@ class Commits:
         if not self._recorder.begin_commit(self._wake):
             self._wake()
 
-    def end(self, now: float) -> Outcome:
-        """End a commit."""
+    def end(self, now: float, now_ns: int) -> Outcome:
+        """End a commit; `now_ns` is the wall clock."""
         self._begun = False
         done = self._recorder.end_commit()
         self._rows |= {row.path: row for row in done.segments}
         for frame in done.safe:
-            self._settle(frame)
+            self._settle(frame, now_ns)
         try:
             self._index.write(self._rows.values(), map(self._streams.row, self._touched))
         except StorageError as error:
@@ -141,10 +141,11 @@ class Commits:
         """Whether as much was written as may wait for a commit."""
         return self._frames >= self._policy.frames or self._bytes >= self._policy.bytes
 
-    def _settle(self, frame: Frame) -> None:
+    def _settle(self, frame: Frame, now_ns: int) -> None:
         """A frame is safe."""
         result = identity(frame)
         stream = self._streams[frame.stage, frame.camera, frame.boot]
         self._owed |= stream.settle(result)
+        self._streams.safe(frame, now_ns)
         self._seen.add(result)
         self._touched.add(stream.key)

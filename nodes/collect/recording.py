@@ -350,7 +350,7 @@ class Recording:
         self._end_commit()
 
     def _end_commit(self) -> None:
-        outcome = self._commits.end(self._now)
+        outcome = self._commits.end(self._now, self._clock.wall_ns())
         for place, error in outcome.failed.items():
             self._failed(place, error)
         if self._trouble:

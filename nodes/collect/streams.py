@@ -9,9 +9,10 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from mesh.ages import AgeTally
 from mesh.delivery import Identity
 from mesh.frame import EndOfStream, Frame
-from mesh.registry.records import RecordedCount
+from mesh.registry.records import FoundCount, RecordedCount
 from mesh.wire import Envelope
 from nodes.collect.index import StreamRow
 from nodes.collect.reorder import Bounds, Reorder
@@ -102,6 +103,8 @@ class Streams:
         self._live: OrderedDict[Key, Stream] = OrderedDict()
         self._lock = threading.Lock()
         self._shown = dict(rows)
+        self._found = dict(rows)
+        self._ages = AgeTally()
 
     def __getitem__(self, key: Key) -> Stream:
         if (stream := self._live.get(key)) is None:
@@ -115,6 +118,10 @@ class Streams:
         """What the index is to remember of a stream."""
         row = self._rows[key] = self[key].row()
         return row
+
+    def safe(self, frame: Frame, now_ns: int) -> None:
+        """The disk holds a frame for good, by the wall clock."""
+        self._ages.add((frame.stage, frame.camera, frame.boot), now_ns - frame.captured_ns)
 
     def show(self, keys: Iterable[Key]) -> None:
         """Rows that `row` gave are in the index: they count."""
@@ -136,6 +143,8 @@ class Streams:
             self._rows[key] = self._live.pop(key).row()
 
     def _count(self, row: StreamRow) -> RecordedCount:
+        key = row.stage, row.camera, row.boot
+        found, ages = self._found.get(key), self._ages.of(key)
         return RecordedCount(
             stage=row.stage,
             camera=row.camera,
@@ -144,6 +153,11 @@ class Streams:
             duplicates=row.duplicates,
             late=row.late,
             index=self._index,
+            found=FoundCount(recorded=found.recorded, duplicates=found.duplicates, late=found.late)
+            if found
+            else FoundCount(),
+            ages=ages.counts,
+            age_sum_s=ages.sum_s,
         )
 
 

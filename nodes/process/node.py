@@ -10,39 +10,35 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from mesh.claims import Claims
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.codec import DEFAULT_QUALITY
-from mesh.delivery import MAX_BYTES, Collector, Sender, SentCount, Spool
+from mesh.delivery import MAX_BYTES, Collector, Sender, Spool
 from mesh.errors import ConfigError, DecodeError, MeshError, ProcessorError, RegistryError
 from mesh.follow import follow
 from mesh.frame import Codec, EndOfStream, Frame, with_fields
-from mesh.inbox import DEFAULT_DEPTH, Cause, Inbox, Policy, StreamCount
+from mesh.inbox import DEFAULT_DEPTH, Cause, Inbox, Policy
 from mesh.membership.ownership import Key, parts_of
 from mesh.names import check_name
 from mesh.picture import Pixels
 from mesh.place import this_place
 from mesh.registry import Entry
 from mesh.registry.records import (
-    GroupCount,
     NodeKind,
     NodeRecord,
     NodeState,
-    ResultCount,
     StatsRecord,
     StreamRecord,
 )
 from mesh.scope import Scope
-from mesh.stats import Counters
 from mesh.transport import Subscriber
 from mesh.wire import View
-from nodes.counting import group_count
 from nodes.node import Node
 from nodes.process.chain import Chain
 from nodes.process.health import Effort, Health
 from nodes.process.intake import Intake
+from nodes.process.made import Made
 from nodes.process.processors.catalog import factory
 from nodes.process.share import Share
 
@@ -132,7 +128,7 @@ class Process:
         self._node: Node | None = None
         self._chains: dict[tuple[str, int], Chain] = {}  # by camera and partition
         self._chains_lock = threading.Lock()
-        self._made = Counters()  # results that are not pushed, by "camera boot"
+        self._made = Made(self.group, self.inputs[0], self.stage)
         self._health = Health(self._show_state)
         self._effort = Effort(config.workers)
 
@@ -190,10 +186,8 @@ class Process:
     def stats(self) -> StatsRecord:
         node = self._node
         self._tell_capacity()
-        sent = self._sender.counts() if self._sender else {}
-        taken = self._inbox.counts()
-        groups = [self._count(count, sent) for count in taken]
-        groups += self._adopted({(c.camera, c.boot) for c in taken}, sent)
+        sent = self._sender.counts() if self._sender else None
+        groups = self._made.counts(self._inbox.counts(), sent, node.publisher.run if node else 0)
         counters = node.publisher.stats() if node is not None else {}
         for part in (self._subscriber, self._sender):
             counters |= part.stats() if part is not None else {}
@@ -220,44 +214,6 @@ class Process:
         capacity = self._effort.capacity(self._clock.monotonic())
         if self._node is not None and capacity != self._node.presence.node.capacity:
             self._node.presence.change(capacity=capacity)
-
-    def _count(self, count: StreamCount, sent: Mapping[tuple[str, str, int], SentCount]) -> GroupCount:
-        results = sent.get((self.stage, count.camera, count.boot), SentCount())
-        made = self._results(count.camera, count.boot, results)
-        return group_count(count, group=self.group, output=self.stage, **made)
-
-    def _adopted(
-        self, known: set[tuple[str, int]], sent: Mapping[tuple[str, str, int], SentCount]
-    ) -> Iterable[GroupCount]:
-        """Streams of which this node has results in its spool only, from an earlier run."""
-        for (_, camera, boot), count in sent.items():
-            if count.carried.results and (camera, boot) not in known:
-                yield GroupCount(
-                    camera=camera,
-                    boot=boot,
-                    stage=self._config.input,
-                    group=self.group,
-                    output=self.stage,
-                    **self._results(camera, boot, count),
-                )
-
-    def _results(self, camera: str, boot: int, count: SentCount) -> dict[str, Any]:
-        """What became of results, as a `GroupCount` says it."""
-        carried = count.carried
-        return {
-            "publishes": self._node.publisher.run if self._node else 0,
-            "results": count.results if self._sender else self._made.get(f"{camera} {boot}"),
-            "delivered": count.delivered,
-            "undelivered": dict(count.undelivered),
-            "pushes": self._sender is not None,
-            "waiting": count.waiting,
-            "spooled": count.spooled,
-            "carried": ResultCount(
-                results=carried.results,
-                delivered=carried.delivered,
-                undelivered=dict(carried.undelivered),
-            ),
-        }
 
     def _spool(self) -> Spool | None:
         if self._config.spool is None or not self._config.spool_bytes:
@@ -304,6 +260,7 @@ class Process:
             for result in results:
                 if not self._emit(node, result):
                     return Cause.ABANDONED
+            self._made.done(frame, self._clock.wall_ns())
         except MeshError as error:
             self._unwell(error)
             return Cause.DECODE if isinstance(error.__cause__, DecodeError) else Cause.PROCESSOR
@@ -319,7 +276,7 @@ class Process:
         if not self._offer(node, frame):
             return False
         if self._sender is None:  # else it counts
-            self._made.add(f"{frame.camera} {frame.boot}")
+            self._made.result(frame)
         return True
 
     def _framed(self, result: Frame) -> tuple[Frame, Pixels | None]:

@@ -116,18 +116,25 @@ class Processes:
         self._files: list[IO[bytes]] = []
 
     def start(
-        self, *arguments: object, name: str = "", cwd: Path | None = None, module: str = "mesh", **env: str
+        self,
+        *arguments: object,
+        name: str = "",
+        cwd: Path | None = None,
+        module: str = "mesh",
+        terminal: int | None = None,
+        **env: str,
     ) -> Process:
-        """Start `mesh ARGUMENTS…`, or another module. `env` adds to its environment."""
+        """Start `mesh ARGUMENTS…`, or another module. `env` adds to its environment; `terminal` is the file
+        of one that it is to have."""
         name = name or "-".join(str(a).replace("/", "-") for a in arguments[:2])
         base = self.folder / f"{len(self._all):02d}-{name}"
         out, err = base.with_suffix(".out"), base.with_suffix(".err")
         with out.open("wb") as out_file, err.open("wb") as err_file:
             popen = subprocess.Popen(
                 [sys.executable, "-m", module, *map(str, arguments)],
-                stdin=subprocess.DEVNULL,
-                stdout=out_file,
-                stderr=err_file,
+                stdin=subprocess.DEVNULL if terminal is None else terminal,
+                stdout=out_file if terminal is None else terminal,
+                stderr=err_file if terminal is None else terminal,
                 cwd=cwd or self.folder,
                 env=self._env | env,
                 start_new_session=True,
@@ -138,7 +145,7 @@ class Processes:
 
     def run(self, *arguments: object, within: float = WITHIN_S, cwd: Path | None = None, **env: str) -> Done:
         """Run `mesh ARGUMENTS…` to its end."""
-        process = self.start(*arguments, cwd=cwd, **env)
+        process = self.start(*arguments, cwd=cwd, terminal=None, **env)
         code = process.wait(within)
         return Done(code, process.out, process.log)
 
