@@ -34,6 +34,7 @@ LAYERS: dict[str, set[str]] = {
     "mesh.cli": {"mesh", "nodes"},
     "mesh.__main__": {"mesh.cli"},
     "mesh.bench": {"mesh", "nodes"},
+    "mesh.doctor": FABRIC | {"mesh.control", "mesh.ledger", "mesh.presence", "mesh.setups"},
     "mesh.demo": VALUES | {"mesh.client", "mesh.draw", "mesh.ledger", "mesh.registry"},
     "nodes.capture": NODE,
     "nodes.process": NODE,
@@ -105,7 +106,12 @@ SEAMS: dict[str, set[str]] = {
     "etcd3gw": {"mesh.registry.etcd_members"},
     "redis": {"mesh.bench.rivals"},
     "imagezmq": {"mesh.bench.rivals"},
-    "subprocess": {"mesh.bench.children", "mesh.demo.fleet", "nodes.capture.sources.opencv"},
+    "subprocess": {
+        "mesh.bench.children",
+        "mesh.demo.fleet",
+        "mesh.doctor.aside",
+        "nodes.capture.sources.opencv",
+    },
 }
 
 

@@ -7,7 +7,19 @@ import sys
 
 import typer
 
-from mesh.cli import bench, cameras, control, demo, listing, node, registry, statistics, trace, viewing
+from mesh.cli import (
+    bench,
+    cameras,
+    control,
+    demo,
+    doctor,
+    listing,
+    node,
+    registry,
+    statistics,
+    trace,
+    viewing,
+)
 from mesh.cli.log import say_error
 from mesh.errors import MeshError
 from mesh.presence import this_version
@@ -28,6 +40,7 @@ app.add_typer(control.app, name="ctl")
 app.command("ls")(listing.ls)
 app.command("stats")(statistics.stats)
 app.command("trace")(trace.trace)
+app.command("doctor")(doctor.doctor)
 app.command("view")(viewing.view)
 app.command("snapshot")(viewing.snapshot)
 app.command("demo")(demo.demo)

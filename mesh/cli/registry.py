@@ -13,6 +13,7 @@ import typer
 from mesh.cli.log import set_up
 from mesh.cli.options import Insecure, LogJson, LogLevel
 from mesh.errors import ConfigError
+from mesh.presence import this_version
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def registry(
     if not bind.startswith("tcp://") or host is None:
         raise ConfigError(f"--bind {bind!r} is not tcp://HOST:PORT")
     check_bind(host if host != "*" else "0.0.0.0", insecure)
-    with RegistryServer(bind=bind, state=state) as server:
+    with RegistryServer(bind=bind, state=state, version=this_version()) as server:
         interrupted = False
 
         def stop(number: int, frame: FrameType | None) -> None:
