@@ -1,6 +1,7 @@
 """`mesh doctor`: what is wrong with this machine and the site that it belongs to, and what to do."""
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -8,17 +9,19 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from mesh.cli.log import set_up
 from mesh.cli.options import AsJson, LogJson, LogLevel, RegistryUrl, state_folder
-from mesh.cli.output import print_json
+from mesh.cli.output import is_terminal, print_json
 from mesh.client import registry_url
 from mesh.doctor import Asked, Finding, Level, Pointed, examine, gather, verdict, worst
+from mesh.errors import ConfigError
 
 SHOWN_OK = 12  # of each check: a large site is not drowned in what is well; --json has it all
-WORDS = {Level.FAILED: "FAILED"}
-STYLES = {Level.OK: "green", Level.NOTE: "cyan", Level.WARNING: "yellow", Level.FAILED: "bold red"}
+STYLES = {"ok": "green", "note": "cyan", "warning": "yellow", "FAILED": "bold red"}
+SCHEMES = ("tcp://", "etcd://", "file:", "memory:")
 
 
 def doctor(
@@ -48,6 +51,8 @@ def doctor(
     from nodes.capture.secrets import has_secret, read_secrets
     from nodes.capture.sources.container import ffmpeg_version
 
+    if registry is not None and not registry.startswith(SCHEMES):
+        raise ConfigError(f"--registry {registry!r} is no address: it begins with {', '.join(SCHEMES)}")
     url = registry_url(registry)
     pointed = Pointed(url, registry is not None, os.environ.get("MESH_REGISTRY", ""))
     spool = state_folder("spool")
@@ -63,29 +68,37 @@ def doctor(
 
 
 def _print(findings: Sequence[Finding]) -> None:
-    """Lines, in colour on a terminal: a level, the check, and what was found; below it what to do."""
-    console = Console(highlight=False, soft_wrap=True)
-    for line in _lines(findings):
-        console.print(line)
-    console.print(Text(verdict(findings), style=f"bold {STYLES[worst(findings)]}"))
+    """A line for each finding, and one for what to do about it; then the verdict. On a terminal in colour,
+    and folded to its width."""
+    if not is_terminal():
+        for level, check, text in _rows(findings):
+            sys.stdout.write(f"{level:8} {check:11} {text}\n")
+        sys.stdout.write(f"{verdict(findings)}\n")
+        return
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(no_wrap=True, min_width=8)
+    grid.add_column(no_wrap=True, min_width=11)
+    grid.add_column(overflow="fold")
+    for level, check, text in _rows(findings):
+        grid.add_row(Text(level, STYLES.get(level, "")), check, Text(text))
+    console = Console(highlight=False)
+    console.print(grid)
+    console.print(Text(verdict(findings), f"bold {STYLES[_word(worst(findings))]}"))
 
 
-def _lines(findings: Sequence[Finding]) -> Iterator[Text]:
+def _rows(findings: Sequence[Finding]) -> Iterator[tuple[str, str, str]]:
+    """Level, check and text of each line; those of what to do have the text alone."""
     for check, group in groupby(findings, lambda finding: finding.check):
-        told = list(group)
-        well = [finding for finding in told if finding.level is Level.OK]
-        for finding in told:
-            if finding not in well[SHOWN_OK:]:
-                yield from _told(finding)
-        if more := len(well[SHOWN_OK:]):
-            yield _line(Level.OK, check, f"and {more} more are well")
+        well = 0
+        for finding in group:
+            well += finding.level is Level.OK
+            if finding.level is not Level.OK or well <= SHOWN_OK:
+                yield _word(finding.level), check, f"{finding.subject}: {finding.found}"
+            if finding.do:
+                yield "", "", f"-> {finding.do}"
+        if well > SHOWN_OK:
+            yield _word(Level.OK), check, f"and {well - SHOWN_OK} more"
 
 
-def _told(finding: Finding) -> Iterator[Text]:
-    yield _line(finding.level, finding.check, f"{finding.subject}: {finding.found}")
-    if finding.do:
-        yield Text(f"{'':21}-> {finding.do}")
-
-
-def _line(level: Level, check: str, text: str) -> Text:
-    return Text.assemble((f"{WORDS.get(level, level.value):7}", STYLES[level]), f"  {check:11} {text}")
+def _word(level: Level) -> str:
+    return "FAILED" if level is Level.FAILED else level.value

@@ -5,7 +5,8 @@ examine      the checks, in order
 findings     what a check found, and what to do
 site         what stands in the registry
 versions, registry, nodes, reach, clocks, keys, disk, permissions, cameras, ledger, resources: a check each
-aside, probe what can hang, asked in a process of its own; knock: many connections at once
+aside, probe what can hang, asked in a process of its own
+knock, asking many connections at once, and many nodes
 """
 
 from mesh.doctor.examine import CHECKS, Check, examine

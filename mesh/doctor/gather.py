@@ -143,15 +143,10 @@ def _registry(asked: Asked, clock: Clock) -> tuple[Seen, Site | None, dict[str, 
 def _ports(url: str, addresses: Mapping[str, str], limit: float, clock: Clock) -> dict[str, str]:
     """Whether the registry's ports are reached: the two of a server, one of each member of a cluster."""
     offsets = (0, 1) if url.startswith("tcp:") else (0,)
-    tried = {
-        f"tcp://{Where(addresses[server.host], server.port + more)}": str(
-            Where(server.host, server.port + more)
-        )
-        for server in servers_of(url)
-        for more in offsets
-    }
-    found = knock(tried, limit, clock)
-    return {shown: found[endpoint] for endpoint, shown in tried.items()}
+    places = [Where(server.host, server.port + more) for server in servers_of(url) for more in offsets]
+    tried = {str(place): f"tcp://{Where(addresses[place.host], place.port)}" for place in places}
+    found = knock(tried.values(), limit, clock)
+    return {shown: found[endpoint] for shown, endpoint in tried.items()}
 
 
 def _nodes(asked: Asked, site: Site | None, clock: Clock) -> tuple[Mapping[str, str], Sequence[Reached]]:

@@ -9,7 +9,7 @@ import os
 import selectors
 import socket
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from mesh.clock import Clock
@@ -21,16 +21,23 @@ NO_ADDRESS = "that is no address"
 SILENT = "nothing answers there"
 
 
-def knock(endpoints: Collection[str], timeout: float, clock: Clock) -> dict[str, str]:
+def _nobody(endpoint: str) -> None:
+    """Who is told of what is reached, where nobody asked to be."""
+
+
+def knock(
+    endpoints: Collection[str], timeout: float, clock: Clock, reached: Callable[[str], None] = _nobody
+) -> dict[str, str]:
     """Try to connect to each `tcp://ADDRESS:PORT` (or `http://…`) and `ipc://@NAME`, all together: why it
-    could not be within `timeout` seconds each; empty where it could."""
+    could not be within `timeout` seconds each; empty where it could. `reached` is told of those at once."""
     waiting, found = deque(sorted(set(endpoints))), dict[str, str]()
     with selectors.DefaultSelector() as selector:
         while waiting or selector.get_map():
             while waiting and len(selector.get_map()) < AT_ONCE:
                 _begin(waiting.popleft(), selector, clock.monotonic() + timeout, found)
             for key, _ in selector.select(_patience(selector, clock)):
-                _settle(key, selector, found)
+                if not _settle(key, selector, found):
+                    reached(key.data[0])
             _give_up(selector, clock.monotonic(), found)
     return found
 
@@ -59,13 +66,14 @@ def _socket_address(endpoint: str) -> tuple[int | None, Any]:
     return (socket.AF_INET6 if ":" in place.host else socket.AF_INET), (place.host, place.port)
 
 
-def _settle(key: selectors.SelectorKey, selector: selectors.BaseSelector, found: dict[str, str]) -> None:
+def _settle(key: selectors.SelectorKey, selector: selectors.BaseSelector, found: dict[str, str]) -> int:
     sock, (endpoint, _) = key.fileobj, key.data
     assert isinstance(sock, socket.socket)
     code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     found[endpoint] = _reason(code) if code else ""
     selector.unregister(sock)
     sock.close()
+    return code
 
 
 def _give_up(selector: selectors.BaseSelector, now: float, found: dict[str, str]) -> None:

@@ -1,42 +1,26 @@
 """Whether every address that nodes advertise is reached from here, and whether the nodes answer.
 
-Rules kept here: a node whose control socket takes no connection is not asked, so that one which is away costs
-the time once; names were resolved before, so that nothing here waits for a name server; what another machine
-advertises as loopback is not tried, because it would reach this one.
+Rules kept here: names were resolved before, so that nothing here waits for a name server; what another
+machine advertises as loopback is not tried, because it would reach this one.
 """
 
 import socket
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from mesh.clock import Clock
-from mesh.control import ControlRefused, ask
 from mesh.doctor.address import IPC, Where, is_loopback, where
+from mesh.doctor.asking import LOCAL, Answer, Asking
 from mesh.doctor.findings import Finding, failed, note, ok, warning
 from mesh.doctor.knock import NO_ADDRESS, knock
-from mesh.errors import MeshError
 from mesh.registry.records import NodeRecord
 from mesh.scope import Scope
 
 CHECK = "reach"
-ASKED_AT_ONCE = 32  # nodes
-LOCAL = "_local"
-CONTROL = "control"
-STATUS = "status"
 
 UNRESOLVED = "the name is not known here"
 LOOPBACK = "loopback"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a node answered when it was asked how it is; `trouble` says why it did not."""
-
-    value: Mapping[str, Any] | None = None
-    trouble: str = ""
-    seconds: float = 0.0
+NOT_TRIED = {UNRESOLVED, LOOPBACK, NO_ADDRESS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +51,8 @@ def tried(nodes: Sequence[NodeRecord], addresses: Mapping[str, str], here: str) 
 def _roles(node: NodeRecord, addresses: Mapping[str, str], here: str) -> Iterator[tuple[str, str]]:
     at_this_place = bool(here) and node.place == here
     for role, endpoint in sorted(node.endpoints.items()):
-        if endpoint.startswith(IPC) or role.endswith(LOCAL):
-            if at_this_place:
+        if endpoint.startswith("ipc:"):
+            if at_this_place and endpoint.startswith(IPC):
                 yield role, endpoint
             continue
         place = where(endpoint)
@@ -94,52 +78,16 @@ def reach(
 ) -> list[Reached]:
     """Try every address of these nodes from the place `here`, and ask each node how it is."""
     to_try = tried(nodes, addresses, here)
-    is_reason = {UNRESOLVED, LOOPBACK, NO_ADDRESS}
-    knocked = knock({e for r in to_try.values() for e in r.values() if e not in is_reason}, timeout, clock)
-    links = {name: {r: knocked.get(e, e) for r, e in roles.items()} for name, roles in to_try.items()}
-    askable = [_as_reached(n, to_try[n.id], links[n.id]) for n in nodes if _can_ask(links[n.id])]
-    answers = ask_all(askable, here, timeout, clock)
-    return [Reached(node, links[node.id], answers.get(node.id)) for node in nodes]
-
-
-def _can_ask(links: Mapping[str, str]) -> bool:
-    return any(not links[role] for role in (CONTROL + LOCAL, CONTROL) if role in links)
-
-
-def _as_reached(node: NodeRecord, tried: Mapping[str, str], links: Mapping[str, str]) -> NodeRecord:
-    """A node with the addresses at which it is reached from here, and no others."""
-    return node.model_copy(update={"endpoints": {r: e for r, e in tried.items() if not links[r]}})
-
-
-def ask_all(nodes: Sequence[NodeRecord], here: str, timeout: float, clock: Clock) -> dict[str, Answer]:
-    """What each node answers when it is asked how it is, many at once."""
-    waiting, answers = deque(nodes), dict[str, Answer]()
-
-    def work() -> None:
-        while waiting:
-            try:
-                node = waiting.popleft()
-            except IndexError:  # another thread took the last one
-                return
-            answers[node.id] = _ask(node, here, timeout, clock)
-
+    asking = Asking(nodes, to_try, here, timeout, clock)
+    endpoints = {e for roles in to_try.values() for e in roles.values()} - NOT_TRIED
     with Scope("reach") as scope:
-        for number in range(min(ASKED_AT_ONCE, len(nodes))):
-            scope.spawn(f"ask-{number}", work)
-        scope.join()
-    return answers
-
-
-def _ask(node: NodeRecord, here: str, timeout: float, clock: Clock) -> Answer:
-    began = clock.monotonic()
-    try:
-        value = ask(node, STATUS, here=here, timeout=timeout, clock=clock)
-    except ControlRefused:  # of an older version: it answers
-        return Answer({}, "", clock.monotonic() - began)
-    except MeshError as error:
-        return Answer(None, str(error), clock.monotonic() - began)
-    told = value if isinstance(value, Mapping) else {}
-    return Answer(told, "", clock.monotonic() - began)
+        asking.run_in(scope)
+        try:
+            knocked = knock(endpoints, timeout, clock, asking.reached)
+        finally:
+            asking.no_more()
+    links = {name: {r: knocked.get(e, e) for r, e in roles.items()} for name, roles in to_try.items()}
+    return [Reached(node, links[node.id], asking.answers.get(node.id)) for node in nodes]
 
 
 def judge(reached: Sequence[Reached], here: str) -> Iterator[Finding]:

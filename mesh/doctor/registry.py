@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 CHECK = "registry"
 LOOKS = 3
-SLOW_S = 0.25  # half of what may pass between two renewals of a lease of 1.5 s
+SLOW_S = 0.2  # a lease of 1.5 s is renewed every 0.5 s, and not with that alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +55,25 @@ def look(url: str, shown: str, timeout: float, clock: Clock) -> tuple[Seen, Site
 
 def _asked(registry: Registry, shown: str, clock: Clock) -> tuple[Seen, Site]:
     registry.get("nodes/any")  # makes the connection, which is not part of a round trip
-    round_trip_s = statistics.median(_timed(registry, clock) for _ in range(LOOKS))
+    round_trip_s, offset, now_ns = _timed(registry, clock)
     about, start = _told(registry.about), _told(registry.start)
-    now_ns = _told(registry.now_ns)
     forgot_ns = now_ns - round(start.age_s * 1e9) if now_ns and start is not None else 0
     site = read_site(registry.list(), read_ns=now_ns or clock.wall_ns(), forgot_ns=forgot_ns)
-    return Seen(shown, "", round_trip_s, about, start, _offset(registry, clock)), site
+    return Seen(shown, "", round_trip_s, about, start, offset), site
 
 
-def _timed(registry: Registry, clock: Clock) -> float:
-    began = clock.monotonic()
-    registry.get("nodes/any")
-    return clock.monotonic() - began
+def _timed(registry: Registry, clock: Clock) -> tuple[float, Offset | None, int | None]:
+    """How long a question takes, and where the registry has a clock, this one's offset and the time there."""
+    took, estimate, registry_ns = [], OffsetEstimate(), None
+    for _ in range(LOOKS):
+        asked, wall_ns = clock.monotonic(), clock.wall_ns()
+        registry_ns = _told(registry.now_ns)
+        if registry_ns is None:
+            registry.get("nodes/any")
+        took.append(clock.monotonic() - asked)
+        if registry_ns is not None:
+            estimate.add(sample(wall_ns, registry_ns, asked, clock.monotonic()))
+    return statistics.median(took), estimate.best(clock.monotonic()), registry_ns
 
 
 def _told(ask: Callable[[], T]) -> T | None:
@@ -77,16 +84,6 @@ def _told(ask: Callable[[], T]) -> T | None:
         raise
     except MeshError:
         return None
-
-
-def _offset(registry: Registry, clock: Clock) -> Offset | None:
-    estimate = OffsetEstimate()
-    for _ in range(LOOKS):
-        asked, wall_ns = clock.monotonic(), clock.wall_ns()
-        if (registry_ns := _told(registry.now_ns)) is None:
-            return None
-        estimate.add(sample(wall_ns, registry_ns, asked, clock.monotonic()))
-    return estimate.best(clock.monotonic())
 
 
 def _why(error: Exception, url: str, shown: str) -> str:
@@ -149,19 +146,20 @@ def judge_keeping(seen: Seen) -> Iterator[Finding]:
 def judge_ports(seen: Seen, ports: dict[str, str], here: str) -> Iterator[Finding]:
     away = {address: why for address, why in ports.items() if why}
     for address, why in away.items():
+        port = address.rpartition(":")[2]
         if seen.url.startswith("etcd:"):
             yield warning(
                 CHECK,
                 address,
                 f"this member of the cluster is not reached from {here}: {why}",
-                f"start etcd there again, or open port {address.rpartition(':')[2]} in its firewall",
+                f"start etcd there again, or open port {port} in its firewall",
             )
         else:
             yield failed(
                 CHECK,
                 address,
                 f"not reached from {here}: {why}; without it nobody hears of changes",
-                f"open port {address.rpartition(':')[2]}, too, in the firewall or port mapping of its machine",
+                f"open port {port}, too, in the firewall or the port mapping of its machine",
             )
     if ports and not away:
         yield ok(CHECK, "ports", f"{', '.join(ports)} reached from {here}")
