@@ -96,7 +96,8 @@ def judge(seen: Seen, site: Site | None, ports: dict[str, str], here: str) -> It
     """`ports` are the registry's addresses that were tried from the host `here`, each with why it was not
     reached, or nothing."""
     if seen.away or site is None:
-        yield failed(CHECK, seen.url, f"{seen.away} (tried from {here})", _start(seen.url))
+        tried = f" (tried from {here})" if servers_of(seen.url) else ""
+        yield failed(CHECK, seen.url, f"{seen.away}{tried}", _start(seen.url))
         return
     yield judge_speed(seen, site)
     yield from judge_keeping(seen)

@@ -125,7 +125,7 @@ def judge_nodes(versions: Versions, site: Site) -> Finding:
             f"mesh {versions.mesh} is here, but {told}",
             "install one version everywhere, and start those nodes again",
         )
-    return ok(CHECK, "nodes", f"mesh {versions.mesh} here and on all {len(site.live)} nodes")
+    return ok(CHECK, "nodes", f"mesh {versions.mesh} here" + (" and on every node" if site.live else ""))
 
 
 def _installed(name: str) -> str:
