@@ -15,7 +15,8 @@ CHECK = "cameras"
 
 
 def judge(site: Site) -> Iterator[Finding]:
-    captured = [judge_camera(camera) for camera in site.cameras]
+    configured = {setup.name for setup in site.setups}
+    captured = [judge_camera(camera, camera.name in configured) for camera in site.cameras]
     missing = [*judge_waiting(site), *judge_lost(site)]
     yield from captured
     yield from missing
@@ -28,10 +29,11 @@ def judge(site: Site) -> Iterator[Finding]:
         )
 
 
-def judge_camera(camera: CameraRecord) -> Finding:
+def judge_camera(camera: CameraRecord, configured: bool) -> Finding:
     state, why = camera.state.value, f": {camera.why}" if camera.why else ""
     at = f"{state} at node {camera.node}{why}"
-    look = f"{f'on {camera.host}: ' if camera.host else ''}mesh camera test {camera.name} opens it there"
+    look = f"mesh camera test {camera.name if configured else 'URL'} opens it by itself"
+    look = f"on {camera.host}, {look}" if camera.host else look
     if camera.state is CameraState.ONLINE:
         size = f", {camera.width}x{camera.height}" if camera.width else ""
         return ok(CHECK, camera.name, f"online at node {camera.node}{size}, {camera.fps:.1f} fps")
@@ -42,12 +44,13 @@ def judge_camera(camera: CameraRecord) -> Finding:
             CHECK,
             camera.name,
             at,
-            f"{look}; see to its power, network, address, password (mesh camera set {camera.name} --url URL)",
+            f"see to its power, network, address and password; {look}"
+            + (f"; mesh camera set {camera.name} --url URL changes it" if configured else ""),
         )
     if state == "paused":
         return note(CHECK, camera.name, at, f"mesh ctl {camera.node} resume")
     return warning(
-        CHECK, camera.name, at, f"see to its power and network; it is tried again by itself; {look}"
+        CHECK, camera.name, at, f"see to its power and network: it is tried again and again; {look}"
     )
 
 

@@ -108,7 +108,7 @@ def judge_node(reached: Reached, here: str) -> Iterator[Finding]:
         yield failed(
             CHECK,
             node.id,
-            f"pid {node.pid} on {node.host} takes connections, but does not answer {here}: it hangs",
+            f"pid {node.pid} on {node.host} takes connections from {here}, but does not answer: it hangs",
             f"on {node.host}: kill -9 {node.pid}, and start the node again",
         )
     for why in sorted(set(bad.values())):

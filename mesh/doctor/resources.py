@@ -35,8 +35,8 @@ class Pointed:
     @property
     def by(self) -> str:
         if self.given:
-            return "--registry"
-        return "MESH_REGISTRY" if self.environment else "neither --registry nor MESH_REGISTRY: the default"
+            return "as --registry says"
+        return "as MESH_REGISTRY says" if self.environment else "the default"
 
 
 def judge_files(resources: Resources, site: Site | None) -> Finding:
@@ -62,7 +62,7 @@ def judge_pointed(pointed: Pointed) -> Finding:
             "started in this shell without --registry goes there",
             f"export MESH_REGISTRY={pointed.url}",
         )
-    return ok(CHECK, "environment", f"the registry is {pointed.url}, by {pointed.by}")
+    return ok(CHECK, "environment", f"the registry is {pointed.url}, {pointed.by}")
 
 
 def judge(resources: Resources, pointed: Pointed, site: Site | None) -> Iterator[Finding]:

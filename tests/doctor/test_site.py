@@ -154,6 +154,14 @@ def test_a_camera_is_as_its_state_is_and_says_why(
     assert state is CameraState.ONLINE or "no route to host" in found.found
 
 
+def test_what_to_do_about_a_camera_fits_how_it_was_given(registry: Registry) -> None:
+    configure(registry, "gate")
+    write(registry, camera("gate", CameraState.FAILED), camera("door", CameraState.FAILED))
+    findings = examined(registry.url)
+    assert "mesh camera set gate --url" in of(findings, "cameras", "gate").do
+    assert "mesh camera set" not in of(findings, "cameras", "door").do
+
+
 def configure(registry: Registry, name: str, **options: Any) -> None:
     setup = CameraSetup.made(name, {"url": "rtsp://192.0.2.1/", **options})
     registry.put(setup.key, setup.value())

@@ -94,7 +94,7 @@ def test_a_camera_that_cannot_be_opened_is_named_with_what_to_do(site: Site) -> 
     (failed,) = lines(done, "FAILED")
     assert "cameras     bad: failed at node bad-capture: " in failed
     assert "no such file" in failed.lower()
-    assert "mesh camera test bad" in done.out.splitlines()[-1]
+    assert "mesh camera test URL opens it by itself (cameras, bad)" in done.out.splitlines()[-1]
 
 
 def test_a_small_machine_is_told(site: Site) -> None:
