@@ -38,6 +38,7 @@ LAYERS: dict[str, set[str]] = {
     "mesh.bench": {"mesh", "nodes"},
     "mesh.site": FABRIC | {"mesh.client", "mesh.control", "mesh.setups"},
     "mesh.top": GROUND | {"mesh.client", "mesh.ledger", "mesh.registry", "mesh.setups", "mesh.trace"},
+    "mesh.doctor": FABRIC | {"mesh.control", "mesh.ledger", "mesh.presence", "mesh.setups"},
     "mesh.demo": VALUES | {"mesh.client", "mesh.draw", "mesh.ledger", "mesh.registry"},
     "nodes.capture": NODE,
     "nodes.process": NODE,
@@ -117,6 +118,7 @@ SEAMS: dict[str, set[str]] = {
         "mesh.bench.children",
         "mesh.demo.fleet",
         "mesh.site.child",
+        "mesh.doctor.aside",
         "nodes.capture.sources.opencv",
     },
 }

@@ -12,6 +12,7 @@ from mesh.cli import (
     cameras,
     control,
     demo,
+    doctor,
     listing,
     node,
     registry,
@@ -46,6 +47,7 @@ app.command("ls")(listing.ls)
 app.command("stats")(statistics.stats)
 app.command("top")(top.top)
 app.command("trace")(trace.trace)
+app.command("doctor")(doctor.doctor)
 app.command("view")(viewing.view)
 app.command("snapshot")(viewing.snapshot)
 app.command("demo")(demo.demo)

@@ -14,6 +14,7 @@ import typer
 from mesh.cli.log import set_up
 from mesh.cli.options import Insecure, LogJson, LogLevel, Metrics
 from mesh.errors import ConfigError
+from mesh.presence import this_version
 from mesh.scope import Scope
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ def registry(
     check_bind(host if host != "*" else "0.0.0.0", insecure)
     with ExitStack() as stack:
         told = stack.enter_context(closing(open_server(metrics, insecure))) if metrics else None
-        server = stack.enter_context(RegistryServer(bind=bind, state=state))
+        server = stack.enter_context(RegistryServer(bind=bind, state=state, version=this_version()))
         if told is not None:
             tell_registry(told, stack.enter_context(Scope("metrics")), server.stats)
             log.info("its metrics are at %s", told.url)

@@ -7,14 +7,17 @@ from pathlib import Path
 
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import ConfigError
+from mesh.registry.about import About, Folder
 from mesh.registry.base import Change, Delete, Entry, Event, Put, Registry, Synced, Value, Watch
 from mesh.registry.session import Session, Taken
 
 __all__ = [
+    "About",
     "Change",
     "Delete",
     "Entry",
     "Event",
+    "Folder",
     "Put",
     "Registry",
     "Session",

@@ -17,6 +17,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
+from mesh.registry.about import About
+
 Value = Mapping[str, Any]
 
 
@@ -137,6 +139,13 @@ class Registry(Protocol):
         Raises `RegistryError` when a server is too old to say.
         """
         return None
+
+    def about(self) -> About:
+        """What it is, and whether it keeps what is configured.
+
+        Raises `RegistryError` when a server is too old to say.
+        """
+        ...
 
     def close(self) -> None: ...
 

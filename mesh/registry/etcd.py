@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mesh.errors import LeaseExpired, RegistryError, RegistryUnavailable
+from mesh.registry.about import About
 from mesh.registry.base import Entry, Registry, Value, Watch
 from mesh.registry.closing import Closing
 from mesh.registry.etcd_address import parse_address
@@ -145,6 +146,9 @@ class EtcdRegistry(Closing, Registry):
         raise RegistryError(
             "an etcd cluster has no clock that can be read: keep the clocks of the nodes in step, as by NTP"
         )
+
+    def about(self) -> About:
+        return About(keeps=True)
 
     def close(self) -> None:
         with self._lock:

@@ -24,6 +24,7 @@ from typing import TypeVar
 
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import ConfigError, RegistryUnavailable
+from mesh.registry.about import About, Folder
 from mesh.registry.base import Change, Delete, Entry, Put, Registry, Value, Watch
 from mesh.registry.closing import Closing
 from mesh.registry.polled import Changes, PolledWatch, Snapshot
@@ -117,6 +118,9 @@ class FileRegistry(Closing, Registry):
 
     def now_ns(self) -> int:
         return self._clock.wall_ns()
+
+    def about(self) -> About:
+        return About(keeps=True, folders=(Folder.at(self._path.parent),))
 
     def close(self) -> None:
         with self._lock:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import RegistryUnavailable
+from mesh.registry.about import About
 from mesh.registry.base import Change, Entry, Registry, Value, Watch
 from mesh.registry.closing import Closing
 from mesh.registry.polled import FOREVER, Changes, PolledWatch, Snapshot
@@ -142,6 +143,9 @@ class MemoryRegistry(Closing, Registry):
 
     def now_ns(self) -> int:
         return self._shared.clock.wall_ns()
+
+    def about(self) -> About:
+        return About(keeps=False)
 
     def close(self) -> None:
         with self._shared.lock:

@@ -8,7 +8,7 @@ user can read the file.
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +17,7 @@ import msgpack
 
 from mesh.database import PRIVATE, durable, make_private, transaction
 from mesh.errors import StorageError
+from mesh.registry.about import Folder
 from mesh.registry.base import Change, Entry, Put
 from mesh.registry.closing import Closing
 from mesh.registry.store import Store
@@ -31,7 +32,9 @@ INSERT OR IGNORE INTO reserved VALUES (0, 0);
 
 
 class Keeper(Protocol):
-    """What outlives a server."""
+    """What outlives a server. `keeps` says whether anything does."""
+
+    keeps: bool
 
     def load(self) -> Store:
         """The store to begin with."""
@@ -45,11 +48,17 @@ class Keeper(Protocol):
         """Keep changes to the configuration. Raises `StorageError`, and then none of them is kept."""
         ...
 
+    def folders(self) -> Sequence[Folder]:
+        """Where it keeps things, as that is now. Raises `StorageError`."""
+        ...
+
     def close(self) -> None: ...
 
 
 class Forgetful:
     """A keeper for a server without a state directory: revisions begin at the wall clock's milliseconds."""
+
+    keeps = False
 
     def __init__(self, wall_ns: int) -> None:
         self._first = wall_ns // 1_000_000
@@ -63,12 +72,17 @@ class Forgetful:
     def write(self, changes: Iterable[Change]) -> None:
         """Nothing is kept."""
 
+    def folders(self) -> Sequence[Folder]:
+        return ()
+
     def close(self) -> None:
         """Nothing is held."""
 
 
 class StateDirectory(Closing):
     """A keeper in `directory`, which is made if need be. Raises `StorageError` when it cannot be used."""
+
+    keeps = True
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -104,6 +118,10 @@ class StateDirectory(Closing):
         with self._transaction():
             for change in changes:
                 self._write(change)
+
+    def folders(self) -> Sequence[Folder]:
+        with self._translated():
+            return (Folder.at(self._directory.absolute()),)
 
     def close(self) -> None:
         if self._open:

@@ -18,6 +18,7 @@ import zmq
 
 from mesh.clock import SYSTEM_CLOCK
 from mesh.errors import ConfigError, RegistryError, RegistryUnavailable, WireError
+from mesh.registry.about import About
 from mesh.registry.base import Entry, Registry, Start, Value, Watch
 from mesh.registry.closing import Closing
 from mesh.registry.remote_watch import Listing, Watcher
@@ -105,6 +106,12 @@ class RemoteRegistry(Closing, Registry):
             case [float(age_s), int(revision)]:
                 return Start(age_s, revision)
         raise WireError(f"the registry at {self._url} answered something that is no start")
+
+    def about(self) -> About:
+        match self._call("about").body:
+            case dict(told):
+                return About.read(told)
+        raise WireError(f"the registry at {self._url} answered something that does not say what it is")
 
     def close(self) -> None:
         self._closed = True

@@ -8,9 +8,11 @@ socket is heard before leases are ended, and time between two turns that is too 
 
 import logging
 import math
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from socket import gethostname
 from typing import Self
 
 import zmq
@@ -54,8 +56,8 @@ class RegistryServer(Closing):
 
     `bind` is `tcp://HOST:PORT` (PORT + 1 is taken too), or `tcp://HOST:*` for any free pair. `state` is the
     directory that keeps the configuration; None keeps nothing. `stall` is how long, in seconds of real time,
-    may pass between two turns before leases are given that time. Entering raises `TransportError` when a port
-    is in use and `StorageError` when the state cannot be used.
+    may pass between two turns before leases are given that time. `version` is the mesh's, for those who ask.
+    Entering raises `TransportError` when a port is in use and `StorageError` when the state cannot be used.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class RegistryServer(Closing):
         clock: Clock = SYSTEM_CLOCK,
         beat: float = BEAT_SECONDS,
         stall: float = STALL_SECONDS,
+        version: str = "",
     ) -> None:
         self._host, self._port = split_address(bind)
         self._bind = bind
@@ -73,6 +76,12 @@ class RegistryServer(Closing):
         self._clock = clock
         self._beat = beat
         self._stall = stall
+        self._identity = {
+            "version": version,
+            "host": gethostname(),
+            "pid": os.getpid(),
+            "bind": self._host,
+        }
         self._last_turn = self._last_heard = 0.0  # when all that waited was heard
         self._complaints = Rarely(10.0)
         self._scope = Scope("registry")
@@ -99,7 +108,7 @@ class RegistryServer(Closing):
         try:
             keeper = Forgetful(self._clock.wall_ns()) if self._state is None else StateDirectory(self._state)
             self._held.callback(keeper.close)
-            self._service = Service(keeper, self._clock)
+            self._service = Service(keeper, self._clock, self._identity)
             self._open()
         except BaseException:
             self.close()

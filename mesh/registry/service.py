@@ -23,8 +23,10 @@ from mesh.stats import Counters, Rarely
 
 MAX_CLIENTS = 4096  # whose last reply is remembered
 READING = frozenset(
-    ("get", "list", "time", "start")
+    ("get", "list", "time", "start", "about")
 )  # harmless to execute twice, and their replies may be large
+
+EMPTY: Mapping[str, Any] = {}
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +40,18 @@ class Outcome:
 
 
 class Service:
-    """The store behind the sockets. Not thread-safe: one thread serves."""
+    """The store behind the sockets. Not thread-safe: one thread serves.
 
-    def __init__(self, keeper: Keeper, clock: Clock = SYSTEM_CLOCK) -> None:
+    `identity` is what it says of itself when asked `about`: the fields of `About` that its server knows.
+    """
+
+    def __init__(
+        self, keeper: Keeper, clock: Clock = SYSTEM_CLOCK, identity: Mapping[str, Any] = EMPTY
+    ) -> None:
         self.epoch = 1 + secrets.randbits(62)
         self.counters = Counters()
         self._keeper = keeper
+        self._identity = identity
         self._began = self._now = clock.monotonic()  # `_now`: of the request at hand
         self._store = keeper.load()
         self._first = self._store.revision
@@ -62,6 +70,7 @@ class Service:
             "revoke": self._revoke,
             "time": clock.wall_ns,
             "start": self._start,
+            "about": self._about,
         }
 
     def __repr__(self) -> str:
@@ -167,6 +176,10 @@ class Service:
     def _start(self) -> Any:
         return [self._now - self._began, self._first]
 
+    def _about(self) -> Any:
+        folders = [folder.model_dump() for folder in self._keeper.folders()]
+        return {**self._identity, "keeps": self._keeper.keeps, "folders": folders}
+
 
 _ARGUMENTS: Mapping[str, tuple[type[Any] | tuple[type[Any], ...], ...]] = {
     "get": (str,),
@@ -178,6 +191,7 @@ _ARGUMENTS: Mapping[str, tuple[type[Any] | tuple[type[Any], ...], ...]] = {
     "revoke": (int,),
     "time": (),
     "start": (),
+    "about": (),
 }
 
 _STATUSES: Mapping[str, type[MeshError]] = {

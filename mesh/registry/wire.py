@@ -8,6 +8,8 @@ Rules kept here:
   request in flight; `id` grows. A request that is sent again keeps its id and is executed once.
 - The operation `time` asks for the server's wall clock, in nanoseconds since the epoch; a node finds its own
   clock's offset by it. `start` asks how long ago the server started, in seconds, and at which revision.
+- `about` asks what the server is: a map with `keeps` (whether configuration outlasts it), `version`, `host`,
+  `pid`, `bind`, and `folders`, each `{path, free_bytes, total_bytes, writable}`. An older server refuses.
 - Reply, one part: `[1, id, epoch, status, body]`. `epoch` is drawn anew each time that a server starts.
 - Change, two parts: the table (`nodes/`), then `[1, epoch, before, revision, key, value or nil, lease]`.
   `before` is the revision of the table's change before this one, so each change shows whether one was lost.

@@ -68,6 +68,11 @@ def open_socket(kind: int, *, hwm: int, limits: Limits = DEFAULT_LIMITS) -> Sync
     return sock
 
 
+def zmq_library() -> tuple[str, bool]:
+    """The version of libzmq, and whether it can encrypt (CURVE)."""
+    return zmq.zmq_version(), zmq.has("curve")
+
+
 def bind(sock: SyncSocket, endpoint: str) -> str:
     """Bind, and say where: `tcp://HOST:*` gives the port that was free. Raises `TransportError`."""
     try:

@@ -90,6 +90,12 @@ def test_put_get_list_delete(registry: Registry) -> None:
     assert registry.list() == [other]
 
 
+def test_it_says_whether_it_keeps_what_is_configured(registry: Registry) -> None:
+    about = registry.about()
+    assert about.keeps is not registry.url.startswith("memory:")
+    assert all(folder.writable and folder.total_bytes for folder in about.folders)
+
+
 def test_revisions_grow(registry: Registry) -> None:
     one = registry.put("nodes/a", {})
     two = registry.put("nodes/a", {})

@@ -41,6 +41,11 @@ class Proxy:
             links, self._links[1] = self._links[1], []
         _close(links)
 
+    def close_changes(self) -> None:
+        """Listen on the port of the changes no more, as where nobody forwards it."""
+        self._listeners[1].shutdown(socket.SHUT_RDWR)
+        self._listeners[1].close()
+
     def mend(self) -> None:
         with self._lock:
             self._refusing = False

@@ -13,8 +13,8 @@ import msgpack
 import pytest
 import zmq
 
-from mesh.errors import StorageError, TransportError
-from mesh.registry import Delete, Put, Registry, Synced, open_registry
+from mesh.errors import StorageError, TransportError, WireError
+from mesh.registry import About, Delete, Put, Registry, Synced, open_registry
 from mesh.registry.persist import BLOCK, Forgetful, StateDirectory
 from mesh.registry.server import BATCH, STALL_SECONDS, RegistryServer
 from mesh.registry.service import MAX_CLIENTS, Service
@@ -360,3 +360,21 @@ def test_a_server_tells_when_and_where_it_started(tmp_path: Path) -> None:
         assert start is not None
         assert start.age_s == 2.5
         assert before.revision <= start.revision < registry.put("config/b", {}).revision
+
+
+def test_a_server_says_what_it_is_and_where_it_keeps_things(tmp_path: Path) -> None:
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/st\xe4te"))  # no UTF-8: it must not end the server
+    for state, keeps, folders in ((None, False, []), (odd, True, [f"{tmp_path}/st\ufffdte"])):
+        with RegistryServer("tcp://127.0.0.1:*", state=state, version="1.2") as server:
+            with open_registry(server.url) as registry:
+                about = registry.about()
+            assert (about.keeps, [folder.path for folder in about.folders]) == (keeps, folders)
+            told = (about.version, about.host, about.pid, about.bind)
+            assert told == ("1.2", socket.gethostname(), os.getpid(), "127.0.0.1")
+
+
+def test_what_a_server_says_of_itself_is_checked() -> None:
+    assert About.read({"keeps": True, "of": "a newer version"}).keeps
+    for wrong in ({}, {"keeps": True, "folders": [{"path": "/x", "free_bytes": -1}]}, {"keeps": [1]}):
+        with pytest.raises(WireError, match="malformed"):
+            About.read(wrong)

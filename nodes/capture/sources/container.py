@@ -226,6 +226,11 @@ class ContainerSource:
 _NOTHING_YET: AnyPacket = Packet()
 
 
+def ffmpeg_version() -> str:
+    """The version of the FFmpeg that PyAV brings."""
+    return av.ffmpeg_version_info
+
+
 def with_huffman_tables(jpeg: bytes) -> bytes:
     """`jpeg` itself, or with the standard Huffman tables put in where the camera left them out."""
     if not lacks_huffman_tables(jpeg):

@@ -1,0 +1,104 @@
+"""`mesh doctor`: what is wrong with this machine and the site that it belongs to, and what to do."""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mesh.cli.log import set_up
+from mesh.cli.options import AsJson, LogJson, LogLevel, RegistryUrl, state_folder
+from mesh.cli.output import is_terminal, print_json
+from mesh.client import registry_url
+from mesh.doctor import Asked, Finding, Level, Pointed, examine, gather, verdict, worst
+from mesh.errors import ConfigError
+
+SHOWN_OK = 12  # of each check: a large site is not drowned in what is well; --json has it all
+STYLES = {"ok": "green", "note": "cyan", "warning": "yellow", "FAILED": "bold red"}
+SCHEMES = ("tcp://", "etcd://", "file:", "memory:")
+
+
+def doctor(
+    registry: RegistryUrl = None,
+    as_json: AsJson = False,
+    timeout: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", min=0.1, help="How long to wait for each thing that may not answer."),
+    ] = 3.0,
+    into: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="A folder for recordings on this machine; once for each."),
+    ] = None,
+    secrets: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="A file of cameras' passwords on this machine; once for each."),
+    ] = None,
+    log_level: LogLevel = "error",
+    log_json: LogJson = False,
+) -> None:
+    """Say what is wrong here and at the whole site, and what to do about it. It changes nothing.
+
+    Checks versions, registry, nodes, the reachability of each advertised address, clocks, keys, disk,
+    permissions, cameras and resources. 1 is the exit code when something has failed.
+    """
+    set_up(log_level, log_json)
+    from nodes.capture.secrets import has_secret, read_secrets
+    from nodes.capture.sources.container import ffmpeg_version
+
+    if registry is not None and not registry.startswith(SCHEMES):
+        raise ConfigError(f"--registry {registry!r} is no address: it begins with {', '.join(SCHEMES)}")
+    url = registry_url(registry)
+    pointed = Pointed(url, registry is not None, os.environ.get("MESH_REGISTRY", ""))
+    spool = state_folder("spool")
+    folders = [("spool", spool)] if spool is not None else []
+    folders += [("recordings", path) for path in into or ()]
+    asked = Asked(pointed, timeout, folders, tuple(secrets or ()), has_secret, read_secrets, ffmpeg_version())
+    findings = examine(gather(asked))
+    if as_json:
+        print_json({"findings": [finding.value() for finding in findings], "worst": worst(findings).value})
+    else:
+        _print(findings)
+    raise typer.Exit(1 if worst(findings) is Level.FAILED else 0)
+
+
+def _print(findings: Sequence[Finding]) -> None:
+    """A line for each finding, and one for what to do about it; then the verdict. On a terminal in colour,
+    and folded to its width."""
+    if not is_terminal():
+        for level, check, text in _rows(findings):
+            sys.stdout.write(f"{level:8} {check:11} {text}\n")
+        sys.stdout.write(f"{verdict(findings)}\n")
+        return
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(no_wrap=True, min_width=8)
+    grid.add_column(no_wrap=True, min_width=11)
+    grid.add_column(overflow="fold")
+    for level, check, text in _rows(findings):
+        grid.add_row(Text(level, STYLES.get(level, "")), check, Text(text))
+    console = Console(highlight=False)
+    console.print(grid)
+    console.print(Text(verdict(findings), f"bold {STYLES[_word(worst(findings))]}"))
+
+
+def _rows(findings: Sequence[Finding]) -> Iterator[tuple[str, str, str]]:
+    """Level, check and text of each line; those of what to do have the text alone."""
+    for check, group in groupby(findings, lambda finding: finding.check):
+        well = 0
+        for finding in group:
+            well += finding.level is Level.OK
+            if finding.level is not Level.OK or well <= SHOWN_OK:
+                yield _word(finding.level), check, f"{finding.subject}: {finding.found}"
+            if finding.do:
+                yield "", "", f"-> {finding.do}"
+        if well > SHOWN_OK:
+            yield _word(Level.OK), check, f"and {well - SHOWN_OK} more"
+
+
+def _word(level: Level) -> str:
+    return "FAILED" if level is Level.FAILED else level.value

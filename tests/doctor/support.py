@@ -1,0 +1,96 @@
+"""What the doctor's tests share: it is asked as the command asks it, and its findings are looked up."""
+
+import contextlib
+import os
+import socket
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mesh.clock import SYSTEM_CLOCK, Clock
+from mesh.doctor import Asked, Finding, Level, Pointed, examine, gather
+from mesh.place import this_place
+from mesh.presence import this_version
+from mesh.registry import Registry
+from mesh.registry.records import NodeKind, NodeRecord, Record
+from nodes.capture.secrets import has_secret, read_secrets
+from nodes.capture.sources.container import ffmpeg_version
+
+PATIENT_S = 30.0  # for what answers: a slow machine is no fault
+BRIEF_S = 2.0  # where something never answers
+
+
+def examined(
+    url: str,
+    *,
+    timeout: float = PATIENT_S,
+    folders: Sequence[tuple[str, Path]] = (),
+    secrets: Sequence[Path] = (),
+    environment: str = "",
+    clock: Clock = SYSTEM_CLOCK,
+) -> list[Finding]:
+    """What the doctor finds at the registry `url`, as `mesh doctor --registry URL` has it."""
+    pointed = Pointed(url, True, environment)
+    asked = Asked(pointed, timeout, folders, secrets, has_secret, read_secrets, ffmpeg_version())
+    return examine(gather(asked, clock))
+
+
+def of(findings: Sequence[Finding], check: str, subject: str) -> Finding:
+    """The one finding of a check about something."""
+    (found,) = (f for f in findings if (f.check, f.subject) == (check, subject))
+    return found
+
+
+def levels(findings: Sequence[Finding], check: str) -> set[Level]:
+    return {finding.level for finding in findings if finding.check == check}
+
+
+def node(name: str, **more: Any) -> NodeRecord:
+    """A node of this version, here, without endpoints."""
+    usual = {
+        "id": name,
+        "kind": NodeKind.CAPTURE,
+        "host": socket.gethostname(),
+        "pid": 4711,
+        "place": this_place(),
+        "version": this_version(),
+        "started_ns": 1,
+    }
+    return NodeRecord.model_validate(usual | more)
+
+
+def write(registry: Registry, *records: Record, ttl: float = 600.0) -> None:
+    """Put records under a lease, as another program would."""
+    lease = registry.grant(ttl)
+    for record in records:
+        registry.put(record.key, record.value(), lease=lease)  # type: ignore[attr-defined]  # each has a key
+
+
+@contextlib.contextmanager
+def mounted(folder: Path, *options: str) -> Iterator[Path]:
+    """A file system of its own at `folder`; skips where it cannot be had."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", *options, "tmpfs", str(folder)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("there is no mount command here")
+    if done.returncode:
+        pytest.skip(f"cannot mount a tmpfs: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def fill(disk: Path, leave: int = 0) -> None:
+    """Take all the room that there is, but for `leave` bytes."""
+    with (disk / "ballast").open("wb", buffering=0) as file:
+        while (free := os.statvfs(disk).f_bavail * os.statvfs(disk).f_bsize - leave) > 0:
+            try:
+                file.write(bytes(min(free, 1 << 20)))
+            except OSError:
+                break
