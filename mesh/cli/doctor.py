@@ -1,6 +1,7 @@
 """`mesh doctor`: what is wrong with this machine and the site that it belongs to, and what to do."""
 
 import os
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -15,9 +16,27 @@ from rich.text import Text
 from mesh.cli.log import set_up
 from mesh.cli.options import AsJson, LogJson, LogLevel, RegistryUrl, state_folder
 from mesh.cli.output import is_terminal, print_json
+from mesh.cli.site import DEFAULT_FILE, NodeChecks, State, state_of
 from mesh.client import registry_url
-from mesh.doctor import Asked, Finding, Level, Pointed, examine, gather, verdict, worst
-from mesh.errors import ConfigError
+from mesh.control import ask_at
+from mesh.doctor import (
+    Asked,
+    Finding,
+    Level,
+    Pointed,
+    Process,
+    UpSeen,
+    Written,
+    examine,
+    gather,
+    verdict,
+    worst,
+)
+from mesh.errors import ConfigError, MeshError
+from mesh.site.problems import SiteError
+from mesh.site.reading import Site, read_site
+from mesh.site.running import Running, running
+from mesh.site.up import STATUS
 
 SHOWN_OK = 12  # of each check: a large site is not drowned in what is well; --json has it all
 STYLES = {"ok": "green", "note": "cyan", "warning": "yellow", "FAILED": "bold red"}
@@ -25,6 +44,9 @@ SCHEMES = ("tcp://", "etcd://", "file:", "memory:")
 
 
 def doctor(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="The site's file; else mesh.toml, if it is there.")
+    ] = None,
     registry: RegistryUrl = None,
     as_json: AsJson = False,
     timeout: Annotated[
@@ -39,13 +61,14 @@ def doctor(
         list[Path] | None,
         typer.Option(metavar="FILE", help="A file of cameras' passwords on this machine; once for each."),
     ] = None,
+    state: State = None,
     log_level: LogLevel = "error",
     log_json: LogJson = False,
 ) -> None:
     """Say what is wrong here and at the whole site, and what to do about it. It changes nothing.
 
-    Checks versions, registry, nodes, the reachability of each advertised address, clocks, keys, disk,
-    permissions, cameras and resources. 1 is the exit code when something has failed.
+    Checks the site's file, versions, registry, nodes, the reachability of each advertised address, clocks,
+    keys, disk, permissions, cameras and resources. 1 is the exit code when something has failed.
     """
     set_up(log_level, log_json)
     from nodes.capture.secrets import has_secret, read_secrets
@@ -53,12 +76,14 @@ def doctor(
 
     if registry is not None and not registry.startswith(SCHEMES):
         raise ConfigError(f"--registry {registry!r} is no address: it begins with {', '.join(SCHEMES)}")
-    url = registry_url(registry)
-    pointed = Pointed(url, registry is not None, os.environ.get("MESH_REGISTRY", ""))
-    spool = state_folder("spool")
+    written, site = _written(file, state, timeout)
+    named = registry or (site.file.registry_url if site is not None else None)
+    pointed = Pointed(registry_url(named), named is not None, os.environ.get("MESH_REGISTRY", ""))
+    spool = state_of(written.path, state) / "spool" if written is not None else state_folder("spool")
     folders = [("spool", spool)] if spool is not None else []
     folders += [("recordings", path) for path in into or ()]
-    asked = Asked(pointed, timeout, folders, tuple(secrets or ()), has_secret, read_secrets, ffmpeg_version())
+    files = tuple(secrets or ())
+    asked = Asked(pointed, timeout, folders, files, has_secret, read_secrets, ffmpeg_version(), written)
     findings = examine(gather(asked))
     if as_json:
         print_json({"findings": [finding.value() for finding in findings], "worst": worst(findings).value})
@@ -102,3 +127,32 @@ def _rows(findings: Sequence[Finding]) -> Iterator[tuple[str, str, str]]:
 
 def _word(level: Level) -> str:
     return "FAILED" if level is Level.FAILED else level.value
+
+
+def _written(file: Path | None, state: Path | None, timeout: float) -> tuple[Written | None, Site | None]:
+    """A site's file as `mesh doctor` looks at it: the one that was named, or the usual one if it is there."""
+    from nodes.capture.secrets import has_secret
+
+    if file is None and not DEFAULT_FILE.exists():
+        return None, None
+    path = file or DEFAULT_FILE
+    site: Site | None = None
+    problems: tuple[str, ...] = ()
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o600
+    try:
+        site = read_site(path, NodeChecks())
+    except SiteError as error:
+        problems = error.problems
+    passwords = site is not None and any(has_secret(camera.url) for camera in site.cameras)
+    ups = tuple(_seen(each, timeout) for each in running(state_of(path, state)))
+    return Written(path, problems, mode, passwords, ups), site
+
+
+def _seen(each: Running, timeout: float) -> UpSeen:
+    try:
+        reply = ask_at(each.endpoint, STATUS, timeout=timeout)
+    except MeshError:  # somebody else listens there
+        reply = None
+    if reply is None or not reply.ok:
+        return UpSeen(str(each), each.pid, None)
+    return UpSeen(str(each), each.pid, tuple(Process(**process) for process in reply.value["processes"]))

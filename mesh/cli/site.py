@@ -91,7 +91,7 @@ def up(
     set_up(log_level, log_json)
     chosen = tuple(only or ())
     more = ("--log-level", log_level, *(("--log-json",) if log_json else ()))
-    running = Up(lambda: read_site(file, NodeChecks()), _state(file, state), chosen, output, more=more)
+    running = Up(lambda: read_site(file, NodeChecks()), state_of(file, state), chosen, output, more=more)
     set_up(log_level, log_json, cast(TextIO, Lines(output, "up")))
     try:
         code = running.run()
@@ -108,15 +108,16 @@ def reload(
 ) -> None:
     """Have a site that runs here read its file again, and change what differs."""
     from mesh.site.running import running
+    from mesh.site.up import RELOAD
 
     set_up(log_level, log_json)
-    found = list(running(_state(file, state)))
+    found = list(running(state_of(file, state)))
     if not found:
         read_site(file, NodeChecks())
         raise MeshError(f"no `mesh up {file}` runs on this machine: start it, or say --state as it was told")
     refused = ""
     for each in found:
-        reply = ask_at(each.endpoint, "reload", timeout=ANSWER_WITHIN_S)
+        reply = ask_at(each.endpoint, RELOAD, timeout=ANSWER_WITHIN_S)
         if reply is None:
             refused = f"{each} did not answer within {ANSWER_WITHIN_S:g} s"
         elif not reply.ok:
@@ -141,7 +142,7 @@ def check(
     set_up(log_level, log_json)
     try:
         site = read_site(file, NodeChecks())
-        made = plan(site, _state(file, state), tuple(only or ()))
+        made = plan(site, state_of(file, state), tuple(only or ()))
     except SiteError as error:
         for problem in error.problems[:-1]:
             typer.echo(f"mesh: {problem}", err=True)
@@ -172,7 +173,8 @@ def init(
     typer.echo(f"{file} is written: edit it, then `mesh up {file}`")
 
 
-def _state(file: Path, state: Path | None) -> Path:
+def state_of(file: Path, state: Path | None) -> Path:
+    """Where `mesh up` keeps its own."""
     return (state or file.absolute().parent / ".mesh").absolute()
 
 

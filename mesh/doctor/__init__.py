@@ -4,12 +4,14 @@ gather       everything that is looked at, each wait with a time limit
 examine      the checks, in order
 findings     what a check found, and what to do
 site         what stands in the registry
-versions, registry, nodes, reach, clocks, keys, disk, permissions, cameras, ledger, resources: a check each
+file, versions, registry, nodes, reach, clocks, keys, disk, permissions, cameras, ledger, resources: a
+             check each
 aside, probe what can hang, asked in a process of its own
 knock, asking many connections at once, and many nodes
 """
 
 from mesh.doctor.examine import CHECKS, Check, examine
+from mesh.doctor.file import Process, UpSeen, Written
 from mesh.doctor.findings import Finding, Level, verdict, worst
 from mesh.doctor.gather import Asked, Facts, gather
 from mesh.doctor.resources import Pointed
@@ -22,6 +24,9 @@ __all__ = [
     "Finding",
     "Level",
     "Pointed",
+    "Process",
+    "UpSeen",
+    "Written",
     "examine",
     "gather",
     "verdict",

@@ -10,6 +10,7 @@ from mesh.doctor import (
     cameras,
     clocks,
     disk,
+    file,
     keys,
     ledger,
     nodes,
@@ -62,6 +63,7 @@ def _permissions(facts: Facts) -> Iterator[Finding]:
 
 CHECKS: Sequence[Check] = (
     Check(versions.CHECK, lambda facts: versions.judge(facts.versions, facts.site)),
+    Check(file.CHECK, lambda facts: file.judge(facts.asked.file)),
     Check(registry.CHECK, lambda facts: registry.judge(facts.registry, facts.site, facts.ports, facts.host)),
     Check(nodes.CHECK, lambda facts: nodes.judge(_site(facts)), of_site=True),
     Check(reach.CHECK, lambda facts: reach.judge(facts.reached, facts.host), of_site=True),

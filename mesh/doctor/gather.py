@@ -15,6 +15,7 @@ from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.doctor.address import Where, is_numeric, resolved, servers_of, where
 from mesh.doctor.aside import Answers, Question, ask_aside
 from mesh.doctor.disk import SHARED, Local
+from mesh.doctor.file import Written
 from mesh.doctor.knock import knock
 from mesh.doctor.permissions import REGISTRY, SECRETS, OwnFile
 from mesh.doctor.reach import Reached, reach
@@ -37,6 +38,7 @@ class Asked:
     secrets:    files of cameras' passwords
     has_secret, read_secrets, ffmpeg:  what only nodes know: whether a URL holds a password, what is in a file
                 of secrets (raises `ConfigError`), and the version of FFmpeg
+    file:       the site's file as it was found
     """
 
     pointed: Pointed
@@ -46,6 +48,7 @@ class Asked:
     has_secret: Callable[[str], bool]
     read_secrets: Callable[[Path], object]
     ffmpeg: str
+    file: Written | None = None
 
 
 @dataclass(frozen=True, slots=True)

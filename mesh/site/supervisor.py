@@ -15,13 +15,23 @@ from mesh.errors import MeshError
 from mesh.scope import Scope
 from mesh.site.child import Child
 from mesh.site.parts import Part
-from mesh.site.restarts import Restarts
+from mesh.site.restarts import STEADY_S, Restarts
 
 log = logging.getLogger(__name__)
 
 STOP_WITHIN_S = 20.0  # a node drains for ten seconds unless it was told otherwise
 SETTLE_S = 3.0  # from its start until a node has taken its share
 LOOK_AGAIN_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessState:
+    """Whether a process runs, how often in a row it failed, and the last line that it said when it ended."""
+
+    name: str
+    runs: bool
+    failures: int
+    last: str
 
 
 @dataclass(slots=True)
@@ -32,11 +42,17 @@ class Slot:
     child: Child | None = None
     restarts: Restarts = field(default_factory=Restarts)
     kill_at: float = float("inf")
+    last: str = ""
 
     @property
     def is_stale(self) -> bool:
         """Whether what runs is not what is to run."""
         return self.child is not None and self.child.part != self.wanted
+
+    def told(self, name: str, now: float) -> ProcessState:
+        child = self.child
+        is_steady = child is not None and now - child.since >= STEADY_S
+        return ProcessState(name, child is not None, 0 if is_steady else self.restarts.failures, self.last)
 
 
 class Supervisor:
@@ -59,9 +75,10 @@ class Supervisor:
         """Whether it was told to end, and every process has."""
         return self._ending and not self._slots
 
-    def idle(self) -> frozenset[str]:
-        """Those that do not run now: they ended, or wait to be started again. Any thread may ask."""
-        return frozenset(name for name, slot in tuple(self._slots.items()) if slot.child is None)
+    def processes(self) -> list[ProcessState]:
+        """How each is. Any thread may ask."""
+        now = self._clock.monotonic()
+        return [slot.told(name, now) for name, slot in tuple(self._slots.items())]
 
     def want(self, parts: Mapping[str, Part]) -> None:
         """Have these run from now on, and no others. What had ended by itself is started, too."""
@@ -106,7 +123,7 @@ class Supervisor:
 
     def _reap(self, name: str, slot: Slot, child: Child, code: int, now: float) -> None:
         slot.child, slot.kill_at = None, float("inf")
-        asked = child.asked
+        asked, slot.last = child.asked, child.last
         child.close()
         if asked:
             log.info("%s has ended%s", name, "" if code == 0 else f" with {_told(code)}")

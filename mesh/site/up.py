@@ -8,7 +8,8 @@ terminal that is closed is such a signal.
 import logging
 import signal
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,12 @@ from mesh.site.output import Output
 from mesh.site.parts import Difference, Plan, difference, plan
 from mesh.site.reading import Site
 from mesh.site.running import Mark
-from mesh.site.supervisor import Supervisor
+from mesh.site.supervisor import ProcessState, Supervisor
 from mesh.site.wakeups import Wakeups
 
 log = logging.getLogger(__name__)
 
-RELOAD = "reload"
+RELOAD, STATUS = "reload", "status"
 
 
 class Up:
@@ -54,11 +55,12 @@ class Up:
         self._folder = site.folder
         self._changing = threading.Lock()
         self._wakeups = Wakeups()
-        self._idle: Callable[[], Collection[str]] = tuple  # once it runs: the supervisor's
+        self._supervisor: Supervisor | None = None
 
     def run(self) -> int:
         """Run the site until a signal; the exit code. Raises `MeshError` when it cannot start."""
-        control = ControlServer({RELOAD: self._asked_to_reload}, clock=self._clock)
+        operations = {RELOAD: self._asked_to_reload, STATUS: self._asked_for_status}
+        control = ControlServer(operations, clock=self._clock)
         try:
             with Mark(self._state, self._only, control.endpoints[0]):
                 check_here(self._plan)
@@ -79,6 +81,12 @@ class Up:
         self._wakeups.poke()
         return found
 
+    def _processes(self) -> Sequence[ProcessState]:
+        return self._supervisor.processes() if self._supervisor is not None else ()
+
+    def _idle(self) -> list[str]:
+        return [process.name for process in self._processes() if not process.runs]
+
     def _planned(self, site: Site) -> Plan:
         return plan(site, self._state, self._only, self._more)
 
@@ -91,7 +99,7 @@ class Up:
             keeper = Keeper(scope, self._site, self._clock)
             keeper.start()
             supervisor = Supervisor(self._folder, self._output.say, writing, self._clock)
-            self._idle = supervisor.idle
+            self._supervisor = supervisor
             try:
                 return self._steer(supervisor, keeper, scope)
             finally:
@@ -136,3 +144,7 @@ class Up:
         found = self.reload()
         log.info("asked to read the file again: %s", found)
         return {"changes": str(found)}
+
+    def _asked_for_status(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """How each process is."""
+        return {"processes": [asdict(process) for process in self._processes()]}

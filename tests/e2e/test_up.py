@@ -199,6 +199,11 @@ def a_crash_loop_goes_on_until_the_file_is_mended(site: RunningSite) -> None:
         "RuntimeError: the model is not there",
     )
     site.wait_recorded("door")
+    doctor = site.run("doctor")
+    assert doctor.code == 1
+    (told,) = [line for line in doctor.out.splitlines() if "process-own: ended" in line]
+    assert told.startswith("FAILED")
+    assert "the model is not there" in told
     site.edit("own:Boom", "passthrough")
     done = site.run("reload")
     assert done.code == 0
