@@ -8,10 +8,9 @@ import msgpack
 import pytest
 import zmq
 
-from mesh.cli.control import running_node
-from mesh.client import Mesh
 from mesh.control import LIMITS, ControlRefused, ControlServer, ask, await_retired
 from mesh.errors import MeshError, TransportError
+from mesh.orders import running_node
 from mesh.place import local_endpoints, this_place
 from mesh.registry import open_registry
 from mesh.registry.records import NodeKind, NodeRecord, NodeState, StatsRecord
@@ -86,22 +85,22 @@ def test_a_node_that_hangs_is_not_waited_for_for_ever() -> None:
 
 
 def test_what_became_of_a_node_that_cannot_be_asked() -> None:
-    with open_registry("memory:control") as registry, Mesh(registry) as mesh:
+    with open_registry("memory:control") as registry:
         with pytest.raises(MeshError, match="no node named 'node': there is none"):
-            running_node(mesh, "node")
+            running_node(registry, "node")
         stats = StatsRecord(node="node", at_ns=1)
         registry.put(stats.key, stats.value())
         with pytest.raises(MeshError, match="'node' is not heard of any more"):
-            running_node(mesh, "node")
+            running_node(registry, "node")
         node = node_at("tcp://x")
         registry.put(node.key, node.value())
-        assert running_node(mesh, "node") == node
+        assert running_node(registry, "node") == node
         with pytest.raises(MeshError, match="no node named 'other': there are node"):
-            running_node(mesh, "other")
+            running_node(registry, "other")
         ended = node.model_copy(update={"state": NodeState.ENDED})
         registry.put(node.key, ended.value())
         with pytest.raises(MeshError, match="'node' has ended"):
-            running_node(mesh, "node")
+            running_node(registry, "node")
 
 
 def test_a_node_has_retired_when_it_says_so_or_runs_anew() -> None:
@@ -149,7 +148,7 @@ def test_garbage_is_counted_and_answering_goes_on(server: ControlServer, node: N
         wait_for(lambda: server.stats().get("control_errors") == len(messages), "all of it is counted")
         socket.send(encode_request(Request(8, "add", {"one": 1})))
         assert socket.poll(ANSWER_S * 1000)
-        assert decode_reply(socket.recv()) == Reply(8, True, 1)
+        assert decode_reply([socket.recv()]) == Reply(8, True, 1)
         socket.send(bytes(2 * MAX_HEADER))  # over the limit: cut off, and nobody else with it
         assert ask(node, "add", {"two": 2}, here="", timeout=ANSWER_S) == 2
     assert server.stats() == {"control_errors": len(messages), "control_answered": 2}
