@@ -54,7 +54,7 @@ HIGH_WATER_MARK = 64
 LIMITS = Limits(payload=0)  # a message is as long as a header may be
 MAX_WHY = 1000  # characters
 LINGER_MS = 500  # the answer to a node's last request still goes out
-MOST_OWED = 64  # answers
+MOST_OWED = HIGH_WATER_MARK // 2  # answers; all of them may go out at the same time
 OWED_S = 60.0  # then whoever asked has gone
 
 

@@ -35,7 +35,10 @@ TRIES = 3  # to write a configuration that others write, too
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a name stands for: a node, or a `camera` and the `node` that has it; None where none has, and `why`."""
+    """What a name stands for: a node, or a `camera` and the `node` that has it.
+
+    why:  why no node has it, where that is so
+    """
 
     name: str
     camera: bool
@@ -110,7 +113,7 @@ def order(
     return Done(target, target.node.id, answer, kept)
 
 
-def running_node(registry: Registry, name: str, cameras: Iterable[str] = ()) -> NodeRecord:
+def running_node(registry: Registry, name: str, cameras: Iterable[str] | None = None) -> NodeRecord:
     """The record of a node that has not ended. Raises `MeshError` that says what became of it, or names those
     there are, and the `cameras` that the name could have meant, too."""
     nodes = {node.id: node for node in listed(registry, NodeRecord, "nodes/")}
@@ -121,8 +124,10 @@ def running_node(registry: Registry, name: str, cameras: Iterable[str] = ()) -> 
     if any(stats.node == name for stats in listed(registry, StatsRecord, f"stats/{name}/")):
         raise MeshError(f"node {name!r} is not heard of any more: it was killed, hangs, or lost the registry")
     there = [node.id for node in nodes.values() if node.state is not NodeState.ENDED]
-    also = f"; cameras: {', '.join(sorted(cameras))}" if cameras else ""
-    raise MeshError(f"no node{' or camera' if cameras else ''} named {name!r}: {_named(there)}{also}")
+    if cameras is None:
+        raise MeshError(f"no node named {name!r}: {_named(there)}")
+    also = ", ".join(sorted(cameras)) or "none"
+    raise MeshError(f"no node or camera named {name!r}: {_named(there)}; cameras: {also}")
 
 
 def _camera(
