@@ -110,11 +110,13 @@ def test_nodes_rest_and_go_on_and_nothing_is_lost(tmp_path: Path) -> None:
 
 def test_a_node_stops_at_once_and_its_results_wait_on_its_disk(tmp_path: Path) -> None:
     with Site(tmp_path) as site:
+        site.collect()
         process = site.node("process", STAGE, "--drain", 600)
         drains = site.node("process", STAGE, "--drain", 600, "--group", "other", name="drains")
-        site.wait_nodes("process", "drains")
+        site.wait_nodes("collect", "process", "drains")
+        _ask(site, "collect", "pause")
         site.capture(f"door={MOVING}")
-        site.wait_for(lambda: _group(site)["waiting"] > 10, "results wait for a collector that never comes")
+        site.wait_for(lambda: _group(site)["waiting"] > 10, "results wait for a collector that rests")
         _says(site, ("process", "stop"), "process has stopped")
         assert process.wait() == 0
         (stats,) = (s for s in map(StatsRecord.of, site.mesh.registry.list("stats/process/")))
@@ -127,9 +129,10 @@ def test_a_node_stops_at_once_and_its_results_wait_on_its_disk(tmp_path: Path) -
         site.wait_nodes("drains", state=NodeState.DRAINING)
         with pytest.raises(ControlRefused, match="node 'drains' refuses to pause: it is draining"):
             _ask(site, "drains", "pause")
-        _ask(site, "drains", "stop")  # while it waits for a collector
+        _ask(site, "drains", "stop")  # while it waits for the collector
         assert drains.wait() == 0
-        _ask(site, "capture", "stop")
+        for name in ("capture", "collect"):
+            _ask(site, name, "stop")
 
 
 def test_a_camera_is_paused_and_looked_at_by_hand(tmp_path: Path) -> None:
