@@ -147,11 +147,11 @@ def set_(
     log_level: LogLevel = "warning",
     log_json: LogJson = False,
 ) -> None:
-    """Change settings while it runs, without opening a camera anew: fps (none: as it comes) and quality of a
-    camera, or of all that a capture node has; quality and max_age of a process node.
+    """Change settings while it runs; a camera is not opened anew.
 
-    They hold until the camera is opened by another node, or configured otherwise, and until a node ends;
-    `mesh camera set` is for good.
+    Of a camera, or of all that a capture node has: fps (none: as the source gives them) and quality. Of a
+    process node: quality and max_age (none: as usual). They hold until the node ends, and for a camera until it
+    is on another node or configured otherwise; `mesh camera set` is for good.
     """
     set_up(log_level, log_json)
     given = dict(map(_setting, settings))
@@ -182,8 +182,10 @@ def stop(
     log_level: LogLevel = "warning",
     log_json: LogJson = False,
 ) -> None:
-    """Have a node end at once: nothing is handed over, and no delivery waited for. What a process node has
-    not delivered goes to its spool."""
+    """Have a node end at once.
+
+    Nothing is handed over, and no delivery waited for. What a process node has not delivered goes to its spool.
+    """
     set_up(log_level, log_json)
     _end(registry, context.obj, "stop", ("stops", "has stopped", "is stopping"), timeout, wait)
 
