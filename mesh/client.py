@@ -7,14 +7,16 @@ closed before is not kept.
 import contextlib
 import os
 from collections.abc import Iterable, Sequence
-from typing import Self, TypeVar
+from typing import Any, Self
 
 from mesh.clock import SYSTEM_CLOCK
-from mesh.errors import MeshError, RegistryError
+from mesh.control import Answer
+from mesh.errors import MeshError
 from mesh.frame import Frame
 from mesh.inbox import DEFAULT_DEPTH, Policy
 from mesh.ledger import Summary, summarise
 from mesh.names import check_name
+from mesh.orders import order
 from mesh.place import machine, this_place
 from mesh.publication import Publication
 from mesh.registry import Registry, open_registry
@@ -22,9 +24,9 @@ from mesh.registry.records import (
     CameraRecord,
     GroupRecord,
     NodeRecord,
-    Record,
     StatsRecord,
     StreamRecord,
+    listed,
 )
 from mesh.registry.setups import CameraSetup
 from mesh.scope import Scope
@@ -36,8 +38,6 @@ from mesh.views import AUTO
 from mesh.wire import Message, View, topic_prefix
 
 __all__ = ["DEFAULT_REGISTRY", "Mesh", "NoFrame", "Subscription", "connect", "registry_url", "subscribe"]
-
-R = TypeVar("R", bound=Record)
 
 DEFAULT_REGISTRY = "tcp://127.0.0.1:7700"
 
@@ -139,9 +139,19 @@ class Mesh:
             raise self._no_frame(camera, f"{stage}/{camera}", timeout)
         return frame
 
+    def control(self, name: str, operation: str, *, timeout: float | None = None, **arguments: Any) -> Answer:
+        """Have a running node or camera do something, as `mesh ctl` does: `m.control("door", "pause")`.
+
+        operation:  "status", "pause", "resume", "set", "snapshot" (of a camera: the answer's `payload` is a
+                    JPEG), "drain" or "stop" (of a node: it answers, and then ends)
+        timeout:    seconds to wait for the answer: 5 unless given, 15 for a snapshot
+        Raises `MeshError` in one line when there is no such name, no answer, or a refusal.
+        """
+        return order(self._registry, name, operation, arguments, timeout=timeout).answer
+
     def cameras(self) -> list[CameraRecord]:
         """Every camera, by name. Raises `RegistryUnavailable`."""
-        return _records(self._registry, CameraRecord, "cameras/")
+        return listed(self._registry, CameraRecord, "cameras/")
 
     def setups(self) -> list[CameraSetup]:
         """Every camera that is configured, by name, its URL as it is kept. Raises `RegistryUnavailable`."""
@@ -149,27 +159,27 @@ class Mesh:
 
     def nodes(self) -> list[NodeRecord]:
         """Every node, by name. Raises `RegistryUnavailable`."""
-        return _records(self._registry, NodeRecord, "nodes/")
+        return listed(self._registry, NodeRecord, "nodes/")
 
     def groups(self) -> list[GroupRecord]:
         """What each member of each group has of the group's work."""
-        return _records(self._registry, GroupRecord, "groups/")
+        return listed(self._registry, GroupRecord, "groups/")
 
     def streams(self) -> list[StreamRecord]:
         """Every stream, by stage and camera. Raises `RegistryUnavailable`."""
-        return _records(self._registry, StreamRecord, "streams/")
+        return listed(self._registry, StreamRecord, "streams/")
 
     def reports(self) -> list[StatsRecord]:
         """What each node has counted, as it reports it once a second; of nodes that have gone, for ten
         minutes. Raises `RegistryUnavailable`."""
-        return _records(self._registry, StatsRecord, "stats/")
+        return listed(self._registry, StatsRecord, "stats/")
 
     def stats(self, reports: Sequence[StatsRecord] | None = None) -> Summary:
         """The ledger of the whole mesh, added up: see `mesh.ledger`; of `reports`, where they have been read.
         Raises `RegistryUnavailable`."""
         reports = self.reports() if reports is None else reports
         # Nodes last: one that starts meanwhile must not look as if it had died.
-        nodes = _records(self._registry, NodeRecord, "nodes/")
+        nodes = listed(self._registry, NodeRecord, "nodes/")
         return summarise(reports, nodes, forgot_ns=self._forgot_ns())
 
     def trace(self, camera: str, seconds: float = 5.0) -> Traced:
@@ -255,13 +265,3 @@ def _listen(scope: Scope, streams: Iterable[StreamRecord], trace: Trace) -> None
     for stream in streams:
         subscriber.subscribe(topic_prefix(View.META, stream.stage, stream.camera))
         subscriber.connect(stream.reach(this_place()))
-
-
-def _records(registry: Registry, kind: type[R], prefix: str) -> list[R]:
-    records = []
-    for entry in registry.list(prefix):
-        try:
-            records.append(kind.of(entry))
-        except RegistryError:  # another program's malformed entry hides itself only
-            continue
-    return records

@@ -73,6 +73,10 @@ class Freshness:
         """How long ago a frame was captured, as well as that can be known."""
         return wall_ns - captured_ns - self._reference_ns
 
+    def limit(self, max_age_s: float) -> None:
+        """Another greatest age; what was learnt of the stream's delay stays."""
+        self._max_ns = int(max_age_s * SECOND_NS)
+
     def is_stale(self, captured_ns: int, wall_ns: int) -> bool:
         return self.age_ns(captured_ns, wall_ns) > self._max_ns
 

@@ -110,7 +110,7 @@ class Inbox:
         self._accounts: dict[StreamKey, Account] = {}
         self._streams: dict[_Key, _Stream] = {}
         self._turns: deque[_Key] = deque()  # streams that wait for a taker, in order
-        self._closed = False
+        self._closed = self._paused = False
 
     def __repr__(self) -> str:
         waiting = sum(len(s.queue) for s in self._streams.values())
@@ -190,6 +190,28 @@ class Inbox:
         """Whether nothing waits and nothing is held."""
         with self._lock:
             return not any(stream.queue or stream.held for stream in self._streams.values())
+
+    def pause(self) -> None:
+        """Hand nothing out until `resume`: what comes is replaced, overflows or waits by its policy."""
+        with self._lock:
+            self._paused = True
+
+    def resume(self) -> None:
+        with self._lock:
+            self._paused = False
+            self._ready.notify_all()
+        self._on_ready()
+
+    def set_max_age(self, max_age_s: float | None) -> None:
+        """Another greatest age, as of the constructor, from the next frames on. Raises `ConfigError`."""
+        limit = age_limit(self.policy, max_age_s)
+        with self._lock:
+            self._max_age_s = limit
+            for stream in self._streams.values():
+                if limit is not None and stream.freshness is not None:
+                    stream.freshness.limit(limit)
+                else:
+                    stream.freshness = None if limit is None else Freshness(limit)
 
     @property
     def closed(self) -> bool:
@@ -322,7 +344,7 @@ class Inbox:
                 self._ready.notify()
 
     def _next(self) -> Item | None:
-        while self._turns:
+        while self._turns and not self._paused:
             stream = self._streams[self._turns.popleft()]
             stream.in_turn = False
             while stream.queue:

@@ -69,9 +69,13 @@ def remove(registry: Registry, name: str, revision: int) -> None:
 
 
 def put(registry: Registry, setup: CameraSetup, *, dry_run: bool = False) -> str:
-    """Have a camera configured just so; "added", "changed" or "same". Raises `Conflict`."""
+    """Have a camera configured just so; "added", "changed" or "same". Raises `Conflict`.
+
+    Whether it is paused stays as it is: that is no configuration's to say.
+    """
     entry = registry.get(setup.key)
     stands = read(entry) if entry is not None else None
+    setup = setup.model_copy(update={"paused": stands is not None and stands.paused})
     if stands == setup:
         return "same"
     if not dry_run:

@@ -11,11 +11,12 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Protocol, Self
 
 from mesh.clock import SYSTEM_CLOCK, Clock
-from mesh.control import ControlRefused, ControlServer
+from mesh.control import ControlRefused, ControlServer, Operation
 from mesh.errors import Conflict, MeshError, RegistryUnavailable
 from mesh.names import check_name
 from mesh.place import local_endpoints
@@ -27,6 +28,7 @@ from mesh.transport import Publisher
 from nodes import usage
 from nodes.address import LOOPBACK, advertised, bind_endpoint, check_advertise, check_bind, doubt
 from nodes.metrics.serving import NodeMetrics
+from nodes.operations import check_none, folder
 
 log = logging.getLogger(__name__)
 
@@ -74,12 +76,29 @@ class Work(Protocol):
         """The stages that it takes in."""
         ...
 
+    @property
+    def operations(self) -> Mapping[str, Operation]:
+        """What it can be asked for besides `drain` and `stop`; a `status` of its own answers where arguments
+        are given. They are called on the control socket's thread, also before `start`, and do not wait."""
+        ...
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether all of it rests, because somebody asked for that."""
+        ...
+
+    @property
+    def folders(self) -> Sequence[Path]:
+        """Where it writes to."""
+        ...
+
     def start(self, node: "Node") -> None:
         """Bind and begin, on threads of `node.scope`. Raises a `MeshError` when it cannot."""
         ...
 
     def drain(self, timeout: float) -> None:
-        """Stop taking in, finish, deliver."""
+        """Stop taking in, finish, deliver, also when it is paused. What is not done within `timeout` seconds,
+        or when `Node.rush` stops, is left."""
         ...
 
     def stats(self) -> StatsRecord: ...
@@ -90,13 +109,15 @@ class Work(Protocol):
 
 
 class Node:
-    """What `Work` stands on: the registry, a publisher, a presence, and a scope for its threads."""
+    """What `Work` stands on: the registry, a publisher, a presence, and a scope for its threads; and `rush`,
+    which stops when the node is to end without waiting for anything."""
 
     def __init__(self, work: Work, config: NodeConfig, clock: Clock = SYSTEM_CLOCK) -> None:
         self.config = config
         self.clock = clock
         self.work = work
         self.scope = Scope(work.kind)
+        self.rush = Scope("rush")
         self.finished = threading.Event()
         self._counting = threading.Lock()
         self._began = clock.monotonic()
@@ -112,8 +133,13 @@ class Node:
         request_s = min(REQUEST_S, config.registry_wait_s)
         self.registry: Registry = open_registry(config.registry, timeout=request_s, clock=clock)
         self.publisher = Publisher(self.id, self.binds(), clock=clock)
-        operations = {"drain": self._asked_to_drain, "status": self._asked_for_status}
-        self.control = ControlServer(operations, self.binds(), clock)
+        own = {
+            "drain": self._asked_to_drain,
+            "status": self._asked_for_status,
+            "stop": self._asked_to_stop,
+        }
+        works = {name: self._while_running(operation) for name, operation in work.operations.items()}
+        self.control = ControlServer({**works, **own}, self.binds(), clock)
         endpoints = self._listed("pub", self.publisher.endpoints)
         endpoints |= self._listed("control", self.control.endpoints)
         if self.metrics is not None:
@@ -137,6 +163,11 @@ class Node:
         """The endpoints of a socket, as others should connect to them."""
         far = advertised(bound[0], self.host, self._advertise, self.config.registry)
         return {role: far} | {f"{role}_local": local for local in bound[1:]}
+
+    @property
+    def drain_s(self) -> float:
+        """How long to wait, now, for what is to be handed over or delivered."""
+        return 0.0 if self.rush.stopping.is_set() else self.config.drain_s
 
     def finish(self, failure: MeshError | None = None) -> None:
         """End the node from within: its work is done, or cannot go on. Call it from any thread.
@@ -203,23 +234,44 @@ class Node:
             return
         self.presence.set_state(NodeState.DRAINING)
         log.info("%s %s is draining", self.work.kind, self.id)
-        self.work.drain(self.config.drain_s)
+        self.work.drain(self.drain_s)
+
+    def _while_running(self, operation: Operation) -> Operation:
+        """The same, refused once the node is to end: a pause would keep it from finishing."""
+
+        def perform(arguments: Mapping[str, Any]) -> Any:
+            if self.finished.is_set():
+                raise ControlRefused("it is draining")
+            return operation(arguments)
+
+        return perform
 
     def _asked_to_drain(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """As on SIGTERM."""
-        _check_none("drain", arguments)
+        check_none("drain", arguments)
         log.info("asked to drain")
+        self.finish()
+        return {"state": NodeState.DRAINING}
+
+    def _asked_to_stop(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """End now: nothing is handed over, no delivery waited for; results that wait go to the spool."""
+        check_none("stop", arguments)
+        log.info("asked to stop at once")
+        self.rush.stop()
         self.finish()
         return {"state": NodeState.DRAINING}
 
     def _asked_for_status(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """What the node is and does, in a few words and totals, however many cameras it has."""
-        _check_none("status", arguments)
+        if arguments and "status" in self.work.operations:
+            return dict(self.work.operations["status"](arguments))
+        check_none("status", arguments)
         node, stats = self.presence.node, self._stats()
         return {
             "kind": node.kind,
             "state": NodeState.DRAINING if self.finished.is_set() else node.state,
             "why": node.why,
+            "paused": self.work.is_paused,
             "pid": node.pid,
             "uptime_s": round(self.clock.monotonic() - self._began, 1),
             "inputs": list(node.inputs),
@@ -227,6 +279,7 @@ class Node:
             "captured": sum(c.captured for c in stats.cameras),
             "processed": sum(c.processed for c in stats.groups),
             "recorded": sum(c.recorded for c in stats.recorded),
+            "folders": [folder(path) for path in self.work.folders],
         }
 
     def _stats(self) -> StatsRecord:
@@ -246,11 +299,6 @@ class Node:
         self.control.close()
         self.publisher.close()
         self.registry.close()
-
-
-def _check_none(operation: str, arguments: Mapping[str, Any]) -> None:
-    if arguments:
-        raise ControlRefused(f"{operation} takes no arguments")
 
 
 class _NoSignals(AbstractContextManager["_NoSignals"]):

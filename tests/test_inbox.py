@@ -413,3 +413,68 @@ def test_a_repr_says_what_waits(policy: Policy) -> None:
     inbox = Inbox(policy)
     inbox.offer(message(jpeg_frame(0)))
     assert repr(inbox) == f"<Inbox {policy} streams=1 waiting=1>"
+
+
+@pytest.mark.parametrize(
+    ("policy", "left", "dropped"),
+    [(Policy.LATEST, [4], {"overwritten": 4}), (Policy.FIFO, [2, 3, 4], {"overflow": 2})],
+)
+def test_a_paused_inbox_hands_nothing_out_and_its_policy_goes_on(
+    policy: Policy, left: list[int], dropped: dict[str, int]
+) -> None:
+    inbox = Inbox(policy, depth=3)
+    inbox.pause()
+    for seq in range(5):
+        inbox.offer(message(jpeg_frame(seq)))
+    assert inbox.take(0) is None
+    assert not inbox.idle()
+    with Scope("test") as scope:
+        found: list[int] = []
+
+        def take() -> None:
+            while len(found) < len(left) and isinstance(item := inbox.take(30), Frame):
+                found.append(item.seq)
+                inbox.settle(item)
+
+        scope.spawn("take", take)
+        inbox.resume()  # whoever waits is told
+        scope.join()
+    assert found == left
+    assert only(inbox).dropped == dropped
+
+
+def test_a_paused_inbox_tells_a_lossless_publisher_of_less_and_less_room() -> None:
+    inbox = Inbox(consumes=True)
+    inbox.pause()
+    room = inbox.room("raw", "door")
+    for seq in range(room):
+        inbox.offer(message(replace(jpeg_frame(seq), lossless=True)))
+    assert inbox.room("raw", "door") == 0
+    inbox.resume()
+    assert taken(inbox) == list(range(room))
+
+
+def test_the_greatest_age_changes_while_frames_wait() -> None:
+    clock = ManualClock()
+    inbox = Inbox(Policy.FIFO, clock=clock)
+
+    def offer(seq: int) -> None:
+        inbox.offer(message(replace(jpeg_frame(seq), captured_ns=clock.wall_ns())))
+
+    offer(0)
+    inbox.set_max_age(2.0)
+    clock.advance(1.0)
+    offer(1)
+    clock.advance(1.5)
+    assert taken(inbox) == [1]
+    offer(2)
+    inbox.set_max_age(5.0)
+    clock.advance(3.0)
+    assert taken(inbox) == [2]
+    offer(3)
+    inbox.set_max_age(0)
+    clock.advance(100.0)
+    assert taken(inbox) == [3]
+    assert only(inbox).dropped == {"expired": 1}
+    with pytest.raises(ConfigError):
+        inbox.set_max_age(-1)

@@ -31,7 +31,7 @@ FABRIC = VALUES | {
     "mesh.registry",
     "mesh.placement",
 }
-NODE = {"mesh", "nodes.node", "nodes.address", "nodes.counting"}
+NODE = {"mesh", "nodes.node", "nodes.address", "nodes.counting", "nodes.operations"}
 LAYERS: dict[str, set[str]] = {
     "mesh.cli": {"mesh", "nodes"},
     "mesh.__main__": {"mesh.cli"},
@@ -46,6 +46,8 @@ LAYERS: dict[str, set[str]] = {
     "nodes": NODE,
     "mesh.client": FABRIC
     | {
+        "mesh.control",
+        "mesh.orders",
         "mesh.publication",
         "mesh.setups",
         "mesh.subscription",
@@ -61,7 +63,9 @@ LAYERS: dict[str, set[str]] = {
     "mesh.follow": FABRIC | {"mesh.views"},
     "mesh.views": FABRIC,
     "mesh.claims": FABRIC | {"mesh.shm"},
-    "mesh.control": FABRIC,
+    "mesh.control": FABRIC | {"mesh.later"},
+    "mesh.later": VALUES,
+    "mesh.orders": FABRIC | {"mesh.control", "mesh.setups"},
     "mesh.presence": GROUND | {"mesh.registry"},
     "mesh.ledger": {"mesh.registry.records"},
     "mesh.draw": VALUES,

@@ -13,6 +13,7 @@ from mesh.registry import Registry, open_registry
 from mesh.registry.records import CameraRecord
 from mesh.registry.server import RegistryServer
 from mesh.registry.setups import CameraSetup
+from nodes.capture.setup import print_of
 from tests.capture.test_decision import camera, member
 
 
@@ -135,3 +136,19 @@ def test_what_is_kept_on_disk_is_its_users_alone(tmp_path: Path) -> None:
         modes |= {f.name: stat.S_IMODE(f.stat().st_mode) for f in state.glob("registry*")}
     assert set(modes) >= {"mesh.toml", "mesh.toml.live", "registry.sqlite", "registry.sqlite-wal"}
     assert set(modes.values()) == {0o600}
+
+
+def test_a_file_that_is_written_over_a_camera_leaves_it_paused(registry: Registry) -> None:
+    setups.add(registry, camera("door", paused=True))
+    assert setups.put(registry, camera("door")) == "same"
+    assert setups.put(registry, camera("door", fps=2)) == "changed"
+    assert setups.put(registry, camera("gate", paused=True)) == "added"  # no file pauses a camera
+    assert setups.setups(registry) == [camera("door", fps=2, paused=True), camera("gate")]
+    assert setups.changed(camera("door", paused=True), {"fps": 2}).paused
+
+
+def test_a_pause_is_none_of_the_capture(registry: Registry) -> None:
+    door = camera("door", fps=2)
+    paused = door.model_copy(update={"paused": True})
+    assert paused.capture == door.capture
+    assert print_of(paused) == print_of(door)

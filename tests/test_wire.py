@@ -465,7 +465,8 @@ def test_envelopes_come_back(sender: str, run: int, number: int) -> None:
 def test_requests_and_replies_come_back(id: int, operation: str, arguments: dict[str, Any]) -> None:
     request = Request(id, operation, arguments)
     assert wire.decode_request(wire.encode_request(request)) == request
-    for reply in (Reply(id, True, arguments), Reply(id, True, None), Reply(id, False, "why")):
+    picture = Reply(id, True, arguments, b"a picture")
+    for reply in (Reply(id, True, arguments), Reply(id, True, None), Reply(id, False, "why"), picture):
         assert wire.decode_reply(wire.encode_reply(reply)) == reply
 
 
@@ -489,12 +490,32 @@ def test_a_request_that_is_off_is_refused(fields: list[Any], why: str) -> None:
 @pytest.mark.parametrize("fields", [[1, 7, False, 3], [1, 7, "ok", 3], [1, 7, True], {}, [1, None, True, 3]])
 def test_a_reply_that_is_off_is_refused(fields: object) -> None:
     with pytest.raises(WireError):
-        wire.decode_reply(msgpack.packb(fields))
+        wire.decode_reply([msgpack.packb(fields)])
 
 
 def test_a_reply_that_nobody_would_take_is_not_sent() -> None:
     with pytest.raises(WireError, match="over the limit of 65536"):
         wire.encode_reply(Reply(7, True, bytes(wire.MAX_HEADER)))
+    with pytest.raises(WireError, match="payload of 3 bytes, over the limit of 2"):
+        wire.encode_reply(Reply(7, True, None, b"abc"), Limits(payload=2))
+
+
+@pytest.mark.parametrize(
+    ("reply", "payloads", "why"),
+    [
+        (Reply(7, True, None), [b"abc"], "payload of 3 bytes, over the limit of 2"),
+        (Reply(7, True, None), [b"a", b"b"], "a reply of 3 parts"),
+        (Reply(7, False, "no"), [b"a"], "a reply that is not ok"),
+    ],
+)
+def test_a_payload_that_is_off_is_refused(reply: Reply, payloads: list[bytes], why: str) -> None:
+    with pytest.raises(WireError, match=why):
+        wire.decode_reply([*wire.encode_reply(reply), *payloads], Limits(payload=2))
+
+
+def test_a_reply_without_parts_is_refused() -> None:
+    with pytest.raises(WireError, match="a reply of 0 parts"):
+        wire.decode_reply([])
 
 
 @given(names, counts, st.lists(counts, max_size=20))
@@ -510,7 +531,7 @@ def test_garbage_for_what_is_no_frame_is_one_wire_error(part: bytes) -> None:
     for parse in (
         wire.decode_envelope,
         wire.decode_request,
-        wire.decode_reply,
+        lambda part: wire.decode_reply([part]),
         lambda _: wire.decode_ack(ack),
     ):
         try:

@@ -162,13 +162,14 @@ class Sender:
     def stats(self) -> dict[str, int]:
         return {**self._counters.snapshot(), "sent": self._sent}
 
-    def drain(self, timeout: float) -> bool:
-        """Wait until everything is acknowledged; False when that takes longer, or when no collector lives."""
+    def drain(self, timeout: float, rush: threading.Event | None = None) -> bool:
+        """Wait until everything is acknowledged; False when that takes longer, when `rush` is set, or when no
+        collector lives."""
         deadline = self._clock.monotonic() + timeout
         with self._lock:
             while len(self._window):
                 left = deadline - self._clock.monotonic()
-                if left <= 0 or not self._targets:
+                if left <= 0 or not self._targets or (rush is not None and rush.is_set()):
                     return False
                 self._changed.wait(min(left, 0.2))
         return True

@@ -6,14 +6,14 @@ per frame. Keys: `nodes/ID`, `cameras/NAME`, `streams/STAGE/CAMERA/NODE`, `group
 """
 
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mesh.errors import RegistryError
 from mesh.names import MAX_PARTITIONS, NAME
 from mesh.place import nearest
-from mesh.registry.base import Entry
+from mesh.registry.base import Entry, Registry
 
 Name = Annotated[str, Field(pattern=NAME)]
 Count = Annotated[int, Field(ge=0)]
@@ -52,6 +52,7 @@ class NodeKind(StrEnum):
 class NodeState(StrEnum):
     RUNNING = "running"
     DEGRADED = "degraded"
+    PAUSED = "paused"  # it takes in nothing to work on, and keeps its share
     DRAINING = "draining"
     ENDED = "ended"
 
@@ -117,6 +118,7 @@ class CameraState(StrEnum):
     CONNECTING = "connecting"
     ONLINE = "online"
     RECONNECTING = "reconnecting"
+    PAUSED = "paused"  # somebody asked for that: its source is closed, or held where it is
     ENDED = "ended"
     FAILED = "failed"
 
@@ -314,3 +316,18 @@ class StatsRecord(Record):
         """The cameras that the node has to do with."""
         counted = ((c.camera for c in counts) for counts in (self.cameras, self.groups, self.recorded))
         return {camera for cameras in counted for camera in cameras}
+
+
+R = TypeVar("R", bound=Record)
+
+
+def listed(registry: Registry, kind: type[R], prefix: str) -> list[R]:
+    """The records under a prefix; another program's malformed entry hides itself only. Raises
+    `RegistryUnavailable`."""
+    records = []
+    for entry in registry.list(prefix):
+        try:
+            records.append(kind.of(entry))
+        except RegistryError:
+            continue
+    return records

@@ -58,6 +58,7 @@ class CameraSetup(Record):
     url:         its source, with `{PLACEHOLDER}` where the node that captures it fills in a secret
     size:        (width, height) to scale to; it is stored as "640x480"
     enabled:     whether anybody is to capture it
+    paused:      whether whoever captures it leaves it alone, by `mesh ctl NAME pause`
     node, label: who alone may capture it: a node's id, or whoever has the label "name=value"
     site:        the site whose file it stands in; empty for a camera that was configured by itself
     The rest is as `mesh node capture` has it. The name is that of the key.
@@ -76,6 +77,7 @@ class CameraSetup(Record):
     give_up_s: Annotated[float, Field(ge=0), Finite] = 30.0
     partitions: Annotated[int, Field(ge=1, le=MOST_PARTITIONS)] = 1
     enabled: bool = True
+    paused: bool = False
     node: Name | Literal[""] = ""
     label: Annotated[str, AfterValidator(_check_label)] = ""
     site: Name | Literal[""] = ""
@@ -110,4 +112,5 @@ class CameraSetup(Record):
     @property
     def capture(self) -> Self:
         """As far as it matters to whoever captures it: setups that are alike in that need no new start."""
-        return self.model_copy(update={"enabled": True, "node": "", "label": "", "site": ""})
+        apart = {"enabled": True, "paused": False, "node": "", "label": "", "site": ""}
+        return self.model_copy(update=apart)

@@ -11,6 +11,7 @@ import msgpack
 from mesh.codec import Buffer
 from mesh.names import NAME
 from mesh.wire.fields import MAX_HEADER, VERSION, check_plain, check_version, int_in, refuse, unpack
+from mesh.wire.messages import DEFAULT_LIMITS, Limits
 from mesh.wire.topics import parse_topic
 
 CREDIT = b"\x02"
@@ -70,11 +71,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """`value` is what the operation gives; where it is not `ok`, one line that says why."""
+    """`value` is what the operation gives; where it is not `ok`, one line that says why. `payload` is what it
+    gives besides, as bytes: a picture."""
 
     id: int
     ok: bool
     value: Any
+    payload: Buffer = b""
 
 
 def encode_envelope(envelope: Envelope) -> bytes:
@@ -172,21 +175,29 @@ def decode_request(part: Buffer) -> Request:
     return Request(int_in({"id": fields[1]}, "id"), fields[2], fields[3])
 
 
-def encode_reply(reply: Reply) -> bytes:
-    """Raises `WireError` when it does not fit into a message."""
-    return _packed([VERSION, reply.id, reply.ok, reply.value])
+def encode_reply(reply: Reply, limits: Limits = DEFAULT_LIMITS) -> tuple[Buffer, ...]:
+    """One part, and a second one where there is a payload. Raises `WireError` when it does not fit."""
+    if len(reply.payload) > limits.payload:
+        refuse(f"payload of {len(reply.payload)} bytes, over the limit of {limits.payload}")
+    head = _packed([VERSION, reply.id, reply.ok, reply.value])
+    return (head, reply.payload) if len(reply.payload) else (head,)
 
 
-def decode_reply(part: Buffer) -> Reply:
+def decode_reply(parts: Sequence[Buffer], limits: Limits = DEFAULT_LIMITS) -> Reply:
     """Raises `WireError`."""
-    fields = unpack(part)
+    if len(parts) not in (1, 2):
+        refuse(f"a reply of {len(parts)} parts: it has one, or two with a payload")
+    payload = parts[1] if len(parts) == 2 else b""
+    if len(payload) > limits.payload:
+        refuse(f"payload of {len(payload)} bytes, over the limit of {limits.payload}")
+    fields = unpack(parts[0])
     if not isinstance(fields, list) or len(fields) != 4 or not isinstance(fields[2], bool):
         refuse("a reply is not [version, id, ok, value]")
     check_version(fields[0])
-    if not fields[2] and not isinstance(fields[3], str):
-        refuse("a reply that is not ok does not say why")
+    if not fields[2] and (not isinstance(fields[3], str) or len(payload)):
+        refuse("a reply that is not ok does not say why, or not that alone")
     check_plain(fields[3])
-    return Reply(int_in({"id": fields[1]}, "id"), fields[2], fields[3])
+    return Reply(int_in({"id": fields[1]}, "id"), fields[2], fields[3], payload)
 
 
 def _packed(fields: list[Any]) -> bytes:

@@ -4,14 +4,18 @@ Rules kept here: nothing is captured before the camera's name is this node's, so
 a name that another node holds is waited for, without asking again and again; one that a registry forgot is
 not free before its holder had time to say that it lives; what the next capture is numbered by is greater than
 what is known of the last one, wherever that was, and counts by the registry's time; one that has ended by
-itself is not captured again, but listed as ended by whoever has it, until its setup changes.
+itself is not captured again, but listed as ended by whoever has it, until its setup changes; one that is
+configured as paused is not opened, whoever has it.
 """
 
+import contextlib
 import logging
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
+from mesh.control import ControlRefused, Later
 from mesh.errors import ConfigError, MeshError
 from mesh.follow import Picture
 from mesh.frame import draw_boot
@@ -19,10 +23,13 @@ from mesh.registry.holder import OVER
 from mesh.registry.records import CameraCount, CameraRecord, CameraState, StreamRecord
 from mesh.registry.setups import CameraSetup
 from mesh.scope import Scope
-from nodes.capture.camera import STAGE, Camera
+from nodes.capture.asked import told
+from nodes.capture.camera import Camera
+from nodes.capture.feed import STAGE
 from nodes.capture.secrets import Secrets, shown
 from nodes.capture.setup import config_of, print_of
 from nodes.capture.sources.reactor import Reactor
+from nodes.capture.valve import Valve
 from nodes.node import Node
 
 log = logging.getLogger(__name__)
@@ -65,8 +72,12 @@ class Assignment:
         self._scope = Scope(f"camera {setup.name}", self._node.scope)
         self._turn = Scope(setup.name)  # as long as the name is this node's
         self._camera: Camera | None = None
+        self._valve = Valve(self._hurry)
+        self._paused = self._told_paused = setup.paused
+        self._settings: dict[str, Any] = {}  # that were set since
         self._is_done = False
         self._ended = threading.Event()
+        self._unwaited = threading.Event()
 
     def __repr__(self) -> str:
         state = "over" if self.over else "stopping" if self._scope.stopping.is_set() else "on"
@@ -87,6 +98,67 @@ class Assignment:
         count = self._camera.count() if self._camera is not None else None
         return count if count is not None and (count.captured or count.dropped) else None
 
+    @property
+    def is_over(self) -> bool:
+        return self._is_done or (self._camera is not None and self._camera.is_over)
+
+    @property
+    def is_paused(self) -> bool:
+        return self._paused and not self.is_over
+
+    def pause(self) -> Later:
+        """Have it rest, here and in captures to come; answered once it does. Raises `ControlRefused`."""
+        self._check_on()
+        self._paused = True
+        if (camera := self._camera) is not None:
+            return camera.pause()
+        done = Later()
+        done.give(None)
+        return done
+
+    def resume(self) -> None:
+        """Raises `ControlRefused`."""
+        self._check_on()
+        self._paused = False
+        if (camera := self._camera) is not None:
+            camera.resume()
+
+    def follow(self, setup: CameraSetup) -> None:
+        """Pause or resume as the configuration says, where it says something else than before."""
+        if setup.paused == self._told_paused:
+            return
+        self._told_paused = self._paused = setup.paused
+        with contextlib.suppress(ControlRefused):  # it is over: the next capture begins so
+            (self.pause if setup.paused else self.resume)()
+
+    def snapshot(self) -> Later:
+        """Raises `ControlRefused`."""
+        self._check_on()
+        if (camera := self._camera) is None:
+            raise ControlRefused(f"camera {self.setup.name} is not captured yet: another node holds its name")
+        return camera.snapshot()
+
+    def set(self, settings: Mapping[str, Any]) -> None:
+        """Raises `ControlRefused`."""
+        self._check_on()
+        self._settings |= settings
+        if (camera := self._camera) is not None:
+            camera.set(settings)
+
+    def status(self) -> dict[str, Any]:
+        if (camera := self._camera) is not None:
+            return camera.status()
+        in_force = {"fps": self.setup.fps, "quality": self.setup.quality} | self._settings
+        return told(self._record, captured=0, paused=self._paused, **in_force)
+
+    def _check_on(self) -> None:
+        if self.is_over:
+            raise ControlRefused(f"camera {self.setup.name} has {self._how_it_is()}")
+
+    def _how_it_is(self) -> str:
+        record = self._camera.record if self._camera is not None else self._record
+        return f"{record.state}: {record.why}" if record.why else str(record.state)
+
     def start(self) -> None:
         self._scope.spawn("capture", self._run)
 
@@ -94,6 +166,11 @@ class Assignment:
         """Let go of the camera soon. Safe to call again."""
         self._scope.stop()
         self._hurry()
+
+    def hurry(self) -> None:
+        """Wait for no consumer any more when letting go."""
+        self._unwaited.set()
+        self._node.publisher.wake()
 
     def join(self) -> None:
         self._scope.join()
@@ -108,10 +185,14 @@ class Assignment:
         self._around.reactor.wake()
         self._node.publisher.wake()
 
+    def _stop_camera(self) -> None:
+        self._valve.stop()
+
     def _run(self) -> None:
         try:
             while not self._scope.stopping.is_set():
                 self._turn = Scope(self.setup.name)
+                self._turn.on_stop(self._stop_camera)
                 self._scope.on_stop(self._turn.stop)
                 if self._take() and not self._keep_ended():
                     self._keep()
@@ -192,16 +273,19 @@ class Assignment:
             failed = {"state": CameraState.FAILED, "why": str(error)}
             self._presence.show(self._record.model_copy(update=failed))
             return CameraState.FAILED
+        self._valve = valve = Valve(self._hurry, paused=self._paused)
         self._camera = camera = Camera(
-            config,
+            replace(config, **self._settings),
             self._node.publisher,
-            self._turn,
+            valve,
             show=self._show,
             settled=lambda: None,
             clock=self._clock,
             reactor=self._around.reactor,
             boot=self._boot,
         )
+        if self._turn.stopping.is_set():
+            valve.stop()  # `_stop_camera` may have met the former one
         if config.lossless:
             self._node.publisher.lossless(STAGE, config.name, hold=True, partitions=config.partitions)
         self._presence.show(self._stream())
@@ -212,8 +296,8 @@ class Assignment:
         """Free the camera's name, and say again that the stream has ended: a subscriber whose queue was full
         may have missed it. Lossless consumers, where there are any, are waited for first, as long as a node
         may take to drain."""
-        over = threading.Event()
-        waiting = threading.Timer(self._node.config.drain_s, self._cut, (over,))
+        over = self._unwaited
+        waiting = threading.Timer(self._node.drain_s, self.hurry)
         waiting.start()
         if self.setup.lossless:
             self._say_end(over)
@@ -228,14 +312,10 @@ class Assignment:
 
     def _say_end(self, over: threading.Event) -> None:
         if self._camera is not None:
-            self._camera.end_at_last(over)
+            self._camera.feed.end_at_last(over)
 
     def _stream(self) -> StreamRecord:
         setup = self.setup
         return self._presence.node.stream(
             STAGE, setup.name, lossless=setup.lossless, partitions=setup.partitions
         )
-
-    def _cut(self, over: threading.Event) -> None:
-        over.set()
-        self._node.publisher.wake()

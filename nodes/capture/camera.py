@@ -1,42 +1,40 @@
-"""One camera's capture: open, read, number, publish; reconnect when it breaks.
+"""One camera's capture: open, read, number, publish; reconnect when it breaks; rest while it is paused.
 
-Rules kept here: `run_once` reads a source until it ends or breaks, `run` decides what comes next; a camera
-that fails affects itself alone; `seq` counts on over reconnects and a new `boot` is drawn only at the start;
-what a picture's `captured_ns` says is when it was taken here; one that nobody wants is counted, and neither
-converted nor encoded.
+Rules kept here: `_read` reads a source until it ends or breaks, `run` decides what comes next; a camera that
+fails affects itself alone; a new `boot` is drawn only at the start; a paused camera keeps no connection, and
+one picture that is asked for is all that is then taken of it.
 """
 
 import logging
 import threading
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from mesh.backoff import Backoff
 from mesh.clock import Clock
 from mesh.codec import DEFAULT_QUALITY
+from mesh.control import ControlRefused, Later
 from mesh.errors import DecodeError, MeshError, SourceError, SourceRefused
-from mesh.frame import Codec, EndOfStream, Frame, Hop, draw_boot, new_frame
+from mesh.frame import draw_boot
 from mesh.registry.records import CameraCount, CameraRecord, CameraState
-from mesh.scope import Scope
 from mesh.transport import Publisher
-from nodes.capture.pace import Decimator, Pacer
-from nodes.capture.picture import GrabPicture
+from nodes.capture.asked import told
+from nodes.capture.feed import Feed
+from nodes.capture.pace import Decimator, Pacer, Rate
+from nodes.capture.snapshots import Snapshots
 from nodes.capture.sources.base import Grab, SharedSource, Source, SourceOptions
 from nodes.capture.sources.catalog import open_source
+from nodes.capture.sources.failures import unforeseen
 from nodes.capture.sources.reactor import Reactor
 from nodes.capture.sources.redact import redact
+from nodes.capture.valve import Valve
 
 log = logging.getLogger(__name__)
 
-STAGE = "raw"
-RATE_WINDOW_S = 2.0
 GIVE_UP_S = 30.0
 UNTIMED_FPS = 25.0
-
-_AT_ONCE = threading.Event()  # what waits for it to be set does not wait
-_AT_ONCE.set()
 
 
 class Pace(StrEnum):
@@ -79,7 +77,7 @@ class CameraConfig:
 
 
 class Camera:
-    """Captures one camera on one thread of `scope` until it ends, fails or the scope stops.
+    """Captures one camera on one thread until it ends, fails or its valve is stopped.
 
     show:     called with the camera's record when its state changes
     settled:  called when it has ended or failed, so that its node can see whether any camera is left
@@ -91,7 +89,7 @@ class Camera:
         self,
         config: CameraConfig,
         publisher: Publisher,
-        scope: Scope,
+        valve: Valve,
         *,
         show: Callable[[CameraRecord], None],
         settled: Callable[[], None],
@@ -100,185 +98,226 @@ class Camera:
         boot: int | None = None,
     ) -> None:
         self.config = config
+        boot = draw_boot(clock.wall_ns()) if boot is None else boot
         self.record = CameraRecord(
-            name=config.name,
-            source=redact(config.url),
-            node=publisher.node,
-            boot=draw_boot(clock.wall_ns()) if boot is None else boot,
+            name=config.name, source=redact(config.url), node=publisher.node, boot=boot
         )
-        self._fields = {
-            "camera": config.name,
-            "boot": self.record.boot,
-            "stage": STAGE,
-            "lossless": config.lossless,
-            "partitions": config.partitions,
-        }  # what all its frames have in common
-        self._publisher = publisher
-        self._scope = scope
-        self._show = show
-        self._settled = settled
+        self.feed = Feed(
+            config.name, boot, publisher, clock, lossless=config.lossless, partitions=config.partitions
+        )
+        self._valve = valve
+        self._snapshots = Snapshots(config.name, publisher.node, clock)
+        self._show, self._settled = show, settled
         self._clock = clock
         self._reactor = reactor
-        self._seq = 0
-        self._dropped: Counter[str] = Counter()
-        self._opened = False
-        self._hopeless = False
+        self._backoff, self._since = Backoff(), clock.monotonic()
+        self._decimator, self._pacer, self._rate = Decimator(config.fps), Pacer(), Rate()
+        self._opened = self._hopeless = self._ending = False
         self._deadline: float | None = None
-        self._rate = _Rate(clock)
         self._ends_by_itself = config.seconds is not None or config.frames is not None
         self._shown: tuple[int, int] | None = None  # the size that is shown, while it is online
 
     def __repr__(self) -> str:
-        return f"<Camera {self.record.name} {self.record.state} seq={self._seq}>"
+        return f"<Camera {self.record.name} {self.record.state} seq={self.feed.captured}>"
 
     @property
     def is_settled(self) -> bool:
         """Whether it gives no frames any more, as far as one can tell: a camera that never opened for
         `give_up_s` is tried on, but nobody waits for it."""
-        return self._hopeless or self.record.state in (CameraState.ENDED, CameraState.FAILED)
+        return self._hopeless or self.is_over
+
+    @property
+    def is_over(self) -> bool:
+        return self.record.state in (CameraState.ENDED, CameraState.FAILED)
+
+    @property
+    def is_paused(self) -> bool:
+        return self._valve.is_paused and not self.is_over
 
     def count(self) -> CameraCount:
         return CameraCount(
             camera=self.record.name,
             boot=self.record.boot,
-            captured=self._seq,
-            dropped=dict(self._dropped),
+            captured=self.feed.captured,
+            dropped=dict(self.feed.dropped),
             ended=self.record.state is CameraState.ENDED,
         )
 
+    def pause(self) -> Later:
+        """Rest until `resume`; answered once it does. Raises `ControlRefused` when it is over."""
+        self._check_on()
+        return self._valve.pause()
+
+    def resume(self) -> None:
+        """Go on. Raises `ControlRefused` when it is over."""
+        self._check_on()
+        self._valve.resume()
+
+    def snapshot(self) -> Later:
+        """A JPEG of its next picture, or of the one that it was paused at. Raises `ControlRefused`."""
+        later = self._snapshots.ask()
+        self._valve.ask()
+        return later
+
+    def set(self, settings: Mapping[str, Any]) -> None:
+        """Go on with another `fps` or `quality`, from the next picture on. Raises `ControlRefused`."""
+        self._check_on()
+        self.config = replace(self.config, **settings)
+
+    def status(self) -> dict[str, Any]:
+        config, captured = self.config, self.feed.captured
+        paused = self.is_paused
+        return told(self.record, captured=captured, paused=paused, fps=config.fps, quality=config.quality)
+
+    def _check_on(self) -> None:
+        if self._ending and not self.is_over:
+            raise ControlRefused(f"camera {self.record.name} has been read to its end")
+        if self.is_over:
+            raise ControlRefused(self._how_it_ended())
+
+    def _how_it_ended(self) -> str:
+        record = self.record
+        return f"camera {record.name} has {record.state}" + (f": {record.why}" if record.why else "")
+
     def run(self) -> None:
         """Capture, and reconnect when the source breaks, until it ends."""
-        backoff, since = Backoff(), self._clock.monotonic()
-        while not self._scope.stopping.is_set():
-            try:
-                self._run_once(backoff)
+        while self._rest():
+            with self._valve.opening() as halt:
+                error = None if halt.is_set() else self._try(halt)
+            if halt.is_set():
+                continue
+            if error is None:
                 break
-            except SourceError as error:
-                if isinstance(error, SourceRefused) and not self._opened:
-                    self._fail(error)
-                    return
-                self._lost(error, since)
-            except MeshError as error:
+            if not isinstance(error, SourceError) or (isinstance(error, SourceRefused) and not self._opened):
                 self._fail(error)
                 return
-            except Exception as error:  # noqa: BLE001 - a fault of a source is its camera's alone
-                self._lost(SourceError(_told(error)), since)
-            self._clock.wait(self._scope.stopping, backoff.next())
+            self._lost(error)
+            self._wait(self._backoff.next())
         self._end()
 
-    def end(self, stop: threading.Event | None = None) -> None:
-        """Say to subscribers that the stream has ended, in each partition. Saying it again is harmless.
+    def _rest(self, grab: Grab | None = None) -> bool:
+        """Stay while it is paused; False once it is stopped."""
+        if self._valve.is_paused and not self._valve.is_stopped:
+            before = self.record
+            self._hopeless = False
+            self._set(CameraState.PAUSED, fps=0.0)
+            log.info("camera %s is paused", self.record.name)
+            self._valve.rest(lambda: self._serve(grab))
+            self._go_on(before.state, held=grab is not None)
+        return not self._valve.is_stopped
 
-        A lossless stream's consumers are waited for, until `stop`.
-        """
-        for end in self._ends():
-            self._publisher.end(end, stop)
+    def _go_on(self, before: CameraState, *, held: bool) -> None:
+        if self._valve.is_stopped:
+            return
+        log.info("camera %s is resumed", self.record.name)
+        self._backoff.reset()
+        self._since, self._pacer, self._rate = self._clock.monotonic(), Pacer(), Rate()
+        anew = CameraState.RECONNECTING if self._opened else CameraState.CONNECTING
+        self._set(before if held and before is not CameraState.PAUSED else anew)
 
-    def end_at_last(self, stop: threading.Event) -> None:
-        """The same, once nothing more is to come: of a lossless stream, where nobody consumes a partition and
-        nothing of it is unconfirmed, nobody is waited for."""
-        for end in self._ends():
-            waits = self._publisher.awaits(STAGE, end.camera, end.partition)
-            self._publisher.end(end, stop if waits else _AT_ONCE)
+    def _try(self, halt: threading.Event) -> MeshError | None:
+        """Read the source once; what ended that, None where it ended by itself."""
+        try:
+            self._read(halt)
+        except MeshError as error:
+            return error
+        except Exception as error:  # noqa: BLE001 - a fault of a source is its camera's alone
+            return SourceError(unforeseen(error))
+        return None
 
-    def _ends(self) -> Iterator[EndOfStream]:
-        partitions = self.config.partitions
-        end = EndOfStream(self.record.name, self.record.boot, self._seq, STAGE, self.config.lossless)
-        for number in range(partitions):
-            yield replace(end, partition=number, partitions=partitions)
-
-    def _run_once(self, backoff: Backoff) -> None:
-        stop = self._scope.stopping
-        config = self.config
+    def _read(self, halt: threading.Event) -> None:
         # Scaling takes long; on a thread of each camera's own it runs side by side.
-        reactor = None if config.size else self._reactor
-        options = SourceOptions(config.stall_s, config.loop, stop, self._clock, config.hwaccel, reactor)
-        source = open_source(self.config.url, options)
+        reactor = None if self.config.size else self._reactor
+        source = open_source(self.config.url, self._options(halt, reactor))
         try:
             if source.live and self.config.lossless:
                 raise SourceRefused("a live source cannot wait: leave out --lossless, or record it first")
+            if not source.live:
+                self._valve.keep(halt)
             if isinstance(source, SharedSource) and source.is_shared:
-                source.drive(self._each(source, backoff))
+                source.drive(lambda grab: self._takes(grab, source, halt))
                 return
-            for grab in self._paced(source):
-                if not self._wanted():
+            pictures = source if source.live else self._paced(source)
+            for grab in pictures:
+                if not self._takes(grab, source, halt):
                     return
-                self._take(grab, source)
-                backoff.reset()
         finally:
             source.close()
 
-    def _each(self, source: Source, backoff: Backoff) -> Callable[[Grab], bool]:
-        """What takes each picture of a live source; it says whether another is wanted."""
-        decimator = Decimator(self.config.fps) if self.config.fps else None
+    def _options(self, halt: threading.Event, reactor: Reactor | None) -> SourceOptions:
+        config = self.config
+        return SourceOptions(config.stall_s, config.loop, halt, self._clock, config.hwaccel, reactor)
 
-        def take(grab: Grab) -> bool:
-            if not self._wanted():
+    def _takes(self, grab: Grab, source: Source, halt: threading.Event) -> bool:
+        """Take a picture, unless it is to be left out; whether another is wanted."""
+        if halt.is_set() or (self._ends_by_itself and self._has_enough()):
+            return False
+        if self._snapshots:
+            self._snapshots.give(grab, self.config.size, self.config.quality)
+        if not source.live or not self.config.fps or self._is_due(self._clock.monotonic()):
+            if not self._take(grab, source):
                 return False
-            if decimator is None or decimator.takes(self._clock.monotonic()):
-                self._take(grab, source)
-                backoff.reset()
-            return True
+            self._backoff.reset()
+        return True
 
-        return take
+    def _is_due(self, at: float) -> bool:
+        """Whether `fps` takes a picture of that time."""
+        if self._decimator.fps != self.config.fps:
+            self._decimator = Decimator(self.config.fps)
+        return self._decimator.takes(at)
 
     def _paced(self, source: Source) -> Iterator[Grab]:
-        """The source's pictures, thinned out to `fps`, each held until it is due if they have no pace."""
-        if not source.live and (self.config.lossless or self.config.pace is Pace.MAX):
-            self._await_taker()
-        decimator, pacer = Decimator(self.config.fps), Pacer()
+        """The pictures of a source that does not pace itself, thinned out to `fps`, each held until it is
+        due, and through a pause."""
+        if (self.config.lossless or self.config.pace is Pace.MAX) and not self._await_taker():
+            return
+        self._pacer = Pacer()
         for number, grab in enumerate(source):
-            at = self._clock.monotonic() if source.live else _presentation_s(grab, number, source.fps)
-            if not decimator.takes(at):
+            at = _presentation_s(grab, number, source.fps)
+            if not self._is_due(at):
                 continue
-            if not source.live and self.config.pace is Pace.REALTIME:
-                self._clock.wait(self._scope.stopping, pacer.wait(at, self._clock.monotonic()))
+            if not self._await_turn(grab, at):
+                return
             yield grab
 
-    def _wanted(self) -> bool:
-        """Whether another frame is wanted: neither stopped, nor enough taken."""
-        return not (self._scope.stopping.is_set() or (self._ends_by_itself and self._has_enough()))
+    def _await_turn(self, grab: Grab, at: float) -> bool:
+        """Hold a picture until it is due; False when it was stopped before."""
+        paced = self.config.pace is Pace.REALTIME
+        while not self._valve.called.is_set() or self._attend(grab):
+            left = self._pacer.wait(at, self._clock.monotonic()) if paced else 0.0
+            if left <= 0 or not self._clock.wait(self._valve.called, left):
+                return True
+        return False
+
+    def _attend(self, grab: Grab | None) -> bool:
+        """See to what is asked for between two pictures; False when it was stopped."""
+        self._valve.heed()
+        self._serve(grab)
+        return self._rest(grab)
 
     def _has_enough(self) -> bool:
         if self._deadline is None and self.config.seconds is not None:
             self._deadline = self._clock.monotonic() + self.config.seconds
         over = self._deadline is not None and self._clock.monotonic() >= self._deadline
-        enough = self.config.frames is not None and self._seq >= self.config.frames
+        enough = self.config.frames is not None and self.feed.captured >= self.config.frames
         return over or enough
 
-    def _take(self, grab: Grab, source: Source) -> None:
+    def _take(self, grab: Grab, source: Source) -> bool:
+        """Publish a picture; False when it was stopped before it could be."""
         try:
-            frame, picture = self._framed(grab)
-            if not self._publisher.publish(frame, self._scope.stopping, picture):
-                return
+            config = self.config
+            while (frame := self.feed.publish(grab, config.size, config.quality, self._valve.called)) is None:
+                if not self._attend(grab):
+                    return False
         except DecodeError as error:
-            self._dropped["decode"] += 1
+            self.feed.dropped["decode"] += 1
             log.debug("camera %s: a damaged picture: %s", self.record.name, error)
-            return
-        self._seq += 1
+            return True
         self._online(source, frame.width, frame.height)
-
-    def _framed(self, grab: Grab) -> tuple[Frame, GrabPicture | None]:
-        """The frame of a picture, with a camera's own JPEG, or with what makes one. Raises `DecodeError`."""
-        captured_ns, config = self._clock.wall_ns(), self.config
-        own = grab.width, grab.height
-        size = config.size or own
-        passes = not grab.has_pixels and size == own
-        fields = self._fields | {
-            "seq": self._seq,
-            "captured_ns": captured_ns,
-            "pts_ns": grab.pts_ns,
-            "width": size[0],
-            "height": size[1],
-            "payload": grab.jpeg(config.quality) if passes else b"",
-            "codec": Codec.JPEG if passes else Codec.NONE,
-            "detections": grab.detections,
-            "hops": (Hop(self._publisher.node, captured_ns, self._clock.wall_ns()),),
-        }
-        return new_frame(fields), None if passes else GrabPicture(grab, config.quality, size)
+        return True
 
     def _online(self, source: Source, width: int, height: int) -> None:
-        fps = self._rate.tick()
+        fps = self._rate.tick(self._clock.monotonic())
         if fps is None and self._shown == (width, height):
             return
         seen = self.record
@@ -289,32 +328,61 @@ class Camera:
         self._set(CameraState.ONLINE, codec=source.codec, width=width, height=height, fps=shown_fps)
         self._shown = width, height
 
-    def _await_taker(self) -> None:
-        name, partitions = self.record.name, self.config.partitions
-        if not self._publisher.is_taken_in(STAGE, name, partitions):
-            log.info("camera %s waits for somebody to take in %s/%s", name, STAGE, name)
-            self._publisher.await_taker(STAGE, name, self._scope.stopping, partitions)
+    def _await_taker(self) -> bool:
+        """Wait until somebody takes in what is published; False when it was stopped before."""
+        if not self.feed.is_taken_in():
+            log.info("camera %s waits for somebody to take in its frames", self.record.name)
+        while not self.feed.await_taker(self._valve.called):
+            if not self._attend(None):
+                return False
+        return True
 
-    def _lost(self, error: SourceError, since: float) -> None:
+    def _serve(self, grab: Grab | None) -> None:
+        """Give the picture that is held, or one that the source is opened for, to those who asked."""
+        if not self._snapshots:
+            return
+        if grab is None:
+            with self._valve.opening() as halt:
+                config, options = self.config, self._options(halt, None)
+                self._snapshots.open_for_one(config.url, options, config.size, config.quality)
+        elif not self._snapshots.give(grab, self.config.size, self.config.quality):
+            self._snapshots.refuse("the picture that it is at is damaged")
+
+    def _wait(self, seconds: float) -> None:
+        """Leave the source alone for so long; who asks for a picture meanwhile is told why there is none."""
+        until = self._clock.monotonic() + seconds
+        while not (self._valve.is_stopped or self._valve.is_paused):
+            self._valve.heed()
+            self._snapshots.refuse(self.record.why)
+            left = until - self._clock.monotonic()
+            if left <= 0 or not self._clock.wait(self._valve.called, left):
+                return
+
+    def _lost(self, error: MeshError) -> None:
         if self.record.why != str(error):
             log.warning("camera %s: %s; trying again", self.record.name, error)
         self._set(CameraState.RECONNECTING if self._opened else CameraState.CONNECTING, why=str(error))
-        if not self._opened and self._clock.monotonic() - since >= self.config.give_up_s:
+        if not self._opened and self._clock.monotonic() - self._since >= self.config.give_up_s:
             self._hopeless = True
             self._settled()
 
     def _fail(self, error: MeshError) -> None:
         log.error("camera %s has failed: %s", self.record.name, error)
-        self._set(CameraState.FAILED, why=str(error))
-        self._settled()
+        self._over(CameraState.FAILED, str(error))
 
     def _end(self) -> None:
-        self.end(self._scope.stopping)
+        self._ending = True
+        self.feed.end(self._valve.stopped)
         if self._opened or not self._hopeless:
-            self._set(CameraState.ENDED)
+            self._over(CameraState.ENDED)
         else:  # its name is free again: "connecting" would hold it after the node has gone
-            self._set(CameraState.FAILED, why=self.record.why)
-        log.info("camera %s has ended after %d frames", self.record.name, self._seq)
+            self._over(CameraState.FAILED, self.record.why)
+        log.info("camera %s has ended after %d frames", self.record.name, self.feed.captured)
+
+    def _over(self, state: CameraState, why: str = "") -> None:
+        self._set(state, why=why)
+        self._snapshots.close(self._how_it_ended())
+        self._valve.end(self._how_it_ended())
         self._settled()
 
     def _set(self, state: CameraState, *, why: str = "", **fields: object) -> None:
@@ -328,34 +396,3 @@ class Camera:
 def _presentation_s(grab: Grab, number: int, fps: float) -> float:
     """A picture's presentation time in seconds; by its number where the source has no times."""
     return grab.pts_ns / 1e9 if grab.pts_ns is not None else number / (fps or UNTIMED_FPS)
-
-
-def _told(error: Exception) -> str:
-    """What went wrong that no source foresaw, and where; without its words, in which a URL may stand."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    where = f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else ""
-    return f"an unexpected {type(error).__name__}{where}; please report it"
-
-
-class _Rate:
-    """Frames per second as measured, told at the end of each window."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._since: float | None = None
-        self._frames = 0
-
-    def tick(self) -> float | None:
-        """Count a frame; the rate, once a window is full."""
-        now = self._clock.monotonic()
-        if self._since is None:
-            self._since = now
-            return None
-        self._frames += 1
-        if now - self._since < RATE_WINDOW_S:
-            return None
-        rate = round(self._frames / (now - self._since), 1)
-        self._since, self._frames = now, 0
-        return rate

@@ -11,8 +11,10 @@ import contextlib
 import logging
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 
 from mesh.clock import SYSTEM_CLOCK, Clock
+from mesh.control import Operation
 from mesh.errors import MeshError, RegistryError, RegistryUnavailable
 from mesh.follow import follow
 from mesh.membership.group import living
@@ -20,6 +22,7 @@ from mesh.registry import Entry
 from mesh.registry.records import CameraCount, CameraRecord, NodeKind, NodeRecord, StatsRecord
 from mesh.registry.setups import PREFIX, CameraSetup
 from mesh.setups import FLEET
+from nodes.capture.asked import Asked
 from nodes.capture.assignment import Assignment, Surroundings
 from nodes.capture.decision import decide
 from nodes.capture.secrets import Secrets
@@ -39,6 +42,7 @@ class Fleet:
 
     kind = NodeKind.CAPTURE
     inputs: tuple[str, ...] = ()
+    folders: tuple[Path, ...] = ()
 
     def __init__(self, secrets: Secrets | None = None, clock: Clock = SYSTEM_CLOCK) -> None:
         self._secrets = secrets or Secrets()
@@ -55,15 +59,25 @@ class Fleet:
         self._past: dict[str, CameraCount] = {}
         self._boots: dict[str, int] = {}
         self._complaints: dict[str, int] = {}  # malformed entries that were told of, by revision
+        self._asked = Asked(self._cameras)
 
     def __repr__(self) -> str:
         return f"<Fleet {sorted(self._here)}>"
+
+    @property
+    def operations(self) -> Mapping[str, Operation]:
+        return self._asked.operations
+
+    @property
+    def is_paused(self) -> bool:
+        return self._asked.are_paused()
 
     def start(self, node: Node) -> None:
         self._node = node
         self._reactor = reactor = Reactor(self._clock)
         around = Surroundings(node, reactor, self._secrets, self._poked.set, self._ended_as)
         node.scope.on_stop(self._poked.set)
+        node.rush.on_stop(self._hurry)
         node.presence.on_lost = self._lost
         node.presence.change(group=FLEET)
         follow(node.scope, node.registry, PREFIX, self._see_setups, gone_s=0.0, clock=self._clock)
@@ -91,6 +105,10 @@ class Fleet:
         """Sources were closed by the threads that read them."""
         if self._reactor is not None:
             self._reactor.close()
+
+    def _cameras(self) -> dict[str, Assignment]:
+        with self._lock:
+            return {name: camera for name, camera in self._here.items() if not camera.over}
 
     def _see_setups(self, entries: Mapping[str, Entry]) -> None:
         with self._lock:
@@ -195,6 +213,8 @@ class Fleet:
             for setup in plan.start:
                 self._here[setup.name] = Assignment(setup, around, self._boots.get(setup.name, 0))
                 self._here[setup.name].start()
+            for name in self._here.keys() & self._setups.keys():
+                self._here[name].follow(self._setups[name])
 
     def _reap(self) -> None:
         for name, assignment in [(n, a) for n, a in self._here.items() if a.over]:
@@ -206,6 +226,10 @@ class Fleet:
                 self._past[name] = count
         for name in list(self._past)[:-PAST_KEPT]:
             del self._past[name]
+
+    def _hurry(self) -> None:
+        for assignment in self._cameras().values():
+            assignment.hurry()
 
     def _let_go(self) -> None:
         with self._lock:

@@ -9,8 +9,10 @@ while this one was not heard of is captured here no more.
 import logging
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from mesh.clock import SYSTEM_CLOCK, Clock
+from mesh.control import Operation
 from mesh.errors import ConfigError, SourceError
 from mesh.follow import follow
 from mesh.membership.group import Reader, living
@@ -26,10 +28,13 @@ from mesh.registry.records import (
     StreamRecord,
 )
 from mesh.scope import Scope
-from nodes.capture.camera import STAGE, Camera, CameraConfig
+from nodes.capture.asked import Asked
+from nodes.capture.camera import Camera, CameraConfig
+from nodes.capture.feed import STAGE
 from nodes.capture.sources.catalog import check_source
 from nodes.capture.sources.hwaccel import check_hwaccel
 from nodes.capture.sources.reactor import Reactor
+from nodes.capture.valve import Valve
 from nodes.node import Node
 
 log = logging.getLogger(__name__)
@@ -56,30 +61,47 @@ class Capture:
 
     kind = NodeKind.CAPTURE
     inputs: tuple[str, ...] = ()
+    folders: tuple[Path, ...] = ()
 
     def __init__(self, cameras: Sequence[CameraConfig], clock: Clock = SYSTEM_CLOCK) -> None:
         check_cameras(cameras)
         self._configs = tuple(cameras)
         self._clock = clock
         self._cameras: list[Camera] = []
+        self._asked = Asked(lambda: {camera.record.name: camera for camera in tuple(self._cameras)})
         self._node: Node | None = None
         self._reactor: Reactor | None = None
         self._settling = threading.Lock()
         self._turns: dict[str, Scope] = {}  # as long as a camera's name is this node's
         self._taken: set[str] = set()  # cameras that another node took
 
+    @property
+    def operations(self) -> Mapping[str, Operation]:
+        return self._asked.operations
+
+    @property
+    def is_paused(self) -> bool:
+        return self._asked.are_paused()
+
     def start(self, node: Node) -> None:
         self._node = node
         self._reactor = reactor = Reactor(self._clock)
+
+        def wake() -> None:
+            reactor.wake()
+            node.publisher.wake()
+
         node.scope.on_stop(reactor.stop)
         node.presence.on_lost = self._lost
         for config in self._configs:
             turn = self._turns[config.name] = Scope(config.name)
             node.scope.on_stop(turn.stop)
+            valve = Valve(wake)
+            turn.on_stop(valve.stop)
             camera = Camera(
                 config,
                 node.publisher,
-                turn,
+                valve,
                 show=node.presence.show,
                 settled=self._settled,
                 clock=self._clock,
@@ -110,12 +132,13 @@ class Capture:
             over.set()
             publisher.wake()
 
+        self._node.rush.on_stop(hurry)
         waiting = threading.Timer(timeout, hurry)
         waiting.start()
         for _ in range(END_REPEATS):
             self._clock.wait(over, END_REPEAT_S)
             for camera in self._cameras:
-                camera.end(over)
+                camera.feed.end(over)
         waiting.cancel()
         waiting.join()
 
@@ -157,9 +180,6 @@ class Capture:
         log.warning("camera %s was taken by another node: it is stopped here", name)
         self._taken.add(name)
         self._turns[name].stop()
-        if self._node is not None and self._reactor is not None:
-            self._reactor.wake()
-            self._node.publisher.wake()
 
     def _why(self, camera: CameraRecord) -> str:
         return "another node took it" if camera.name in self._taken else camera.why

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 EARLY = 0.4  # of a period
+RATE_WINDOW_S = 2.0
 
 
 class Decimator:
@@ -12,6 +13,7 @@ class Decimator:
     """
 
     def __init__(self, fps: float | None) -> None:
+        self.fps = fps
         self._period = 1 / fps if fps else 0.0
         self._due: float | None = None
 
@@ -42,3 +44,23 @@ class Pacer:
         if self._origin is None or now - (self._origin + pts_s) > self.slack:
             self._origin = now - pts_s
         return max(0.0, self._origin + pts_s - now)
+
+
+class Rate:
+    """Frames per second as measured, told at the end of each window."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._frames = 0
+
+    def tick(self, now: float) -> float | None:
+        """Count a frame; the rate, once a window is full."""
+        if self._since is None:
+            self._since = now
+            return None
+        self._frames += 1
+        if now - self._since < RATE_WINDOW_S:
+            return None
+        rate = round(self._frames / (now - self._since), 1)
+        self._since, self._frames = now, 0
+        return rate

@@ -1,16 +1,18 @@
 """The collect node: results pulled, whole stages subscribed to, both recorded and published again.
 
 Rules kept here: the folder is made whole before anything is taken in; a result is acknowledged once it is on
-the disk, and not before; when the disk refuses, results wait at their senders.
+the disk, and not before; when the disk refuses, or the node is paused, results wait at their senders.
 """
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from mesh.clock import SYSTEM_CLOCK, Clock
+from mesh.control import ControlRefused, Operation
 from mesh.delivery import Delivery, Handover, Receiver
 from mesh.errors import ConfigError, MeshError
 from mesh.follow import follow_streams
@@ -29,6 +31,7 @@ from nodes.collect.recording import Outlets, Recording
 from nodes.collect.recovery import Recovered, recover
 from nodes.counting import group_count
 from nodes.node import Node
+from nodes.operations import check_none
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +96,19 @@ class Collect:
         self._subscriber: Subscriber | None = None
         self._recovered: Recovered | None = None
         self._recording: Recording | None = None
+        self._going = threading.Event()  # not paused
+        self._going.set()
+        self._trouble = ""
+        self.folders = (config.into,)
+        self.operations: Mapping[str, Operation] = {
+            "pause": self._asked_to_pause,
+            "resume": self._asked_to_resume,
+            "set": _asked_to_set,
+        }
+
+    @property
+    def is_paused(self) -> bool:
+        return not self._going.is_set()
 
     def start(self, node: Node) -> None:
         self._node = node
@@ -101,6 +117,7 @@ class Collect:
         self._recovered = recover(self._config.into)
         self._start_recording(node, self._recovered)
         self._intake.on_stop(self._handover.close)
+        self._intake.on_stop(self._going.set)
         self._receiver = Receiver(
             self._intake,
             self._collect,
@@ -128,14 +145,19 @@ class Collect:
         """Record what is still coming from process nodes that are draining, too, then what is here."""
         begun = self._clock.monotonic()
         deadline = begun + timeout
-        never = threading.Event()
+        rush = self._node.rush.stopping if self._node is not None else threading.Event()
+        self._go_on()
         # Nodes that were stopped together with this one need a moment to say that they are draining.
-        while (now := self._clock.monotonic()) < deadline and (now - begun < QUIET_S or self._is_awaited()):
-            self._clock.wait(never, LOOK_EVERY_S)
+        while (
+            (now := self._clock.monotonic()) < deadline
+            and not rush.is_set()
+            and (now - begun < QUIET_S or self._is_awaited())
+        ):
+            self._clock.wait(rush, LOOK_EVERY_S)
         self._intake.stop()
         self._intake.join()
-        while not self._inbox.idle() and self._clock.monotonic() < deadline:
-            self._clock.wait(never, LOOK_EVERY_S)
+        while not (self._inbox.idle() or rush.is_set()) and self._clock.monotonic() < deadline:
+            self._clock.wait(rush, LOOK_EVERY_S)
         self._stop_recording()
 
     def stats(self) -> StatsRecord:
@@ -188,9 +210,10 @@ class Collect:
             self._subscriber.made_room()
 
     def _collect(self, batch: list[Delivery]) -> None:
-        """Hand results over to be recorded. While there is no room the socket is not read; what still finds
-        none is let go, and its sender sends it again."""
+        """Hand results over to be recorded. While there is no room, or a pause, the socket is not read; what
+        still finds none is let go, and its sender sends it again."""
         self._heard_at = self._clock.monotonic()
+        self._going.wait()
         if not self._handover.put(batch, HANDOVER_S):
             self._counters.add("pushed_refused", len(batch))
 
@@ -223,10 +246,34 @@ class Collect:
             node.presence.show(stream)
         node.publisher.publish(item)
 
+    def _asked_to_pause(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """What came in before is still recorded."""
+        check_none("pause", arguments)
+        self._inbox.pause()
+        self._going.clear()
+        self._show_state()
+        return {"state": NodeState.PAUSED}
+
+    def _asked_to_resume(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        check_none("resume", arguments)
+        self._go_on()
+        self._show_state()
+        return {"state": NodeState.RUNNING}
+
+    def _go_on(self) -> None:
+        self._going.set()
+        self._inbox.resume()
+
     def _unwell(self, why: str) -> None:
         """Show what is wrong with the disk, or that nothing is any more."""
-        if self._node is not None and self._node.presence.node.state is not NodeState.DRAINING:
-            self._node.presence.set_state(NodeState.DEGRADED if why else NodeState.RUNNING, why)
+        self._trouble = why
+        self._show_state()
+
+    def _show_state(self) -> None:
+        if self._node is not None:
+            well = NodeState.PAUSED if self.is_paused else NodeState.RUNNING
+            state = NodeState.DEGRADED if self._trouble and not self.is_paused else well
+            self._node.presence.set_state(state, self._trouble)
 
     def _is_hearing(self) -> bool:
         return self._clock.monotonic() - self._heard_at < QUIET_S
@@ -241,6 +288,10 @@ class Collect:
         except MeshError:  # no registry: nobody can say that they wait, but what they send can be heard
             return self._is_hearing()
         return any(node.kind is NodeKind.PROCESS and node.state is NodeState.DRAINING for node in nodes)
+
+
+def _asked_to_set(arguments: Mapping[str, Any]) -> None:
+    raise ControlRefused("a collect node has nothing to set")
 
 
 def _size(delivery: Delivery) -> int:

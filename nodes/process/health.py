@@ -15,7 +15,8 @@ DEGRADED_AFTER = 3
 
 
 class Health:
-    """How a node is, over all workers: how many frames in a row went wrong, and what does not come.
+    """How a node is, over all workers: how many frames in a row went wrong, what does not come, and whether
+    it is paused.
 
     show:  is told of each new state
     """
@@ -25,6 +26,7 @@ class Health:
         self._lock = threading.Lock()
         self._rarely = Rarely()
         self._in_a_row = 0
+        self._paused = False
         self._error = self._lack = ""
 
     def unwell(self, error: str, now: float) -> int | None:
@@ -44,6 +46,12 @@ class Health:
             self._in_a_row, self._error = 0, ""
             self._tell()
 
+    def rests(self, paused: bool) -> None:
+        """Somebody asked for a pause, or for its end."""
+        with self._lock:
+            self._paused = paused
+            self._tell()
+
     def lacks(self, why: str) -> None:
         """Something does not come; with an empty `why` all does again."""
         with self._lock:
@@ -52,7 +60,8 @@ class Health:
 
     def _tell(self) -> None:
         why = self._error or self._lack
-        self._show(NodeState.DEGRADED if why else NodeState.RUNNING, why)
+        well = NodeState.PAUSED if self._paused else NodeState.RUNNING
+        self._show(NodeState.DEGRADED if why and not self._paused else well, why)
 
 
 class Effort:

@@ -14,19 +14,18 @@ from pathlib import Path
 from mesh.claims import Claims
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.codec import DEFAULT_QUALITY
-from mesh.delivery import MAX_BYTES, Collector, Sender, Spool
-from mesh.errors import ConfigError, DecodeError, MeshError, ProcessorError, RegistryError
+from mesh.control import Operation
+from mesh.delivery import MAX_BYTES, Sender, Spool
+from mesh.errors import ConfigError, DecodeError, MeshError, ProcessorError
 from mesh.follow import follow
 from mesh.frame import Codec, EndOfStream, Frame, with_fields
 from mesh.inbox import DEFAULT_DEPTH, Cause, Inbox, Policy
 from mesh.membership.ownership import Key, parts_of
 from mesh.names import check_name
 from mesh.picture import Pixels
-from mesh.place import this_place
 from mesh.registry import Entry
 from mesh.registry.records import (
     NodeKind,
-    NodeRecord,
     NodeState,
     StatsRecord,
     StreamRecord,
@@ -35,7 +34,9 @@ from mesh.scope import Scope
 from mesh.transport import Subscriber
 from mesh.wire import View
 from nodes.node import Node
+from nodes.process.asked import Asked
 from nodes.process.chain import Chain
+from nodes.process.collectors import collectors_of
 from nodes.process.health import Effort, Health
 from nodes.process.intake import Intake
 from nodes.process.made import Made
@@ -131,6 +132,13 @@ class Process:
         self._made = Made(self.group, self.inputs[0], self.stage)
         self._health = Health(self._show_state)
         self._effort = Effort(config.workers)
+        self._asked = Asked(self._inbox, self._health, config.quality, config.max_age_s)
+        self.operations: Mapping[str, Operation] = self._asked.operations
+        self.folders = (config.spool / self.stage,) if config.spool and config.spool_bytes else ()
+
+    @property
+    def is_paused(self) -> bool:
+        return self._asked.is_paused
 
     def start(self, node: Node) -> None:
         self._node = node
@@ -169,16 +177,19 @@ class Process:
     def drain(self, timeout: float) -> None:
         """Hand over, take in no more, finish what is here, and wait until its results are acknowledged."""
         deadline = self._clock.monotonic() + timeout
+        rush = self._node.rush.stopping if self._node is not None else threading.Event()
+        self._inbox.resume()
         if self._share is not None:
             self._share.drain(timeout / 2)  # what is here then is to be finished and delivered
         self._intake.stop()
         self._intake.join()
-        never = threading.Event()
-        while not self._is_done() and self._clock.monotonic() < deadline:
-            self._clock.wait(never, LOOK_EVERY_S)
+        while not (self._is_done() or rush.is_set()) and self._clock.monotonic() < deadline:
+            self._clock.wait(rush, LOOK_EVERY_S)
+        if rush.is_set():
+            self._inbox.close()  # what waits is abandoned, and counted as that
         if not self._is_done():
             log.warning("not everything was worked on and taken in by its consumers in time")
-        if self._sender is not None and not self._sender.drain(deadline - self._clock.monotonic()):
+        if self._sender is not None and not self._sender.drain(deadline - self._clock.monotonic(), rush):
             log.warning("some results were not acknowledged by a collector in time")
         self._outlet.stop()  # what is left goes to the spool now, so that the last counters tell of it
         self._outlet.join()
@@ -221,21 +232,8 @@ class Process:
         return Spool(self._config.spool / self.stage, self._config.spool_bytes)
 
     def _meet_collectors(self, entries: Mapping[str, Entry]) -> None:
-        collectors = []
-        for entry in entries.values():
-            try:
-                record = NodeRecord.of(entry)
-            except RegistryError:
-                continue
-            if (
-                record.kind is NodeKind.COLLECT
-                and record.state is not NodeState.ENDED
-                and {"pull", "pub"} <= record.endpoints.keys()
-            ):
-                pull, pub = (record.reach(role, this_place()) for role in ("pull", "pub"))
-                collectors.append(Collector(record.id, pull, pub))
         if self._sender is not None:
-            self._sender.set_collectors(collectors)
+            self._sender.set_collectors(collectors_of(entries.values()))
 
     def _work(self, node: Node) -> None:
         done: Frame | EndOfStream | None = None
@@ -281,7 +279,7 @@ class Process:
 
     def _framed(self, result: Frame) -> tuple[Frame, Pixels | None]:
         """A result as it goes out: with a JPEG where it is pushed, and beside it the pixels that it holds."""
-        quality = self._config.quality
+        quality = self._asked.quality
         if result.codec is not Codec.RAW:
             return result.encoded(quality), None  # itself, unless it holds no image
         picture = Pixels.of(result, quality)

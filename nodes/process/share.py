@@ -123,8 +123,10 @@ class Share:
         with self._lock:
             self._draining = True
         self._told.set()
-        end = self._clock.monotonic() + timeout
+        end, rush = self._clock.monotonic() + timeout, self._node.rush.stopping
         while not self._handed_over.is_set() and self._node.presence.connected:
+            if rush.is_set():
+                return
             if self._clock.monotonic() >= end:
                 log.warning("the others did not take over everything in time")
                 return

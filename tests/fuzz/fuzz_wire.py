@@ -32,7 +32,8 @@ INTERESTING = (
 PARSERS: tuple[Callable[[bytes], object], ...] = (
     wire.decode_envelope,
     wire.decode_request,
-    wire.decode_reply,
+    lambda part: wire.decode_reply([part]),
+    lambda part: wire.decode_reply([part, part]),
     lambda part: wire.decode_ack([b"ack/worker/", part]),
     lambda part: wire.decode_credit(b"\x02" + part),
     lambda part: wire.decode_release(b"\x03" + part),

@@ -1,6 +1,7 @@
-"""What a process node tells of how much it could take."""
+"""What a process node tells of how it is, and of how much it could take."""
 
-from nodes.process.health import Effort
+from mesh.registry.records import NodeState
+from nodes.process.health import DEGRADED_AFTER, Effort, Health
 
 
 def told(effort: Effort, frames: int, seconds: float, of: int, since: float) -> float:
@@ -25,3 +26,18 @@ def test_an_idle_node_keeps_what_it_told_for_a_minute() -> None:
     assert capacity > 0
     assert effort.capacity(70.0) == capacity
     assert effort.capacity(80.0) == 0.0
+
+
+def test_a_node_that_rests_is_paused_whatever_goes_wrong_meanwhile() -> None:
+    shown: list[tuple[NodeState, str]] = []
+    health = Health(lambda state, why: shown.append((state, why)))
+    health.rests(True)
+    for second in range(DEGRADED_AFTER):
+        health.unwell("it broke", float(second))
+    health.lacks("nothing comes")
+    assert {state for state, _ in shown} == {NodeState.PAUSED}
+    health.rests(False)
+    assert shown[-1] == (NodeState.DEGRADED, "it broke")
+    health.well()
+    health.lacks("")
+    assert shown[-1] == (NodeState.RUNNING, "")

@@ -26,6 +26,7 @@ class MjpegServer:
     close_after:  so many pictures are sent on each connection, then it is closed.
     status:       another status than 200 (401, 404, 503, …) is all that is ever answered.
     authorization: the header that a client must send, else it is answered 401; for instance "Basic dTpw".
+    `served` counts the streams that were asked for, `open` those that go on; `hold` keeps them from sending.
     """
 
     def __init__(
@@ -42,11 +43,21 @@ class MjpegServer:
         self.jpegs, self.period_s = list(jpegs), period_s
         self.stall_after, self.close_after = stall_after, close_after
         self.status, self.authorization = status, authorization
-        self.closing = threading.Event()
+        self.closing, self.go = threading.Event(), threading.Event()
+        self.go.set()
+        self.served = self.open = 0
+        self.counting = threading.Lock()
         self._server = _Server(("127.0.0.1", port), _Handler)
         self._server.camera = self
         self.port = int(self._server.server_address[1])
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="mjpeg-server")
+
+    def hold(self) -> None:
+        """Send nothing until `release`."""
+        self.go.clear()
+
+    def release(self) -> None:
+        self.go.set()
 
     @property
     def url(self) -> str:
@@ -65,6 +76,7 @@ class MjpegServer:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.closing.set()
+        self.go.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()  # joins the connections' threads
@@ -94,7 +106,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", f"multipart/x-mixed-replace; boundary={BOUNDARY}")
         self.end_headers()
-        self._stream(camera)
+        with camera.counting:
+            camera.served, camera.open = camera.served + 1, camera.open + 1
+        try:
+            self._stream(camera)
+        finally:
+            with camera.counting:
+                camera.open -= 1
 
     def _refuse(self, status: int) -> None:
         self.send_response(status)
@@ -105,6 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _stream(self, camera: MjpegServer) -> None:
         for count, jpeg in enumerate(itertools.cycle(camera.jpegs)):
+            camera.go.wait()
             if count == camera.stall_after:
                 self._hold()
                 return

@@ -116,3 +116,12 @@ def _resolves(host: str) -> bool:
         return bool(socket.getaddrinfo(host, None))
     except (OSError, UnicodeError):
         return False
+
+
+def unforeseen(error: Exception) -> str:
+    """What went wrong that no source foresaw, and where; without its words, in which a URL may stand."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else ""
+    return f"an unexpected {type(error).__name__}{where}; please report it"
