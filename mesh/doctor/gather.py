@@ -17,13 +17,14 @@ from mesh.doctor.aside import Answers, Question, ask_aside
 from mesh.doctor.disk import SHARED, Local
 from mesh.doctor.file import Written
 from mesh.doctor.knock import knock
-from mesh.doctor.permissions import REGISTRY, SECRETS, OwnFile
+from mesh.doctor.permissions import REGISTRY, SECRETS, STATE, OwnFile
 from mesh.doctor.reach import Reached, reach
 from mesh.doctor.registry import Seen, look
 from mesh.doctor.resources import Pointed, Resources
 from mesh.doctor.site import Site
 from mesh.doctor.versions import Versions
 from mesh.place import this_place
+from mesh.registry.persist import STATE_FILE
 from mesh.registry.records import NodeRecord, NodeState
 from mesh.scope import Scope
 
@@ -80,6 +81,7 @@ def gather(asked: Asked, clock: Clock = SYSTEM_CLOCK) -> Facts:
         scope.spawn("machine", lambda: machine.append(_machine(asked)))
         seen, site, ports = _registry(asked, clock)
         addresses, reached = _nodes(asked, site, clock)
+        state = _state(seen, asked)
         scope.join()
     folders, files = machine[0] if machine else ((), ())
     return Facts(
@@ -93,7 +95,7 @@ def gather(asked: Asked, clock: Clock = SYSTEM_CLOCK) -> Facts:
         addresses=addresses,
         reached=reached,
         folders=folders,
-        files=files,
+        files=[*files, *state],
     )
 
 
@@ -141,6 +143,16 @@ def _registry(asked: Asked, clock: Clock) -> tuple[Seen, Site | None, dict[str, 
         return Seen(url, away=f"its disk does not answer within {limit:g} s"), None, {}
     seen, site = look(resolved(url, addresses), url, limit, clock)
     return seen, site, {} if site is None else _ports(url, addresses, limit, clock)
+
+
+def _state(seen: Seen, asked: Asked) -> Sequence[OwnFile]:
+    """What the registry's server keeps, where that is on this machine."""
+    about = seen.about
+    if about is None or about.host != socket.gethostname():
+        return ()
+    paths = [f"{folder.path}/{STATE_FILE}" for folder in about.folders]
+    answers = ask_aside([("file", path) for path in paths], asked.timeout_s)
+    return [OwnFile.of(STATE, path, answers.get(("file", path)), asked.timeout_s) for path in paths]
 
 
 def _ports(url: str, addresses: Mapping[str, str], limit: float, clock: Clock) -> dict[str, str]:

@@ -17,6 +17,7 @@ CHECK = "permissions"
 OTHERS = 0o077
 SECRETS = "secrets"
 REGISTRY = "registry"
+STATE = "registry state"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,12 @@ def judge(folders: Iterable[Local], files: Iterable[OwnFile], holds_secrets: boo
         if folder.path != SHARED and not folder.trouble:  # which the check of the disk tells
             yield judge_folder(folder)
     for file in files:
-        yield judge_secrets(file) if file.what == SECRETS else judge_registry_file(file, holds_secrets)
+        if file.what == SECRETS:
+            yield judge_secrets(file)
+        elif file.what == STATE:
+            yield judge_state(file)
+        else:
+            yield judge_registry_file(file, holds_secrets)
 
 
 def judge_folder(folder: Local) -> Finding:
@@ -94,6 +100,15 @@ def judge_secrets(file: OwnFile) -> Finding:
     if file.wrong:
         return failed(CHECK, subject, file.wrong, f"correct {file.path}: a NAME=value line for each secret")
     return ok(CHECK, subject, "only its owner can read it, and it reads well")
+
+
+def judge_state(file: OwnFile) -> Finding:
+    """What a registry's server keeps here, perhaps as another user: that this one may not look is well."""
+    subject = f"{STATE}: {file.path}"
+    if file.mode & OTHERS and not file.trouble:
+        found = f"others can read what is configured, passwords too (mode {file.mode:o})"
+        return warning(CHECK, subject, found, f"chmod 600 {file.path}*")
+    return ok(CHECK, subject, "only its owner can read it")
 
 
 def judge_registry_file(file: OwnFile, holds_secrets: bool) -> Finding:

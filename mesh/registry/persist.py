@@ -23,6 +23,7 @@ from mesh.registry.closing import Closing
 from mesh.registry.store import Store
 
 BLOCK = 10_000  # revisions
+STATE_FILE = "registry.sqlite"
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS configuration (key TEXT PRIMARY KEY, value BLOB, revision INTEGER) STRICT;
@@ -89,7 +90,7 @@ class StateDirectory(Closing):
         self._lock = _lock(directory)
         try:
             with self._translated():
-                self._db = _open(directory / "registry.sqlite")
+                self._db = _open(directory / STATE_FILE)
             self._reserved = 0
         except BaseException:
             os.close(self._lock)

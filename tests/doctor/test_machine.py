@@ -10,9 +10,11 @@ from mesh.doctor import Level
 from mesh.doctor.asking import Answer
 from mesh.doctor.disk import GIB, MIB, Local, judge_local, judge_room, judge_shared, told_folders
 from mesh.doctor.disk import judge as judge_disk
-from mesh.doctor.permissions import OwnFile, judge_registry_file
+from mesh.doctor.permissions import OwnFile, judge_registry_file, judge_state
 from mesh.doctor.reach import Reached
 from mesh.registry import Folder, open_registry
+from mesh.registry.persist import STATE_FILE
+from mesh.registry.server import RegistryServer
 from tests.doctor.support import examined, fill, mounted, node, of
 
 TIB = 1 << 40
@@ -133,6 +135,16 @@ def test_a_registry_file_that_this_user_cannot_write_has_failed() -> None:
     locked = OwnFile("registry", "/x/mesh.toml", mode=0o444, writable=False)
     assert judge_registry_file(locked, False).level is Level.FAILED
     assert judge_registry_file(OwnFile("registry", "/x", trouble="permission denied"), False).do
+
+
+def test_a_registrys_state_that_others_can_read_is_warned_of(tmp_path: Path) -> None:
+    with RegistryServer("tcp://127.0.0.1:*", state=tmp_path) as server:
+        subject = f"registry state: {tmp_path}/{STATE_FILE}"
+        assert of(examined(server.url), "permissions", subject).level is Level.OK
+        (tmp_path / STATE_FILE).chmod(0o644)
+        found = of(examined(server.url), "permissions", subject)
+    assert (found.level, found.do) == (Level.WARNING, f"chmod 600 {tmp_path}/{STATE_FILE}*")
+    assert judge_state(OwnFile("registry state", "/x", trouble="permission denied")).level is Level.OK
 
 
 def test_another_registry_in_the_environment_is_noted() -> None:
