@@ -135,6 +135,7 @@ def test_who_hangs_who_is_silent_and_who_ended_meanwhile_are_told_apart(
         ("tcp://[::1", ELSEWHERE, "which is no address", "find the program"),
         (closed(), "", "nobody listens there", "firewall"),
     ],
+    ids=["loopback", "localhost", "a name that is not known", "nonsense", "half an address", "closed"],
 )
 def test_an_address_that_cannot_be_reached_has_failed(
     registry: Registry, endpoint: str, place: str, told: str, do: str
