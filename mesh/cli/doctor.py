@@ -144,7 +144,7 @@ def _written(file: Path | None, state: Path | None, timeout: float) -> tuple[Wri
     except SiteError as error:
         problems = error.problems
     passwords = site is not None and any(has_secret(camera.url) for camera in site.cameras)
-    ups = tuple(_seen(each, timeout) for each in running(state_of(path, state)))
+    ups = tuple(_seen(each, timeout) for each in running(state_of(path, state), path))
     return Written(path, problems, mode, passwords, ups), site
 
 

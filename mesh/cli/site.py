@@ -1,5 +1,6 @@
 """`mesh up`, `mesh reload` and `mesh config`: a whole site from one file."""
 
+import os
 import sys
 from difflib import get_close_matches
 from importlib.resources import files
@@ -14,9 +15,13 @@ from mesh.cli.output import print_tables
 from mesh.control import ask_at
 from mesh.errors import ConfigError, MeshError, StorageError
 from mesh.registry.setups import CameraSetup
+from mesh.site.output import Lines, Output
 from mesh.site.parts import Plan, plan
+from mesh.site.problems import SiteError
 from mesh.site.reading import Site, read_site
+from mesh.site.running import Running, running
 from mesh.site.sections import ProcessSection
+from mesh.site.up import RELOAD, Up
 
 DEFAULT_FILE = Path("mesh.toml")
 ANSWER_WITHIN_S = 15.0
@@ -66,10 +71,20 @@ class NodeChecks:
         config = ProcessConfig(tuple(process.processors), input=process.input, stage=process.stage)
         return stage_name(config, [spec.name for spec in specs])
 
-    def address(self, address: str, insecure: bool) -> None:
+    def address(self, address: str) -> None:
         from nodes.address import check_bind
 
-        check_bind(address, insecure)
+        check_bind(address, insecure=False)
+
+    def advertise(self, host: str) -> None:
+        from nodes.address import check_advertise
+
+        check_advertise(host)
+
+    def metrics(self, listen: str) -> None:
+        from nodes.address import metrics_address
+
+        metrics_address(listen, insecure=True)
 
 
 def up(
@@ -84,17 +99,16 @@ def up(
     What dies is started again. SIGHUP, or `mesh reload`, has the file read again: what differs is changed,
     and all else goes on.
     """
-    from mesh.site.output import Lines, Output
-    from mesh.site.up import Up
-
-    output = Output(as_json=log_json)
     set_up(log_level, log_json)
+    stream = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 - it is this process's for good
+    output = Output(stream, as_json=log_json)
     chosen = tuple(only or ())
     more = ("--log-level", log_level, *(("--log-json",) if log_json else ()))
-    running = Up(lambda: read_site(file, NodeChecks()), state_of(file, state), chosen, output, more=more)
+    path = file.absolute()  # also when the working directory is made anew
+    site = Up(lambda: read_site(path, NodeChecks()), state_of(file, state), chosen, output, more=more)
     set_up(log_level, log_json, cast(TextIO, Lines(output, "up")))
     try:
-        code = running.run()
+        code = site.run()
     finally:
         set_up(log_level, log_json)
     raise typer.Exit(code)
@@ -107,25 +121,29 @@ def reload(
     log_json: LogJson = False,
 ) -> None:
     """Have a site that runs here read its file again, and change what differs."""
-    from mesh.site.running import running
-    from mesh.site.up import RELOAD
-
     set_up(log_level, log_json)
-    found = list(running(state_of(file, state)))
+    found = list(running(state_of(file, state), file))
     if not found:
         read_site(file, NodeChecks())
         raise MeshError(f"no `mesh up {file}` runs on this machine: start it, or say --state as it was told")
-    refused = ""
-    for each in found:
-        reply = ask_at(each.endpoint, RELOAD, timeout=ANSWER_WITHIN_S)
-        if reply is None:
-            refused = f"{each} did not answer within {ANSWER_WITHIN_S:g} s"
-        elif not reply.ok:
-            refused = str(reply.value)
-        else:
-            typer.echo(f"{each}: {reply.value['changes']}")
-    if refused:
-        raise ConfigError(f"{refused}; all goes on as it was")
+    failures = [failure for each in found if (failure := _reloaded(each)) is not None]
+    for failure in failures[:-1]:
+        typer.echo(f"mesh: {failure}", err=True)
+    if failures:
+        raise failures[-1]
+
+
+def _reloaded(site: Running) -> MeshError | None:
+    """Have one read its file again, and say what it changes; why it does not."""
+    reply = ask_at(site.endpoint, RELOAD, timeout=ANSWER_WITHIN_S)
+    if reply is None:
+        return MeshError(
+            f"{site} did not answer within {ANSWER_WITHIN_S:g} s; see what it says, and what runs"
+        )
+    if not reply.ok:
+        return ConfigError(f"{reply.value}; all that {site} runs goes on as it was")
+    typer.echo(f"{site}: {reply.value['changes']}")
+    return None
 
 
 @app.command("check")
@@ -137,8 +155,6 @@ def check(
     log_json: LogJson = False,
 ) -> None:
     """Say everything that is wrong with a site's file, by line and key; else what `mesh up` would run."""
-    from mesh.site.problems import SiteError
-
     set_up(log_level, log_json)
     try:
         site = read_site(file, NodeChecks())
@@ -160,22 +176,24 @@ def init(
 ) -> None:
     """Write a commented example of a site's file, which runs as it is: `mesh config init > mesh.toml`."""
     text = files("mesh.site").joinpath("example.toml").read_text(encoding="utf-8")
-    if file is None:
-        sys.stdout.write(text)
-        return
     try:
+        if file is None:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+            return
         with file.open("x", encoding="utf-8") as opened:
             opened.write(text)
     except FileExistsError:
         raise ConfigError(f"{file} is there already: nothing was written") from None
     except OSError as error:
-        raise StorageError(f"cannot write {file}: {error.strerror}") from error
+        raise StorageError(f"cannot write {file or 'to stdout'}: {error.strerror}") from error
     typer.echo(f"{file} is written: edit it, then `mesh up {file}`")
 
 
 def state_of(file: Path, state: Path | None) -> Path:
-    """Where `mesh up` keeps its own."""
-    return (state or file.absolute().parent / ".mesh").absolute()
+    """Where `mesh up` keeps its own: beside the file, for each file apart."""
+    own = ".mesh" if file.stem == DEFAULT_FILE.stem else f".mesh-{file.stem}"
+    return (state or file.absolute().parent / own).absolute()
 
 
 def _counted(site: Site, made: Plan) -> str:

@@ -1,15 +1,19 @@
 """One process of a site: started, listened to, asked to end.
 
 Rules kept here: it has a session of its own, so that Ctrl-C reaches it through `mesh up` alone; it holds the
-reading end of a pipe, and ends when the writing end does: with `mesh up`, however that ends; what it says is
-always read, so that it never waits for a reader.
+reading end of a pipe, and is asked to end when the writing end closes: with `mesh up`, however that ends;
+what it says is always read, so that it never waits for a reader; what it started and left behind holds up
+nobody.
 """
 
+import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mesh.errors import MeshError
@@ -18,38 +22,45 @@ from mesh.site.parts import Part
 
 LEASH = "MESH_LEASH"  # the environment's name for the pipe's number
 LONGEST_LINE = 64 * 1024  # bytes
+LAST_WORDS_S = 1.0
+FRAME = "│╭╮╰╯─ "  # of the box that a usage error comes in
+
+# -P: what lies in the folder is no part of the mesh, whatever it is called.
+PROGRAM = (sys.executable, "-P", "-m", "mesh")
 
 
 class Child:
-    """A running `mesh` command. `last` is the last line that it said."""
+    """A running `mesh` command, or another program. `last` is the last line that it said.
+
+    folder:  where it runs
+    say:     takes (name, line) of what it says, on a thread of `scope`
+    since:   when it was started, by the clock of whoever asks
+    Raises `MeshError` when it cannot be started.
+    """
 
     def __init__(
-        self, part: Part, folder: Path, say: Callable[[str, str], None], scope: Scope, since: float
+        self,
+        part: Part,
+        folder: Path,
+        say: Callable[[str, str], None],
+        scope: Scope,
+        since: float,
+        program: Sequence[str] = PROGRAM,
     ) -> None:
-        """Start it in `folder`. Raises `MeshError` when it cannot be."""
         self.part, self.since = part, since
         self.last = ""
         self.asked = False  # whether it was asked to end
         self._say = say
-        held, self._leash = os.pipe()
-        # -P: what lies in the folder is no part of the mesh, whatever it is called.
-        command = [sys.executable, "-P", "-m", "mesh", *part.arguments]
-        try:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                cwd=folder,
-                env={**os.environ, LEASH: str(held)},
-                pass_fds=(held,),
-                start_new_session=True,
-            )
-        except OSError as error:
-            os.close(self._leash)
-            raise MeshError(f"{part.name} cannot be started: {error.strerror}") from error
-        finally:
-            os.close(held)
+        self._heard = threading.Event()
+        with contextlib.ExitStack() as undo:
+            try:
+                held, self._leash = _pipe(undo)
+                self._until, self._closing = _pipe(undo)
+                self._process = _started([*program, *part.arguments], folder, held)
+            except OSError as error:
+                raise MeshError(f"{part.name} cannot be started: {error.strerror}") from error
+            undo.pop_all()
+        os.close(held)
         scope.spawn(part.name, self._listen)
 
     def __repr__(self) -> str:
@@ -70,23 +81,65 @@ class Child:
             self._process.terminate()
 
     def kill(self) -> None:
-        """End it, and whatever it started."""
+        """End it, and what it started."""
         self.asked = True
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return
 
     def close(self) -> None:
-        """Let go of a process that has ended. What it started ends, too, and with it what is listened to."""
+        """Let go of a process that has ended, once what it said has been heard. Its group ends, too; what
+        left that is not waited for."""
         self.kill()
+        os.close(self._closing)
+        self._heard.wait(LAST_WORDS_S)
         os.close(self._leash)
 
     def _listen(self) -> None:
+        """Hear it until nobody holds its end of the pipe, or it was let go of and what is there is heard."""
         stream = self._process.stdout
         assert stream is not None
+        poller = select.poll()
+        for fd in (stream.fileno(), self._until):
+            poller.register(fd, select.POLLIN)
+        rest = b""
         with stream:
-            while line := stream.readline(LONGEST_LINE):
-                text = line.decode(errors="replace").rstrip()
-                self.last = text or self.last
-                self._say(self.part.name, text)
+            while stream.fileno() in dict(poller.poll()):
+                chunk = os.read(stream.fileno(), LONGEST_LINE)
+                if not chunk:
+                    break
+                *lines, rest = (rest + chunk).split(b"\n")
+                self._tell(lines)
+                if len(rest) >= LONGEST_LINE:
+                    self._tell([rest])
+                    rest = b""
+            self._tell([rest] if rest else [])
+        os.close(self._until)
+        self._heard.set()
+
+    def _tell(self, lines: Sequence[bytes]) -> None:
+        for line in lines:
+            text = line.decode(errors="replace").rstrip()
+            self.last = text.strip(FRAME) or self.last
+            self._say(self.part.name, text)
+
+
+def _pipe(undo: contextlib.ExitStack) -> tuple[int, int]:
+    """Both ends of a pipe, closed when what follows fails. Raises `OSError`."""
+    ends = os.pipe()
+    for end in ends:
+        undo.callback(os.close, end)
+    return ends
+
+
+def _started(command: Sequence[str], folder: Path, held: int) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        bufsize=0,
+        cwd=folder,
+        env={**os.environ, LEASH: str(held), "PYTHONUNBUFFERED": "1"},  # what it prints is heard at once
+        pass_fds=(held,),
+        start_new_session=True,
+    )

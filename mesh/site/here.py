@@ -12,9 +12,9 @@ from mesh.errors import ConfigError, TransportError
 from mesh.site.parts import REGISTRY, Plan
 
 
-def check_here(plan: Plan) -> None:
+def check_here(plan: Plan, before: Plan | None = None) -> None:
     """Raises `ConfigError` for an address that is not this machine's, `TransportError` for a port that is
-    taken."""
+    taken: but for those that the registry of the plan `before` has, which makes room."""
     for part in plan.parts.values():
         bind = part.argument("--bind")
         host = urlsplit(bind).hostname if part.kind == REGISTRY else bind
@@ -23,10 +23,19 @@ def check_here(plan: Plan) -> None:
                 f"device {part.device!r} is at {host}, which is no address of this machine: say what runs "
                 "here with --only @DEVICE"
             )
-    if REGISTRY in plan.parts:
-        where = urlsplit(plan.parts[REGISTRY].argument("--bind"))
-        for port in (where.port or 0, (where.port or 0) + 1):
-            _check_free(where.hostname or "", port)
+    ours = _ports(before) if before is not None else ()
+    for host, port in _ports(plan):
+        if (host, port) not in ours:
+            _check_free(host, port)
+
+
+def _ports(plan: Plan) -> tuple[tuple[str, int], ...]:
+    """Where its registry listens."""
+    if REGISTRY not in plan.parts:
+        return ()
+    where = urlsplit(plan.parts[REGISTRY].argument("--bind"))
+    host, port = where.hostname or "", where.port or 0
+    return (host, port), (host, port + 1)
 
 
 def _is_here(host: str) -> bool:

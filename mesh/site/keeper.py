@@ -17,7 +17,7 @@ from mesh.registry import Registry, open_registry
 from mesh.registry.records import NodeState
 from mesh.registry.setups import PREFIX, CameraSetup
 from mesh.scope import Scope
-from mesh.site.parts import Plan
+from mesh.site.parts import REGISTRY, Plan
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +25,8 @@ NODES = "nodes/"
 REQUEST_S = 3.0
 LOOK_EVERY_S = 0.25
 MOST_S = 5.0  # between two tries
+LOOK_AGAIN_S = 10.0  # whether the registry is the one that was told
+SAME_NS = 2_000_000_000  # by which two looks at one start may differ
 
 
 class Keeper:
@@ -52,26 +54,31 @@ class Keeper:
                 self._settle(self._plan)
 
     def _settle(self, plan: Plan) -> None:
-        """Have the cameras as they are in the plan, and see that its nodes are there; until it changes."""
+        """Have the cameras as they are in the plan, and see that its nodes are there; until it changes. A
+        registry that has started anew is told them again."""
         backoff = Backoff(LOOK_EVERY_S, MOST_S)
-        with open_registry(plan.registry, timeout=REQUEST_S) as registry:
-            while not self._changed.is_set():
-                try:
+        while not self._changed.is_set():
+            try:
+                with open_registry(plan.registry, timeout=REQUEST_S) as registry:
+                    started_ns = _started_ns(registry)
                     self._keep_cameras(registry, plan)
                     self._await_nodes(registry, plan)
-                    return
-                except RegistryUnavailable:
-                    self._clock.wait(self._changed, backoff.next())
-                except MeshError as error:  # somebody wrote at the same time, or it refuses
-                    log.warning("the cameras could not be configured: %s; trying again", error)
-                    self._clock.wait(self._changed, backoff.next())
+                    while not self._changed.is_set() and _started_ns(registry) <= started_ns + SAME_NS:
+                        self._clock.wait(self._changed, LOOK_AGAIN_S)
+            except RegistryUnavailable:
+                self._clock.wait(self._changed, backoff.next())
+            except MeshError as error:  # somebody wrote at the same time, or it refuses
+                log.warning("the cameras could not be configured: %s; trying again", error)
+                self._clock.wait(self._changed, backoff.next())
 
     def _keep_cameras(self, registry: Registry, plan: Plan) -> None:
         if plan.cameras is not None and (told := configure(registry, self._site, plan.cameras)):
             log.info("cameras: %s", "; ".join(told))
 
     def _await_nodes(self, registry: Registry, plan: Plan) -> None:
-        wanted = {part.name for part in plan.parts.values()} - {"registry"}
+        """Until all are there; while some are not, ever more rarely."""
+        wanted = {part.name for part in plan.parts.values()} - {REGISTRY}
+        backoff = Backoff(LOOK_EVERY_S, MOST_S)
         while not self._changed.is_set():
             if wanted <= set(_living(registry)):
                 cameras = f", {len(plan.cameras)} cameras configured" if plan.cameras is not None else ""
@@ -79,7 +86,19 @@ class Keeper:
                     "all is started: %d nodes%s; look at them with %s", len(wanted), cameras, _look(plan)
                 )
                 return
-            self._clock.wait(self._changed, LOOK_EVERY_S)
+            self._clock.wait(self._changed, backoff.next())
+
+
+def _started_ns(registry: Registry) -> int:
+    """When a registry that forgets did so last, by its own clock; 0 for one that does not say or forget.
+    Raises `RegistryUnavailable`."""
+    try:
+        start = registry.start()
+        return 0 if start is None else registry.now_ns() - round(start.age_s * 1e9)
+    except RegistryUnavailable:
+        raise
+    except MeshError:  # one that is too old to say
+        return 0
 
 
 def _look(plan: Plan) -> str:

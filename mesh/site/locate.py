@@ -1,12 +1,12 @@
-"""On which line of a TOML text a key stands. Pure.
+"""On which line of a TOML text each key stands. Pure.
 
-Rules kept here: only a line before which the text is a whole document begins a statement; so a line within a
-string or an array of several lines is none, whatever it looks like.
+Rules kept here: a line is looked at only where a statement begins, that is where the statement before it is
+whole: so a line within a string or an array of several lines is none, whatever it looks like.
 """
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 Path = tuple[str, ...]
 
@@ -14,38 +14,46 @@ _TABLE = re.compile(r"\s*\[\[?(?P<key>[^=#]+?)\]?\]\s*(#.*)?$")
 _VALUE = re.compile(r"\s*(?P<key>(?:\"(?:[^\"\\]|\\.)*\"|'[^']*'|[A-Za-z0-9_\-.\s])+?)\s*=")
 
 
-def line_of(text: str, path: Path) -> int | None:
-    """The line, from 1, of the key at `path`; where it is not written, of the nearest table around it that
-    is; None where nothing of it is. Where a value is one of several within a line, it is that line."""
-    found = {stands: number for number, stands in _statements(text)}
+def lines_of(text: str) -> dict[Path, int]:
+    """The line, from 1, of each key that is written in the text."""
+    found: dict[Path, int] = {}
+    for number, path in _statements(text):
+        found.setdefault(path, number)
+    return found
+
+
+def line_of(lines: Mapping[Path, int], path: Path) -> int | None:
+    """The line of the key at `path`; where it is not written, of the nearest table around it that is; None
+    where nothing of it is. Where a value is one of several within a line, it is that line."""
     for length in range(len(path), 0, -1):
-        if path[:length] in found:
-            return found[path[:length]]
+        if path[:length] in lines:
+            return lines[path[:length]]
     # A table may be there only by what stands below it: [cameras.door] without [cameras].
-    below = [number for stands, number in found.items() if path and stands[: len(path)] == path]
+    below = [number for stands, number in lines.items() if path and stands[: len(path)] == path]
     return min(below, default=None)
 
 
 def _statements(text: str) -> Iterator[tuple[int, Path]]:
     """Every line that begins a table or a value, with the path of what it begins."""
-    lines = text.splitlines(keepends=True)
     table: Path = ()
-    for number, line in enumerate(lines, 1):
-        found = _TABLE.match(line) or _VALUE.match(line)
-        if found is None or not _is_whole("".join(lines[: number - 1])):
-            continue
-        path = _keys(found["key"])
-        if found.re is _TABLE:
-            table = path
-            yield number, table
-        elif path:
-            yield number, table + path
+    begun = ""  # a statement that is not whole yet
+    for number, line in enumerate(text.split("\n"), 1):  # TOML knows no other end of a line
+        if not begun and (found := _TABLE.match(line) or _VALUE.match(line)) is not None:
+            path = _keys(found["key"])
+            if found.re is _TABLE:
+                table = path
+                yield number, table
+            elif path:
+                yield number, table + path
+        begun += f"{line}\n"
+        if _is_whole(begun):
+            begun = ""
 
 
-def _is_whole(text: str) -> bool:
+def _is_whole(statement: str) -> bool:
     try:
-        tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
+        tomllib.loads(statement)
+    except ValueError:
         return False
     return True
 
@@ -54,7 +62,7 @@ def _keys(key: str) -> Path:
     """The parts of a key as TOML reads it: `a."b.c"` has two. Empty for what is no key."""
     try:
         inner: object = tomllib.loads(f"{key} = 0")
-    except tomllib.TOMLDecodeError:
+    except ValueError:
         return ()
     parts = []
     while isinstance(inner, dict):

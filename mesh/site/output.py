@@ -35,8 +35,7 @@ class Output:
         self, stream: TextIO = sys.stderr, *, as_json: bool = False, clock: Clock = SYSTEM_CLOCK
     ) -> None:
         self._stream, self._as_json, self._clock = stream, as_json, clock
-        self._is_terminal = stream.isatty()
-        self._coloured = self._is_terminal and not as_json
+        self._coloured = not as_json and stream.isatty()
         self._width = 0
         self._colours: dict[str, int] = {}
         self._changed = threading.Condition()
@@ -61,13 +60,6 @@ class Output:
             self._waiting.append((name, line[:MAX_LINE]))
             self._changed.notify()
 
-    @property
-    def is_hung_up(self) -> bool:
-        """Whether it went to a terminal that has been closed."""
-        poller = select.poll()
-        poller.register(self._stream.fileno(), 0)  # of that it tells anyway
-        return self._is_terminal and any(event & select.POLLHUP for _, event in poller.poll(0))
-
     def run_in(self, scope: Scope) -> None:
         """Write until the scope stops, and then what has come until then."""
         scope.on_stop(self._end)
@@ -81,7 +73,7 @@ class Output:
     def _run(self) -> None:
         while batch := self._take():
             try:
-                self._write("".join(batch).encode())
+                self._write("".join(batch).encode(errors="backslashreplace"))
             except OSError:  # nobody reads any more: the site goes on
                 continue
 
@@ -107,7 +99,7 @@ class Output:
 
     def _written(self, name: str, line: str) -> str:
         if self._as_json:
-            return json.dumps({"process": name, **_object(line)}, ensure_ascii=False) + "\n"
+            return json.dumps({**_object(line), "process": name}, ensure_ascii=False) + "\n"
         column = f"{name:<{self._width}} |"
         if self._coloured:
             colour = self._colours.setdefault(name, COLOURS[len(self._colours) % len(COLOURS)])
@@ -132,6 +124,6 @@ def _object(line: str) -> dict[str, object]:
     """A line as the JSON object that it is, or the message of one."""
     try:
         found = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     return found if isinstance(found, dict) else {"message": line}

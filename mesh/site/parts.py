@@ -16,17 +16,21 @@ from mesh.site.together import node_names
 REGISTRY = "registry"
 KINDS = (REGISTRY, "capture", "process", "collect")
 REGISTRY_WAIT_S = 60
+LEAST_PATIENCE_S = 20.0  # a node drains for ten seconds unless it is told otherwise
+AFTER_DRAIN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One process: `mesh ARGUMENTS…` on a device. Parts of a lower `depth` stop before those of a higher."""
+    """One process: `mesh ARGUMENTS…` on a device. Parts of a lower `depth` stop before those of a higher; one
+    that was asked to end is killed after `patience_s`."""
 
     name: str
     kind: str
     device: str
     depth: int
     arguments: tuple[str, ...]
+    patience_s: float = LEAST_PATIENCE_S
 
     def argument(self, option: str) -> str:
         """What an option that it has is set to."""
@@ -123,7 +127,8 @@ def _parts(site: Site, state: Path) -> list[Part]:
         for number, name in enumerate(node_names(kind, table, getattr(section, "count", 1))):
             device = file.device_of(section.device)
             arguments = (*_command(site, kind, section, state, number), *_common(file, device, section, name))
-            parts.append(Part(name, kind, device, depth, arguments))
+            patience_s = max(LEAST_PATIENCE_S, (section.drain or 0.0) + AFTER_DRAIN_S)
+            parts.append(Part(name, kind, device, depth, arguments, patience_s))
     return parts
 
 
@@ -187,6 +192,6 @@ def _depths(file: SiteFile, stages: Mapping[str, str]) -> dict[str, int]:
 
 
 def _listen(text: str, number: int) -> str:
-    """[HOST:]PORT of the `number`-th of several nodes: each has the next port."""
+    """[HOST:]PORT of the `number`-th of several nodes: each has the next port; 0 is any for all of them."""
     host, colon, port = text.rpartition(":")
-    return f"{host}{colon}{int(port) + number}" if port.isdigit() and port != "0" else text
+    return f"{host}{colon}{int(port) + number}" if int(port) else text

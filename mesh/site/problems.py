@@ -3,9 +3,9 @@
 Rules kept here: no line shows what stands in the file: it may be a URL, in which a password may stand.
 """
 
+import contextlib
 import difflib
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from mesh.errors import ConfigError
 
 CALLED = {"stall_s": "stall", "give_up_s": "give_up"}  # options of cameras, as the command line has them
 
+_CREDENTIALS = re.compile(r"://[^/@\s]*@")
 _AT_END = " (at end of document)"
 _AT_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
 
@@ -32,8 +33,9 @@ class Problem:
     line: int | None = None
 
     def told(self, path: Path) -> str:
-        place = f"{path}:{self.line}" if self.line is not None else str(path)
-        return ": ".join(part for part in (place, ".".join(map(_quoted, self.where)), self.what) if part)
+        place = f"{shown(path)}:{self.line}" if self.line is not None else shown(path)
+        told = ": ".join(part for part in (place, ".".join(map(_quoted, self.where)), self.what) if part)
+        return _CREDENTIALS.sub("://***@", told)
 
 
 class SiteError(ConfigError):
@@ -70,7 +72,7 @@ def of_model(error: ValidationError, model: type[BaseModel], above: Where = ()) 
                 what = unknown_key(where[-1], keys_of(model, where[:-1]))
             case "missing":
                 what = "it is missing"
-            case "string_pattern_mismatch" if "[key]" in each["loc"] or where[-1] in ("device", "stage"):
+            case "string_pattern_mismatch":
                 what = "it is not a name: use 1 to 63 of a-z, 0-9, '-' and '_', a letter or digit first"
             case "model_type" | "dict_type":
                 what = f"it is a table: write [{'.'.join(where)}]"
@@ -95,11 +97,20 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
     return f"there is no such key: {hint}"
 
 
-def of_syntax(error: tomllib.TOMLDecodeError, text: str) -> Problem:
+def shown(path: Path) -> str:
+    """A path as a person would write it, in characters that can be written anywhere."""
+    with contextlib.suppress(OSError, ValueError):  # the working directory may be gone
+        path = path.relative_to(Path.cwd())
+    return str(path).encode(errors="backslashreplace").decode()
+
+
+def of_syntax(error: Exception, text: str) -> Problem:
     """What makes a text no TOML."""
+    if isinstance(error, RecursionError):
+        return Problem((), "it is nested too deeply")
     found = _AT_LINE.search(str(error))
     what = str(error).removesuffix(_AT_END)
-    line = int(found[1]) if found else max(1, len(text.splitlines()))
+    line = int(found[1]) if found else max(1, text.rstrip("\n").count("\n") + 1)
     what = _AT_LINE.sub("", what)
     return Problem((), what[:1].lower() + what[1:], line)
 

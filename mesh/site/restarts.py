@@ -17,9 +17,9 @@ class Restarts:
     failures: int = 0
     at: float | None = None
 
-    def ended(self, code: int, ran_s: float, now: float) -> float | None:
+    def ended(self, right: bool, ran_s: float, now: float) -> float | None:
         """It ended by itself. In how many seconds it starts again; None where it was right to end."""
-        if code == 0:
+        if right:
             self.failures, self.at = 0, None
             self.backoff.reset()
             return None

@@ -1,62 +1,73 @@
 """The mark that a running `mesh up` leaves in its state folder, by which `mesh reload` finds it.
 
 Rules kept here: the mark is held by a lock, so that one whose process is gone, however it went, is known for
-what it is; of one file and one choice of parts, one runs at a time.
+what it is; of one file, no part is run twice.
 """
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from mesh.errors import MeshError, StorageError
+from mesh.site.problems import shown
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A `mesh up` that runs: its process, where it is asked, and what it was told to run."""
+    """A `mesh up` that runs: its process, where it is asked, of which file, and what of it it runs."""
 
     pid: int
     endpoint: str
+    file: str
     only: tuple[str, ...]
+    parts: tuple[str, ...]
 
     def __str__(self) -> str:
         chosen = "".join(f" --only {one}" for one in self.only)
-        return f"mesh up{chosen} (process {self.pid})"
+        return f"mesh up {shown(Path(self.file))}{chosen} (process {self.pid})"
 
 
 class Mark:
-    """A context manager: held while `mesh up` runs. Raises `MeshError` when another one does."""
+    """A context manager: held while `mesh up` runs. Raises `MeshError` when another one runs what it would,
+    and `StorageError` where it cannot be left."""
 
-    def __init__(self, state: Path, only: Sequence[str], endpoint: str) -> None:
-        self._path = state / f"up{''.join(f'-{_plain(one)}' for one in sorted(only))}.json"
-        self._told = json.dumps({"pid": os.getpid(), "endpoint": endpoint, "only": list(only)})
+    def __init__(
+        self, state: Path, file: Path, only: Sequence[str], parts: Collection[str], endpoint: str
+    ) -> None:
+        self._state = state
+        self._told = Running(os.getpid(), endpoint, str(file.resolve()), tuple(only), tuple(parts))
+        name = hashlib.blake2b(repr((self._told.file, sorted(only))).encode(), digest_size=6).hexdigest()
+        self._path = state / f"up-{name}.json"
 
     def __enter__(self) -> Self:
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._state.mkdir(parents=True, exist_ok=True)
+            # While this is held, no other looks who runs, or says that it does.
+            with (self._state / "up.lock").open("w") as turn:
+                fcntl.flock(turn, fcntl.LOCK_EX)
+                self._leave()
         except OSError as error:
             raise StorageError(
-                f"cannot write to {self._path.parent}: {error.strerror}; choose another place with --state"
+                f"cannot write to {shown(self._state)}: {error.strerror}; choose another place with --state"
             ) from error
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            other = _read(self._path)
-            os.close(self._fd)
-            raise MeshError(
-                f"this runs already: {other or 'another mesh up'}; `mesh reload` has it read the file again"
-            ) from None
-        os.ftruncate(self._fd, 0)
-        os.write(self._fd, self._told.encode())
         return self
+
+    def _leave(self) -> None:
+        for other in running(self._state, Path(self._told.file)):
+            if twice := set(other.parts) & set(self._told.parts) or other.only == self._told.only:
+                what = ", ".join(sorted(twice)) if isinstance(twice, set) else "this"
+                raise MeshError(f"{what} runs already: {other}; `mesh reload` has it read the file again")
+        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(self._fd, 0)
+        os.write(self._fd, json.dumps(asdict(self._told)).encode())
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
@@ -66,10 +77,10 @@ class Mark:
         os.close(self._fd)
 
 
-def running(state: Path) -> Iterator[Running]:
-    """Every `mesh up` that runs with this state folder."""
-    for path in sorted(state.glob("up*.json")):
-        if _is_held(path) and (found := _read(path)) is not None:
+def running(state: Path, file: Path) -> Iterator[Running]:
+    """Every `mesh up` of a file that runs with this state folder."""
+    for path in sorted(state.glob("up-*.json")):
+        if _is_held(path) and (found := _read(path)) is not None and found.file == str(file.resolve()):
             yield found
 
 
@@ -85,10 +96,8 @@ def _is_held(path: Path) -> bool:
 def _read(path: Path) -> Running | None:
     try:
         told = json.loads(path.read_text())
-        return Running(int(told["pid"]), str(told["endpoint"]), tuple(map(str, told["only"])))
+        texts = [str(told[name]) for name in ("endpoint", "file")]
+        lists = [tuple(map(str, told[name])) for name in ("only", "parts")]
+        return Running(int(told["pid"]), *texts, *lists)  # type: ignore[arg-type]  # as many as it takes
     except (OSError, ValueError, KeyError, TypeError):  # it is being written, or no mark of ours
         return None
-
-
-def _plain(one: str) -> str:
-    return re.sub(r"[^a-z0-9_@-]", "_", one.lower())

@@ -10,7 +10,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+from mesh.errors import ConfigError
+from mesh.registry.etcd_address import parse_address
 from mesh.registry.records import Name
+from mesh.registry.wire import split_address
 
 LOOPBACK = "127.0.0.1"
 LEAST_LEASE_S = 0.5
@@ -24,15 +27,38 @@ class Section(BaseModel):
 
 
 def _is_registry(url: str) -> str:
-    if not url.startswith(("tcp://", "etcd://")):
-        raise ValueError("give tcp://HOST:PORT of a registry that runs, or etcd://HOST:PORT,…")
+    try:
+        if url.startswith("etcd:"):
+            parse_address(url)
+        elif split_address(url)[1] is None:
+            raise ConfigError("its port has to be known")
+    except ConfigError as error:
+        raise ValueError(
+            f"give tcp://HOST:PORT of a registry that runs, or etcd://HOST:PORT,…: {error}"
+        ) from None
     return url
 
 
 def _names_file(text: str) -> str:
     if "\0" in text:
         raise ValueError("a path holds no NUL")
+    try:
+        Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError("whose home that is is not known here: write the path in full") from None
     return text
+
+
+def _is_processor(text: str) -> str:
+    if text.startswith("-"):
+        raise ValueError("a processor begins with a letter: its options are keys of this table")
+    return text
+
+
+def _is_free(labels: dict[str, str]) -> dict[str, str]:
+    if "device" in labels:
+        raise ValueError("the label device is the device's own: write device = …")
+    return labels
 
 
 def _port_as_text(value: object) -> object:
@@ -43,7 +69,7 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 PathText = Annotated[Text, AfterValidator(_names_file)]
 Seconds = Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)]
 Megabytes = Annotated[float, Field(ge=0.1, le=1e6, allow_inf_nan=False)]
-Labels = dict[Name, Name]
+Labels = Annotated[dict[Name, Name], AfterValidator(_is_free)]
 Listen = Annotated[Text, BeforeValidator(_port_as_text)]  # [HOST:]PORT
 
 
@@ -106,7 +132,7 @@ class CaptureSection(NodeSection):
 class ProcessSection(NodeSection):
     """`[process.NAME]`: a node that runs processors over a stage; `count` of them share the work."""
 
-    processors: Annotated[list[Text], Field(min_length=1)]
+    processors: Annotated[list[Annotated[Text, AfterValidator(_is_processor)]], Field(min_length=1)]
     count: Copies = 1
     weight: Weight | None = None
     input: Name = "raw"
@@ -182,7 +208,7 @@ class SiteFile(Section):
 
 def bracketed(host: str) -> str:
     """A host as it stands in a URL."""
-    return f"[{host}]" if ":" in host else host
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
 def inside(folder: Path, path: str) -> str:

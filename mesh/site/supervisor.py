@@ -1,25 +1,24 @@
 """Keeps the processes of a plan running: starts them, starts again what dies, replaces what has changed.
 
 Rules kept here: everything happens on one thread, and nothing there waits for a process; one that is to end
-is asked first, and killed when it does not; of several of one kind that have changed one is replaced at a
-time, so that its peers take its work; at the end whoever is upstream goes first.
+is asked first, and killed when it does not; whoever is upstream goes first, the registry last; of several of
+one kind that have changed one is replaced at a time, so that its peers take its work.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import MeshError
 from mesh.scope import Scope
-from mesh.site.child import Child
-from mesh.site.parts import Part
+from mesh.site.child import PROGRAM, Child
+from mesh.site.parts import REGISTRY, Part
 from mesh.site.restarts import STEADY_S, Restarts
 
 log = logging.getLogger(__name__)
 
-STOP_WITHIN_S = 20.0  # a node drains for ten seconds unless it was told otherwise
 SETTLE_S = 3.0  # from its start until a node has taken its share
 LOOK_AGAIN_S = 1.0
 
@@ -49,6 +48,17 @@ class Slot:
         """Whether what runs is not what is to run."""
         return self.child is not None and self.child.part != self.wanted
 
+    @property
+    def depth(self) -> int:
+        """Of what runs."""
+        return self.child.part.depth if self.child is not None else 0
+
+    @property
+    def kind(self) -> str:
+        """Of what runs, or is to run."""
+        part = self.child.part if self.child is not None else self.wanted
+        return part.kind if part is not None else ""
+
     def told(self, name: str, now: float) -> ProcessState:
         child = self.child
         is_steady = child is not None and now - child.since >= STEADY_S
@@ -59,10 +69,17 @@ class Supervisor:
     """Call `step` whenever something may have happened, from one thread."""
 
     def __init__(
-        self, folder: Path, say: Callable[[str, str], None], scope: Scope, clock: Clock = SYSTEM_CLOCK
+        self,
+        folder: Path,
+        say: Callable[[str, str], None],
+        scope: Scope,
+        clock: Clock = SYSTEM_CLOCK,
+        program: Sequence[str] = PROGRAM,
     ) -> None:
-        """folder: where processes run; say: takes (name, line) of what they say; scope: of who listens."""
+        """folder: where processes run; say: takes (name, line) of what they say; scope: of who listens;
+        program: what a part's arguments are given to."""
         self._folder, self._say, self._scope, self._clock = folder, say, scope, clock
+        self._program = program
         self._slots: dict[str, Slot] = {}
         self._ending = False
 
@@ -123,27 +140,30 @@ class Supervisor:
 
     def _reap(self, name: str, slot: Slot, child: Child, code: int, now: float) -> None:
         slot.child, slot.kill_at = None, float("inf")
-        asked, slot.last = child.asked, child.last
+        asked = child.asked
         child.close()
+        slot.last = child.last if code > 0 else ""
         if asked:
             log.info("%s has ended%s", name, "" if code == 0 else f" with {_told(code)}")
             slot.restarts.at = now
             return
-        wait = slot.restarts.ended(code, now - child.since, now)
+        # Nodes can be drained by others; a registry is ended by mistake.
+        right = code == 0 and child.part.kind != REGISTRY
+        wait = slot.restarts.ended(right, now - child.since, now)
         if wait is None:
             log.info("%s has ended, as it was asked to; `mesh reload` starts it again", name)
         else:
             tries = slot.restarts.failures
             row = f", {tries} times in a row" if tries > 1 else ""
-            said = f": {child.last}" if child.last else ""
-            log.error("%s ended with %s%s; it starts again in %.0f s%s", name, _told(code), row, wait, said)
+            said = f": {slot.last}" if slot.last else ""
+            log.error("%s ended with %s%s; it starts again in %.1f s%s", name, _told(code), row, wait, said)
 
     def _start(self, slot: Slot, part: Part, now: float) -> None:
         try:
-            slot.child = Child(part, self._folder, self._say, self._scope, now)
+            slot.child = Child(part, self._folder, self._say, self._scope, now, self._program)
         except MeshError as error:
-            wait = slot.restarts.ended(1, 0.0, now)
-            log.error("%s; again in %.0f s", error, wait)
+            wait = slot.restarts.ended(False, 0.0, now)
+            log.error("%s; again in %.1f s", error, wait)
             return
         log.info("%s is started (pid %d)", part.name, slot.child.pid)
 
@@ -152,16 +172,14 @@ class Supervisor:
         child = slot.child
         if child is None or child.asked or not slot.is_stale:
             return
-        if slot.wanted is not None and any(self._is_changing(each, now) for each in self._peers(slot)):
+        others = [each for each in self._slots.values() if each is not slot]
+        if any(each.is_stale and each.depth < slot.depth for each in others):
+            return
+        peers = [each for each in others if each.wanted is not None and each.kind == slot.kind]
+        if slot.wanted is not None and any(self._is_changing(each, now) for each in peers):
             return
         child.end()
-        slot.kill_at = now + STOP_WITHIN_S
-
-    def _peers(self, slot: Slot) -> Iterator[Slot]:
-        kind = slot.wanted.kind if slot.wanted is not None else ""
-        for each in self._slots.values():
-            if each is not slot and each.wanted is not None and each.wanted.kind == kind:
-                yield each
+        slot.kill_at = now + child.part.patience_s
 
     @staticmethod
     def _is_changing(slot: Slot, now: float) -> bool:
@@ -172,16 +190,16 @@ class Supervisor:
 
     def _kill_late(self, slot: Slot, now: float) -> None:
         if slot.child is not None and now >= slot.kill_at:
-            log.error("%s did not end within %.0f s and is killed", slot.child.part.name, STOP_WITHIN_S)
+            part = slot.child.part
+            log.error("%s did not end within %.0f s and is killed", part.name, part.patience_s)
             slot.child.kill()
             slot.kill_at = float("inf")
 
     def _end_next(self) -> None:
         """Have those end that nobody upstream of is left."""
-        left = [slot for slot in self._slots.values() if slot.child is not None]
-        depths = [slot.child.part.depth for slot in left if slot.child is not None]
+        depths = [slot.depth for slot in self._slots.values() if slot.child is not None]
         for slot in self._slots.values():
-            if slot.child is None or slot.child.part.depth == min(depths):
+            if slot.child is None or slot.depth == min(depths):
                 slot.wanted = None
 
     def _patience(self, now: float) -> float | None:

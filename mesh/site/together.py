@@ -1,11 +1,13 @@
 """What the tables of a site's file say together: devices, names, stages and folders that must agree. Pure."""
 
+import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from mesh.names import NAME
 from mesh.site.problems import Problem, Where
 from mesh.site.sections import SiteFile
+
+LAST_PORT = 65535
 
 
 def of_devices(file: SiteFile) -> Iterator[Problem]:
@@ -15,14 +17,60 @@ def of_devices(file: SiteFile) -> Iterator[Problem]:
     named |= {("cameras", name, "device"): values.get("device") for name, values in file.cameras.items()}
     there = sorted(file.devices)
     for where, device in named.items():
-        if isinstance(device, str) and device not in file.devices:
+        if isinstance(device, str) and NAME.match(device) and device not in file.devices:
             what = f"there are {', '.join(there)}" if there else f"write [devices.{device}], too"
             yield Problem(where, f"there is no device {device!r}: {what}")
 
 
 def together(file: SiteFile, stages: Mapping[str, str]) -> list[Problem]:
     """What is wrong though each table is right. `stages` are those of the process nodes, by table."""
-    return [*_of_names(file), *_of_cameras(file), *_of_inputs(file, stages), *_of_folders(file)]
+    found = [*_of_registry(file), *_of_names(file), *_of_cameras(file), *_of_inputs(file, stages)]
+    return [*found, *_of_groups(file, stages), *_of_folders(file), *_of_ports(file)]
+
+
+def _of_registry(file: SiteFile) -> Iterator[Problem]:
+    """A registry that others could not find, or that is said twice."""
+    if file.registry.url is None:
+        keeper = file.device_of(file.registry.device)
+        device = file.device(keeper)
+        if device.address == "0.0.0.0" and device.advertise is None:
+            what = "the registry is here, and others have to know its address: write advertise = …, too"
+            yield Problem(("devices", keeper, "address"), what)
+        return
+    if "name" not in file.site.model_fields_set:
+        yield Problem(("registry", "url"), "several sites may use that registry: write name = … under [site]")
+    if "port" in file.registry.model_fields_set:
+        yield Problem(("registry", "port"), "the url says where the registry is: leave this out")
+
+
+def _of_groups(file: SiteFile, stages: Mapping[str, str]) -> Iterator[Problem]:
+    """Nodes that would share work that is not the same."""
+    seen: dict[str, tuple[str, str, str]] = {}
+    for name, section in file.process.items():
+        group = section.group or stages[name]
+        other, takes, makes = seen.setdefault(group, (name, section.input, stages[name]))
+        if (takes, makes) != (section.input, stages[name]):
+            what = (
+                f"process.{other} is of the group {group}, too, and makes {makes} of {takes}: write group = …"
+            )
+            yield Problem(("process", name), what)
+
+
+def _of_ports(file: SiteFile) -> Iterator[Problem]:
+    """Metrics of one device on one port."""
+    seen: dict[tuple[str, int], str] = {}
+    for (kind, name), section in file.nodes().items():
+        first = int(section.metrics.rpartition(":")[2]) if section.metrics is not None else 0
+        for port in range(first, first + getattr(section, "count", 1)) if first else ():
+            place = file.device_of(section.device), port
+            if port > LAST_PORT:
+                yield Problem((kind, name, "metrics"), f"there is no port {port} for the last of its nodes")
+                break
+            if place in seen:
+                what = f"port {port} is that of {seen[place]}: each of several nodes takes the next one"
+                yield Problem((kind, name, "metrics"), what)
+                break
+            seen[place] = f"{kind}.{name}"
 
 
 def _of_names(file: SiteFile) -> Iterator[Problem]:
@@ -56,6 +104,8 @@ def _of_inputs(file: SiteFile, stages: Mapping[str, str]) -> Iterator[Problem]:
     wanted = [(("process", name, "input"), [section.input]) for name, section in file.process.items()]
     wanted += [(("collect", name, "input"), section.input) for name, section in file.collect.items()]
     for where, inputs in wanted:
+        if len(set(inputs)) < len(inputs):
+            yield Problem(where, "a stage stands there twice")
         for stage in inputs:
             if stage not in made:
                 yield Problem(where, f"nobody makes the stage {stage!r}: there are {', '.join(sorted(made))}")
@@ -63,9 +113,9 @@ def _of_inputs(file: SiteFile, stages: Mapping[str, str]) -> Iterator[Problem]:
 
 def _of_folders(file: SiteFile) -> Iterator[Problem]:
     """Collectors of one device that would record into one folder."""
-    seen: dict[tuple[str, Path], str] = {}
+    seen: dict[tuple[str, str], str] = {}
     for name, section in file.collect.items():
-        place = file.device_of(section.device), Path(section.into)
+        place = file.device_of(section.device), os.path.normpath(section.into)
         if place in seen:
             yield Problem(("collect", name, "into"), f"collect.{seen[place]} records there already")
         seen[place] = name

@@ -24,7 +24,7 @@ from mesh.site.parts import Difference, Plan, difference, plan
 from mesh.site.reading import Site
 from mesh.site.running import Mark
 from mesh.site.supervisor import ProcessState, Supervisor
-from mesh.site.wakeups import Wakeups
+from mesh.site.wakeups import Terminal, Wakeups
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +52,10 @@ class Up:
         self._more, self._clock = tuple(more), clock
         site = read()
         self._site, self._plan = site.file.site.name, self._planned(site)
-        self._folder = site.folder
+        self._folder, self._file = site.folder, site.path
         self._changing = threading.Lock()
-        self._wakeups = Wakeups()
+        self._wakeups, self._terminal = Wakeups(), Terminal()
+        self._stopped_by = 0  # the signal
         self._supervisor: Supervisor | None = None
 
     def run(self) -> int:
@@ -62,7 +63,7 @@ class Up:
         operations = {RELOAD: self._asked_to_reload, STATUS: self._asked_for_status}
         control = ControlServer(operations, clock=self._clock)
         try:
-            with Mark(self._state, self._only, control.endpoints[0]):
+            with Mark(self._state, self._file, self._only, self._plan.parts, control.endpoints[0]):
                 check_here(self._plan)
                 return self._run(control)
         finally:
@@ -72,10 +73,13 @@ class Up:
         """Read the file again, and have what differs done. Any thread may. Raises `ConfigError`: then all
         goes on as it was."""
         with self._changing:
+            if self._stopped_by:
+                raise MeshError("it is stopping")
             site = self._read()
             if site.file.site.name != self._site:
                 raise ConfigError("the site's name cannot change while it runs: stop it, and start it anew")
             after = self._planned(site)
+            check_here(after, self._plan)
             found = difference(self._plan, after, self._idle())
             self._plan = after
         self._wakeups.poke()
@@ -92,46 +96,56 @@ class Up:
 
     def _run(self, control: ControlServer) -> int:
         with self._wakeups, Scope("output") as writing, Scope("site") as scope:
-            self._output.name([*self._plan.parts, "up"])
+            self._output.name(["up"])
             self._output.run_in(writing)
             control.run_in(scope)
-            scope.on_stop(self._wakeups.poke)
+            for each in (writing, scope):
+                each.on_stop(self._wakeups.poke)
             keeper = Keeper(scope, self._site, self._clock)
             keeper.start()
             supervisor = Supervisor(self._folder, self._output.say, writing, self._clock)
             self._supervisor = supervisor
             try:
-                return self._steer(supervisor, keeper, scope)
+                self._steer(supervisor, keeper, (scope, writing))
+                return 130 if self._stopped_by == signal.SIGINT else 0
             finally:
                 supervisor.kill()
                 while not supervisor.is_over:
                     self._wakeups.wait(supervisor.step())
 
-    def _steer(self, supervisor: Supervisor, keeper: Keeper, scope: Scope) -> int:
-        stopped_by, now = 0, None
+    def _steer(self, supervisor: Supervisor, keeper: Keeper, scopes: Sequence[Scope]) -> None:
+        """Until every process has ended: because a signal asked for it, or a thread of `scopes` failed."""
+        now = None
         while not supervisor.is_over:
-            if not stopped_by and self._plan is not now:
+            if not self._stopped_by and self._plan is not now:
                 now = self._plan
+                self._output.name(now.parts)
                 supervisor.want(now.parts)
                 keeper.keep(now)
             for number in self._wakeups.wait(supervisor.step()):
-                if number == signal.SIGHUP and not self._output.is_hung_up:
-                    self._reload_by_signal()
-                elif number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-                    self._stop(supervisor, hurry=bool(stopped_by))
-                    stopped_by = stopped_by or number
-            if scope.stopping.is_set() and not stopped_by:  # a thread of the site failed
-                stopped_by = signal.SIGTERM
-                supervisor.end()
-        return 130 if stopped_by == signal.SIGINT else 0
+                self._signalled(number, supervisor)
+            if any(scope.stopping.is_set() for scope in scopes) and not self._stopped_by:
+                self._stop(signal.SIGTERM, supervisor)
 
-    def _stop(self, supervisor: Supervisor, *, hurry: bool) -> None:
-        if hurry:
+    def _signalled(self, number: int, supervisor: Supervisor) -> None:
+        is_hang_up = number == signal.SIGHUP and self._terminal.is_closed
+        if number == signal.SIGHUP and not is_hang_up:
+            self._reload_by_signal()
+        elif is_hang_up and self._stopped_by:
+            return  # it may come more than once, and asks for no hurry
+        elif is_hang_up or number in (signal.SIGTERM, signal.SIGINT):
+            self._stop(number, supervisor)
+
+    def _stop(self, number: int, supervisor: Supervisor) -> None:
+        """End in order; when asked once more, at once."""
+        if self._stopped_by:
             log.warning("ending at once")
             supervisor.kill()
-        else:
-            log.info("stopping: capture first, the registry last; once more ends all at once")
-            supervisor.end()
+            return
+        with self._changing:  # what was changed until then is what stops
+            self._stopped_by = number
+        log.info("stopping: capture first, the registry last; once more ends all at once")
+        supervisor.end()
 
     def _reload_by_signal(self) -> None:
         try:

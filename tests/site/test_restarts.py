@@ -11,7 +11,7 @@ def restarts() -> Restarts:
 def test_what_crashes_again_and_again_is_started_ever_more_rarely() -> None:
     one, now, waits = restarts(), 0.0, []
     for _ in range(12):
-        wait = one.ended(1, 0.1, now)
+        wait = one.ended(False, 0.1, now)
         assert wait is not None
         assert not one.due(now + wait * 0.99)
         now += wait
@@ -26,8 +26,8 @@ def test_what_crashes_again_and_again_is_started_ever_more_rarely() -> None:
 def test_what_ran_for_long_is_started_soon() -> None:
     one = restarts()
     for _ in range(8):
-        one.ended(1, 0.1, 0.0)
-    wait = one.ended(-9, STEADY_S, 0.0)
+        one.ended(False, 0.1, 0.0)
+    wait = one.ended(False, STEADY_S, 0.0)
     assert wait is not None
     assert wait <= FIRST_S
     assert one.failures == 1
@@ -35,6 +35,6 @@ def test_what_ran_for_long_is_started_soon() -> None:
 
 def test_what_was_right_to_end_is_not_started_again() -> None:
     one = restarts()
-    one.ended(1, 0.1, 0.0)
-    assert one.ended(0, 0.1, 0.0) is None
+    one.ended(False, 0.1, 0.0)
+    assert one.ended(True, 0.1, 0.0) is None
     assert not one.due(1e9)

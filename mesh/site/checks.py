@@ -1,0 +1,98 @@
+"""What only those who capture, process and listen can tell of a site's file."""
+
+import ipaddress
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
+
+from mesh.errors import ConfigError
+from mesh.registry.setups import CameraSetup
+from mesh.site.problems import Problem, Where
+from mesh.site.sections import ProcessSection, SiteFile
+
+UNTRUSTED = "who is on that network could read and send frames: if it is trusted, insecure = true in [site]"
+
+
+class Checks(Protocol):
+    """Each raises `ConfigError`."""
+
+    def camera(self, setup: CameraSetup) -> None:
+        """Whether a camera's source and options could be used anywhere."""
+        ...
+
+    def password(self, setup: CameraSetup, registry_url: str) -> None:
+        """Whether that registry may keep a camera's URL, in which a password may stand."""
+        ...
+
+    def stage(self, process: ProcessSection) -> str:
+        """The stage that a process node publishes; refuses processors that there are not."""
+        ...
+
+    def address(self, address: str) -> None:
+        """Whether it is a loopback address, which may be listened on without a word."""
+        ...
+
+    def advertise(self, host: str) -> None:
+        """Whether others could connect to it."""
+        ...
+
+    def metrics(self, listen: str) -> None:
+        """Whether metrics may be served there, on a network that is trusted."""
+        ...
+
+
+def stages_of(file: SiteFile, checks: Checks) -> tuple[dict[str, str], list[Problem]]:
+    """The stages that the process nodes publish, by the name of their tables."""
+    stages, problems = {}, []
+    for name, section in file.process.items():
+        try:
+            stages[name] = checks.stage(section)
+        except ConfigError as error:
+            key = "stage" if section.stage and section.stage in str(error) else "processors"
+            problems.append(Problem(("process", name, key), str(error)))
+    return stages, problems
+
+
+def of_addresses(file: SiteFile, checks: Checks) -> Iterator[Problem]:
+    """Where nodes listen, and what they tell others."""
+    for name, device in file.devices.items():
+        yield from _of_address(("devices", name, "address"), device.address, file.site.insecure, checks)
+        if device.advertise is not None:
+            where = "devices", name, "advertise"
+            yield from _refused(where, "--advertise ", checks.advertise, device.advertise)
+    for (kind, name), section in file.nodes().items():
+        if section.metrics is not None:
+            yield from _refused((kind, name, "metrics"), "--metrics ", checks.metrics, section.metrics)
+
+
+def of_passwords(file: SiteFile, cameras: Iterable[CameraSetup], checks: Checks) -> Iterator[Problem]:
+    """Passwords that a registry on a network would keep."""
+    for setup in cameras if not file.site.insecure else ():
+        try:
+            checks.password(setup, file.registry_url)
+        except ConfigError as error:
+            what = str(error).removeprefix(f"camera {setup.name}: ")
+            yield Problem(("cameras", setup.name, "url"), what)
+
+
+def _of_address(where: Where, address: str, insecure: bool, checks: Checks) -> Iterator[Problem]:
+    """A name is not looked up: it may be known on its own device only."""
+    try:
+        ipaddress.ip_address(address)
+        checks.address(address)
+    except ValueError:
+        if not address or not all(c.isalnum() or c in "-_." for c in address):
+            yield Problem(
+                where, "it is no address: write one of the device's own, or 0.0.0.0 for all of them"
+            )
+        elif address != "localhost" and not insecure:
+            yield Problem(where, UNTRUSTED)
+    except ConfigError:
+        if not insecure:
+            yield Problem(where, UNTRUSTED)
+
+
+def _refused(where: Where, option: str, check: Callable[[str], None], value: str) -> Iterator[Problem]:
+    try:
+        check(value)
+    except ConfigError as error:
+        yield Problem(where, str(error).removeprefix(option))
