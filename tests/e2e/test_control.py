@@ -36,7 +36,7 @@ def test_a_node_is_asked_how_it_is_and_drained_without_losing_a_frame(tmp_path: 
         assert int(status["processed"]) >= 10
 
         process.send(signal.SIGSTOP)  # for less time than the publisher's queue lasts
-        with pytest.raises(TransportError, match="^node .process. did not answer within 0.3 s: it hangs"):
+        with pytest.raises(TransportError, match=r"^node .process. did not answer within 0.3 s: it hangs"):
             site.mesh.control("process", "drain", timeout=0.3)
         process.send(signal.SIGCONT)
 
