@@ -150,8 +150,8 @@ def set_(
     """Change settings while it runs; a camera is not opened anew.
 
     Of a camera, or of all that a capture node has: fps (none: as the source gives them) and quality. Of a
-    process node: quality and max_age (none: as usual). They hold until the node ends, and for a camera until it
-    is on another node or configured otherwise; `mesh camera set` is for good.
+    process node: quality and max_age (none: as usual). They hold until the node ends, and for a camera until
+    it is on another node or configured otherwise; `mesh camera set` is for good.
     """
     set_up(log_level, log_json)
     given = dict(map(_setting, settings))
@@ -184,7 +184,8 @@ def stop(
 ) -> None:
     """Have a node end at once.
 
-    Nothing is handed over, and no delivery waited for. What a process node has not delivered goes to its spool.
+    Nothing is handed over, and no delivery waited for. What a process node has not delivered goes to its
+    spool.
     """
     set_up(log_level, log_json)
     _end(registry, context.obj, "stop", ("stops", "has stopped", "is stopping"), timeout, wait)

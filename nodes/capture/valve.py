@@ -74,7 +74,7 @@ class Valve:
             for halt in self._halts:
                 halt.set()
             self._tell()
-        self.end("it was stopped")
+        self.end("it is being let go of here: ask again")
         self._wake()
 
     def end(self, why: str) -> None:

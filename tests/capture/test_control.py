@@ -17,6 +17,7 @@ from mesh.errors import ConfigError, MeshError
 from mesh.frame import Frame
 from mesh.orders import order
 from mesh.registry.records import CameraRecord, CameraState
+from mesh.setups import is_member
 from mesh.transport.sockets import open_socket
 from mesh.wire import Limits, Reply, Request, decode_reply, encode_request
 from nodes.capture.camera import CameraConfig
@@ -328,11 +329,12 @@ def members() -> Iterator[Members]:
 
 
 def test_a_configured_camera_stays_paused_wherever_it_goes(members: Members, server: MjpegServer) -> None:
-    members.start("a")
+    for name in ("a", "b"):
+        members.start(name)
+    wait_for(lambda: sum(map(is_member, members.nodes())) == 2, "both nodes take their share")
     setups.add(members.registry, camera("door", url=server.url))
-    before = members.wait_on("door", "a")
-    members.start("b")
-    wait_for(lambda: len(members.nodes()) == 2, "both nodes are there")
+    members.wait_settled(["door"])
+    before = members.wait_on("door")
     done = order(members.registry, "door", "pause", timeout=ANSWER_S)
     assert done.kept
     assert setups.find(members.registry, "door")[0].paused
