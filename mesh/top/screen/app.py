@@ -235,10 +235,9 @@ class Top(App[int]):
     def _headline(self) -> str:
         if self._shown is None:
             return self._url
-        marks = ["  FROZEN"] if self._frozen else []
-        marks += [f"  filter: {self._text}"] if self._text else []
-        when = _time_of_day(self._shown.at_ns)
-        return f"{when}  {headline(self._shown)}  {self._url}{''.join(marks)}"
+        marks = ["FROZEN"] if self._frozen else []
+        marks += [f"filter: {self._text}"] if self._text else []
+        return "  ".join([_time_of_day(self._shown.at_ns), *marks, headline(self._shown), self._url])
 
     def _told_trouble(self) -> str:
         if self._latest is None or not self._trouble:
