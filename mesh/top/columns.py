@@ -217,7 +217,7 @@ GROUPS: Table[GroupRow] = Table(
     lambda row: row.group,
     (
         _name("group", lambda row: row.group),
-        _text("stage", "stage", lambda row: f"{row.stage} -> {row.output}", MEDIUM),
+        _text("stage", "stage", lambda row: f"{row.stage} -> {row.output}", WIDE),
         _number("members", "nodes", lambda row: len(row.members)),
         _number("cameras", "cameras", lambda row: row.cameras),
         _fps("in", "fps in", lambda row: row.fps_in),

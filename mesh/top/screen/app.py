@@ -78,7 +78,8 @@ class Top(App[int]):
     #tables { height: 1fr; }
     BoardTable { border: none; border-top: solid $foreground 30%; scrollbar-size: 0 1; overflow-x: hidden; }
     BoardTable:focus { border-top: solid $accent; border-title-style: bold; }
-    #nodes, #groups { height: auto; max-height: 33%; }
+    #nodes { height: auto; max-height: 40%; }
+    #groups { height: auto; max-height: 30%; }
     #cameras { height: 1fr; }
     .alone BoardTable { display: none; }
     .alone BoardTable.chosen { display: block; height: 1fr; max-height: 100%; }
