@@ -19,12 +19,14 @@ UNKNOWN = "-"
 OVER = frozenset({DIED, GONE, NodeState.ENDED})  # a camera's word is the same
 MEDIUM, WIDE = 100, 140  # columns of a terminal
 SHOWN_CAUSES = 3
+LONG = 200  # for the last column of a table
 
 
 @dataclass(frozen=True, slots=True)
 class Column(Generic[R]):
     """One column: `key` is its name for sorting, `text` what it shows, `order` what it is sorted by (None:
-    not known). `least` is the width of a terminal, in characters, from which on it is shown."""
+    not known). `least` is the width of a terminal, in characters, from which on it is shown; of a text that
+    is longer than `most`, the screen shows the beginning."""
 
     key: str
     title: str
@@ -32,6 +34,12 @@ class Column(Generic[R]):
     order: Callable[[R], Any]
     right: bool = False
     least: int = 0
+    most: int = 28
+
+    def short(self, row: R) -> str:
+        """The text as the screen shows it."""
+        text = self.text(row)
+        return text if len(text) <= self.most else f"{text[: self.most - 1]}…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +78,11 @@ def check_column(sort: str) -> str:
     return sort
 
 
+def _name(title: str, get: Callable[[R], str]) -> Column[R]:
+    """The first column: whole, as it tells rows apart."""
+    return Column(title, title, get, lambda row: get(row).lower(), most=LONG)
+
+
 def _text(key: str, title: str, get: Callable[[R], str], least: int = 0) -> Column[R]:
     return Column(key, title, get, lambda row: get(row).lower(), least=least)
 
@@ -106,7 +119,7 @@ def _drops(get: Callable[[R], Mapping[str, Drops]]) -> Column[R]:
         found = get(row).values()
         return sum(drop.per_s for drop in found), sum(drop.total for drop in found)
 
-    return Column("dropped", "dropped", lambda row: _causes(get(row)), order)
+    return Column("dropped", "dropped", lambda row: _causes(get(row)), order, most=LONG)
 
 
 def _causes(found: Mapping[str, Drops]) -> str:
@@ -150,7 +163,7 @@ NODES: Table[NodeRow] = Table(
     "nodes",
     lambda row: row.node,
     (
-        _text("node", "node", lambda row: row.node),
+        _name("node", lambda row: row.node),
         _text("kind", "kind", lambda row: row.kind, MEDIUM),
         _text("group", "group", lambda row: row.group, WIDE),
         _text("state", "state", _state),
@@ -163,7 +176,7 @@ NODES: Table[NodeRow] = Table(
         _fps("dropped", "drop/s", lambda row: row.dropped_per_s),
         _text("cause", "cause", _cause, WIDE),
         _number("queue", "queue", lambda row: row.queue, least=MEDIUM),
-        Column("has", "has", _has, lambda row: len(row.has)),
+        Column("has", "has", _has, lambda row: len(row.has), most=LONG),
     ),
     lambda board: board.nodes,
 )
@@ -172,7 +185,7 @@ CAMERAS: Table[CameraRow] = Table(
     "cameras",
     lambda row: row.camera,
     (
-        _text("camera", "camera", lambda row: row.camera),
+        _name("camera", lambda row: row.camera),
         _text("state", "state", _state),
         _text("node", "node", lambda row: row.node, MEDIUM),
         Column(
@@ -203,8 +216,8 @@ GROUPS: Table[GroupRow] = Table(
     "groups",
     lambda row: row.group,
     (
-        _text("group", "group", lambda row: row.group),
-        _text("stage", "stage", lambda row: f"{row.stage} -> {row.output}", MEDIUM),
+        _name("group", lambda row: row.group),
+        _text("stage", "stage", lambda row: f"{row.stage} -> {row.output}", WIDE),
         _number("members", "nodes", lambda row: len(row.members)),
         _number("cameras", "cameras", lambda row: row.cameras),
         _fps("in", "fps in", lambda row: row.fps_in),

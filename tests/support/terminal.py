@@ -40,8 +40,14 @@ class Terminal:
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
         self._theirs = theirs  # kept open, so that what the command left the terminal as can be seen
         self.modes_before = termios.tcgetattr(theirs)
+        here = {
+            "TERM": "xterm-256color",
+            "COLORTERM": "truecolor",
+            "COLUMNS": str(columns),
+            "LINES": str(lines),
+        }
         self.process: Process = processes.start(
-            *arguments, name="terminal", terminal=theirs, TERM="xterm-256color", COLORTERM="truecolor"
+            *arguments, name="terminal", cwd=None, module="mesh", terminal=theirs, **here
         )
 
     @property

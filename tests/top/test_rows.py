@@ -240,6 +240,16 @@ def test_every_cell_of_every_table_can_be_shown_of_known_and_unknown() -> None:
     assert GROUPS.columns[-1].text(row) == "overwritten 10 (5.0/s)"
 
 
+def test_a_long_text_is_cut_on_the_screen_and_a_name_is_not() -> None:
+    why = "No Route To The Camera At All"
+    nodes = [node("n" * 63, "capture", state=NodeState.DEGRADED, why=why)]
+    (row,) = NODES.ordered(seen(look(1, nodes)))
+    cells = {column.key: (column.text(row), column.short(row)) for column in NODES.columns}
+    assert cells["node"] == ("n" * 63, "n" * 63)
+    assert cells["state"] == (f"degraded: {why}", "degraded: No Route To The C…")
+    assert [found.why for found in NODES.ordered(seen(look(1, nodes)), text="at all")] == [why]
+
+
 def test_a_column_that_no_table_has_is_refused_with_those_that_there_are() -> None:
     assert check_column("p99") == "p99"
     with pytest.raises(ConfigError, match=r"--sort 'speed' is no column: use one of node, kind, .*waiting"):

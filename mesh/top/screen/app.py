@@ -78,7 +78,8 @@ class Top(App[int]):
     #tables { height: 1fr; }
     BoardTable { border: none; border-top: solid $foreground 30%; scrollbar-size: 0 1; overflow-x: hidden; }
     BoardTable:focus { border-top: solid $accent; border-title-style: bold; }
-    #nodes, #groups { height: auto; max-height: 33%; }
+    #nodes { height: auto; max-height: 40%; }
+    #groups { height: auto; max-height: 30%; }
     #cameras { height: 1fr; }
     .alone BoardTable { display: none; }
     .alone BoardTable.chosen { display: block; height: 1fr; max-height: 100%; }
@@ -235,10 +236,9 @@ class Top(App[int]):
     def _headline(self) -> str:
         if self._shown is None:
             return self._url
-        marks = ["  FROZEN"] if self._frozen else []
-        marks += [f"  filter: {self._text}"] if self._text else []
-        when = _time_of_day(self._shown.at_ns)
-        return f"{when}  {headline(self._shown)}  {self._url}{''.join(marks)}"
+        marks = ["FROZEN"] if self._frozen else []
+        marks += [f"filter: {self._text}"] if self._text else []
+        return "  ".join([_time_of_day(self._shown.at_ns), *marks, headline(self._shown), self._url])
 
     def _told_trouble(self) -> str:
         if self._latest is None or not self._trouble:

@@ -93,7 +93,7 @@ class BoardTable(DataTable[Text]):
 
 
 def _cell(column: Column[Any], row: Any) -> Text:
-    return _justified(column.text(row), column)
+    return _justified(column.short(row), column)
 
 
 def _justified(text: str, column: Column[Any]) -> Text:
