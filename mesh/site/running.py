@@ -61,8 +61,9 @@ class Mark:
 
     def _leave(self) -> None:
         for other in running(self._state, Path(self._told.file)):
-            if twice := set(other.parts) & set(self._told.parts) or other.only == self._told.only:
-                what = ", ".join(sorted(twice)) if isinstance(twice, set) else "this"
+            twice = sorted(set(other.parts) & set(self._told.parts))
+            if twice or other.only == self._told.only:
+                what = ", ".join(twice) or "this"
                 raise MeshError(f"{what} runs already: {other}; `mesh reload` has it read the file again")
         self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -153,7 +153,7 @@ def reload_touches_one_camera_only(site: RunningSite) -> None:
         wait_for(lambda: all_seen(3), "frames of all cameras")
         site.edit(f"{SMALL}&seed=0", f"{SMALL}&seed=99")
         done = site.run("reload")
-        assert (done.code, done.out.partition(": ")[2]) == (0, f"cameras {changed}\n")
+        assert (done.code, done.out.rpartition(": ")[2]) == (0, f"cameras {changed}\n")
         wait_for(
             lambda: all_seen(3) and seen[changed][-1].boot > boots[changed], "the camera that was changed"
         )
@@ -240,7 +240,7 @@ def test_one_that_is_killed_takes_its_processes_with_it_and_another_goes_on(tmp_
 def a_second_one_and_a_port_that_is_taken_are_refused(site: RunningSite) -> None:
     again = site.run("up")
     assert again.code == 1
-    assert f"this runs already: mesh up (process {site.up.popen.pid})" in again.last_line
+    assert f"registry runs already: mesh up {site.file} (process {site.up.popen.pid})" in again.last_line
     other = site.folder / "other"
     other.mkdir()
     (other / "mesh.toml").write_text(site.file.read_text())

@@ -67,7 +67,7 @@ WRONG = {
     ),
     "an address of a network": (
         '[devices.hub]\naddress = "192.0.2.1"',
-        "2: devices.hub.address: who is on that network could read and send frames: if it is trusted, insecure",
+        "2: devices.hub.address: who is on that network could read and send frames: if it is trusted, ",
     ),
     "cameras that nobody captures": (
         '[cameras.door]\nurl = "synthetic:"',
