@@ -78,7 +78,8 @@ def doctor(
         raise ConfigError(f"--registry {registry!r} is no address: it begins with {', '.join(SCHEMES)}")
     written, site = _written(file, state, timeout)
     named = registry or (site.file.registry_url if site is not None else None)
-    pointed = Pointed(registry_url(named), named is not None, os.environ.get("MESH_REGISTRY", ""))
+    by = "--registry" if registry else str(written.path) if site is not None and written is not None else ""
+    pointed = Pointed(registry_url(named), by, os.environ.get("MESH_REGISTRY", ""))
     spool = state_of(written.path, state) / "spool" if written is not None else state_folder("spool")
     folders = [("spool", spool)] if spool is not None else []
     folders += [("recordings", path) for path in into or ()]

@@ -26,16 +26,17 @@ class Resources:
 
 @dataclass(frozen=True, slots=True)
 class Pointed:
-    """Which registry was looked at, and who said so; `environment` is what MESH_REGISTRY says."""
+    """Which registry was looked at, and what named it: "--registry", a site's file, or nothing; `environment`
+    is what MESH_REGISTRY says."""
 
     url: str
-    given: bool  # with --registry
+    given: str
     environment: str = ""
 
     @property
     def by(self) -> str:
         if self.given:
-            return "as --registry says"
+            return f"as {self.given} says"
         return "as MESH_REGISTRY says" if self.environment else "the default"
 
 
@@ -58,7 +59,7 @@ def judge_pointed(pointed: Pointed) -> Finding:
         return note(
             CHECK,
             "environment",
-            f"MESH_REGISTRY is {pointed.environment}, another one than --registry {pointed.url}: what is "
+            f"MESH_REGISTRY is {pointed.environment}, another one than {pointed.given} says, {pointed.url}: what is "
             "started in this shell without --registry goes there",
             f"export MESH_REGISTRY={pointed.url}",
         )

@@ -57,11 +57,13 @@ def of_addresses(file: SiteFile, checks: Checks) -> Iterator[Problem]:
     for name, device in file.devices.items():
         yield from _of_address(("devices", name, "address"), device.address, file.site.insecure, checks)
         if device.advertise is not None:
-            where = "devices", name, "advertise"
-            yield from _refused(where, "--advertise ", checks.advertise, device.advertise)
-    for (kind, name), section in file.nodes().items():
-        if section.metrics is not None:
-            yield from _refused((kind, name, "metrics"), "--metrics ", checks.metrics, section.metrics)
+            told: Where = ("devices", name, "advertise")
+            yield from _refused(told, "--advertise ", checks.advertise, device.advertise)
+    listening: dict[Where, str | None] = {("registry",): file.registry.metrics}
+    listening |= {place: section.metrics for place, section in file.nodes().items()}
+    for where, listen in listening.items():
+        if listen is not None:
+            yield from _refused((*where, "metrics"), "--metrics ", checks.metrics, listen)
 
 
 def of_passwords(file: SiteFile, cameras: Iterable[CameraSetup], checks: Checks) -> Iterator[Problem]:

@@ -135,8 +135,9 @@ def _parts(site: Site, state: Path) -> list[Part]:
 def _registry(file: SiteFile, state: Path) -> Part:
     name = file.device_of(file.registry.device)
     bind = f"tcp://{bracketed(file.device(name).address)}:{file.registry.port}"
-    insecure = ("--insecure",) if file.site.insecure else ()
-    arguments = ("registry", "--bind", bind, "--state", str(state / REGISTRY), *insecure)
+    more = ["--metrics", file.registry.metrics] if file.registry.metrics is not None else []
+    more += ["--insecure"] if file.site.insecure else []
+    arguments = ("registry", "--bind", bind, "--state", str(state / REGISTRY), *more)
     return Part(REGISTRY, REGISTRY, name, _NEVER, arguments)
 
 

@@ -81,10 +81,12 @@ class SiteSection(Section):
 
 
 class RegistrySection(Section):
-    """`[registry]`: the device that runs it and its port; or the `url` of one that runs anyway."""
+    """`[registry]`: the device that runs it, its port, and that of its metrics; or the `url` of one that runs
+    anyway."""
 
     device: Name | None = None
     port: Annotated[int, Field(ge=1, le=LAST_PORT)] = 7700
+    metrics: Listen | None = None
     url: Annotated[Text, AfterValidator(_is_registry)] | None = None
 
 

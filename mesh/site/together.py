@@ -39,8 +39,8 @@ def _of_registry(file: SiteFile) -> Iterator[Problem]:
         return
     if "name" not in file.site.model_fields_set:
         yield Problem(("registry", "url"), "several sites may use that registry: write name = … under [site]")
-    if "port" in file.registry.model_fields_set:
-        yield Problem(("registry", "port"), "the url says where the registry is: leave this out")
+    for key in sorted({"port", "metrics"} & file.registry.model_fields_set):
+        yield Problem(("registry", key), "the url says where the registry is: leave this out")
 
 
 def _of_groups(file: SiteFile, stages: Mapping[str, str]) -> Iterator[Problem]:

@@ -33,7 +33,7 @@ def examined(
     clock: Clock = SYSTEM_CLOCK,
 ) -> list[Finding]:
     """What the doctor finds at the registry `url`, as `mesh doctor --registry URL` has it."""
-    pointed = Pointed(url, True, environment)
+    pointed = Pointed(url, "--registry", environment)
     asked = Asked(pointed, timeout, folders, secrets, has_secret, read_secrets, ffmpeg_version())
     return examine(gather(asked, clock))
 
