@@ -59,8 +59,8 @@ def judge_pointed(pointed: Pointed) -> Finding:
         return note(
             CHECK,
             "environment",
-            f"MESH_REGISTRY is {pointed.environment}, another one than {pointed.given} says, {pointed.url}: what is "
-            "started in this shell without --registry goes there",
+            f"MESH_REGISTRY is {pointed.environment}, another one than {pointed.given} says, {pointed.url}: "
+            "what is started in this shell without --registry goes there",
             f"export MESH_REGISTRY={pointed.url}",
         )
     return ok(CHECK, "environment", f"the registry is {pointed.url}, {pointed.by}")
