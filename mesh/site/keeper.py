@@ -81,10 +81,7 @@ class Keeper:
         backoff = Backoff(LOOK_EVERY_S, MOST_S)
         while not self._changed.is_set():
             if wanted <= set(_living(registry)):
-                cameras = f", {len(plan.cameras)} cameras configured" if plan.cameras is not None else ""
-                log.info(
-                    "all is started: %d nodes%s; look at them with %s", len(wanted), cameras, _look(plan)
-                )
+                log.info("all is started: %s; look at it with %s", _counted(plan, len(wanted)), _look(plan))
                 return
             self._clock.wait(self._changed, backoff.next())
 
@@ -99,6 +96,13 @@ def _started_ns(registry: Registry) -> int:
         raise
     except MeshError:  # one that is too old to say
         return 0
+
+
+def _counted(plan: Plan, nodes: int) -> str:
+    told = [f"{nodes} node{'' if nodes == 1 else 's'}"]
+    if plan.cameras is not None:
+        told.append(f"{len(plan.cameras)} camera{'' if len(plan.cameras) == 1 else 's'} configured")
+    return ", ".join(told)
 
 
 def _look(plan: Plan) -> str:
