@@ -142,7 +142,7 @@ def test_gauges_say_what_is_now() -> None:
     found = {(s.name, *s.labels): s.values[0] for s in measured(node, cameras, told, connected=False)}
     assert found["mesh_node_info", "n", "process", "motion", "h", ""] == 1
     states = {key[1]: value for key, value in found.items() if key[0] == "mesh_node_state"}
-    assert states == {"running": 0, "degraded": 1, "draining": 0}
+    assert states == {"running": 0, "degraded": 1, "paused": 0, "draining": 0}
     ups = {key[1]: value for key, value in found.items() if key[0] == "mesh_camera_up"}
     assert ups == {"door": 1, "gate": 0}
     assert found["mesh_node_registry_up",] == 0
