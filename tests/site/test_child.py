@@ -116,7 +116,7 @@ def test_one_that_cannot_be_started_is_told_in_a_line_and_leaves_nothing_open(tm
     files = len(os.listdir("/proc/self/fd"))
     with Scope("site") as scope:
         for folder, program in ((tmp_path, ("/no/such/program",)), (tmp_path / "gone", SHELL)):
-            with pytest.raises(MeshError, match="^a cannot be started: No such file or directory$"):
+            with pytest.raises(MeshError, match=r"^a cannot be started: No such file or directory$"):
                 Child(part("a"), folder, print, scope, 0.0, program)
     assert len(os.listdir("/proc/self/fd")) == files
 

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -153,11 +154,15 @@ def test_all_are_killed_at_once_however_deaf(site: Site) -> None:
     assert not site.states
 
 
+def has_failed(site: Site, name: str, count: int) -> bool:
+    return site.states[name].failures == count
+
+
 def test_what_waits_to_be_started_again_is_started_at_once_when_asked_for(site: Site) -> None:
     fails = part("fails", "exit 3")
     site.want(fails)
     for count in (1, 2, 3):
-        site.until(lambda count=count: site.states["fails"].failures == count)
+        site.until(partial(has_failed, site, "fails", count))
         site.advance(0.0)
         assert len(site.names("is started")) == count  # not by itself
         site.want(fails)
@@ -203,7 +208,7 @@ def test_a_program_that_cannot_be_started_is_tried_again_and_leaves_nothing_open
         files = len(os.listdir("/proc/self/fd"))
         site.want(part("a"))
         for count in (1, 2, 3):
-            site.until(lambda count=count: site.states["a"].failures == count)
+            site.until(partial(has_failed, site, "a", count))
             site.advance(0.0)
             assert len(site.logged) == count
             site.clock.advance(30.0)
