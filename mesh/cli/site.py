@@ -17,7 +17,7 @@ from mesh.errors import ConfigError, MeshError, StorageError
 from mesh.registry.setups import CameraSetup
 from mesh.site.output import Lines, Output
 from mesh.site.parts import Plan, plan
-from mesh.site.problems import SiteError
+from mesh.site.problems import SiteError, printable
 from mesh.site.reading import Site, read_site
 from mesh.site.running import Running, running
 from mesh.site.sections import ProcessSection
@@ -104,7 +104,7 @@ def up(
     output = Output(stream, as_json=log_json)
     chosen = tuple(only or ())
     more = ("--log-level", log_level, *(("--log-json",) if log_json else ()))
-    path = file.absolute()  # also when the working directory is made anew
+    path = _absolute(file)  # also when the working directory is made anew
     site = Up(lambda: read_site(path, NodeChecks()), state_of(file, state), chosen, output, more=more)
     set_up(log_level, log_json, cast(TextIO, Lines(output, "up")))
     try:
@@ -163,8 +163,10 @@ def check(
         for problem in error.problems[:-1]:
             typer.echo(f"mesh: {problem}", err=True)
         raise SiteError(error.problems[-1:]) from None
-    typer.echo(f"{file} is right: {_counted(site, made)}")
-    rows = [(p.name, p.device or "here", " ".join(["mesh", *p.arguments])) for p in made.parts.values()]
+    typer.echo(f"{printable(str(file))} is right: {_counted(site, made)}")
+    rows = [
+        (p.name, p.device or "here", printable(" ".join(["mesh", *p.arguments]))) for p in made.parts.values()
+    ]
     print_tables([("processes", ("process", "device", "command"), rows)])
 
 
@@ -187,13 +189,23 @@ def init(
         raise ConfigError(f"{file} is there already: nothing was written") from None
     except OSError as error:
         raise StorageError(f"cannot write {file or 'to stdout'}: {error.strerror}") from error
-    typer.echo(f"{file} is written: edit it, then `mesh up {file}`")
+    name = printable(str(file))
+    typer.echo(f"{name} is written: edit it, then `mesh up {name}`")
 
 
 def state_of(file: Path, state: Path | None) -> Path:
     """Where `mesh up` keeps its own: beside the file, for each file apart."""
     own = ".mesh" if file.stem == DEFAULT_FILE.stem else f".mesh-{file.stem}"
-    return (state or file.absolute().parent / own).absolute()
+    return _absolute(state or _absolute(file).parent / own)
+
+
+def _absolute(path: Path) -> Path:
+    try:
+        return path.absolute()
+    except OSError as error:
+        raise ConfigError(
+            f"the working directory is gone: change to another one ({error.strerror})"
+        ) from error
 
 
 def _counted(site: Site, made: Plan) -> str:

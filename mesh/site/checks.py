@@ -82,7 +82,7 @@ def _of_address(where: Where, address: str, insecure: bool, checks: Checks) -> I
         ipaddress.ip_address(address)
         checks.address(address)
     except ValueError:
-        if not address or not all(c.isalnum() or c in "-_." for c in address):
+        if not _is_name(address):
             yield Problem(
                 where, "it is no address: write one of the device's own, or 0.0.0.0 for all of them"
             )
@@ -91,6 +91,14 @@ def _of_address(where: Where, address: str, insecure: bool, checks: Checks) -> I
     except ConfigError:
         if not insecure:
             yield Problem(where, UNTRUSTED)
+
+
+def _is_name(host: str) -> bool:
+    try:
+        host.encode("idna")  # as it is looked up
+    except UnicodeError:
+        return False
+    return bool(host) and all(c.isalnum() or c in "-_." for c in host)
 
 
 def _refused(where: Where, option: str, check: Callable[[str], None], value: str) -> Iterator[Problem]:

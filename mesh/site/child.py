@@ -22,6 +22,7 @@ from mesh.site.parts import Part
 
 LEASH = "MESH_LEASH"  # the environment's name for the pipe's number
 LONGEST_LINE = 64 * 1024  # bytes
+PIPE_BYTES = 64 * 1024  # what a pipe holds
 LAST_WORDS_S = 1.0
 FRAME = "│╭╮╰╯─ "  # of the box that a usage error comes in
 
@@ -95,18 +96,20 @@ class Child:
         os.close(self._leash)
 
     def _listen(self) -> None:
-        """Hear it until nobody holds its end of the pipe, or it was let go of and what is there is heard."""
+        """Hear it until nobody holds its end of the pipe, or it was let go of and what was there is heard:
+        no more than a pipe holds, as what it left behind may write without end."""
         stream = self._process.stdout
         assert stream is not None
         poller = select.poll()
         for fd in (stream.fileno(), self._until):
             poller.register(fd, select.POLLIN)
-        rest = b""
+        rest, left = b"", PIPE_BYTES
         with stream:
-            while stream.fileno() in dict(poller.poll()):
+            while stream.fileno() in (ready := dict(poller.poll())) and left > 0:
                 chunk = os.read(stream.fileno(), LONGEST_LINE)
                 if not chunk:
                     break
+                left -= len(chunk) if self._until in ready else 0
                 *lines, rest = (rest + chunk).split(b"\n")
                 self._tell(lines)
                 if len(rest) >= LONGEST_LINE:

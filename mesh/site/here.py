@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from mesh.errors import ConfigError, TransportError
 from mesh.site.parts import REGISTRY, Plan
+from mesh.site.sections import EVERY
 
 
 def check_here(plan: Plan, before: Plan | None = None) -> None:
@@ -24,9 +25,9 @@ def check_here(plan: Plan, before: Plan | None = None) -> None:
                 "here with --only @DEVICE"
             )
     ours = _ports(before) if before is not None else ()
-    for host, port in _ports(plan):
-        if (host, port) not in ours:
-            _check_free(host, port)
+    for where in _ports(plan):
+        if not any(_overlap(where, other) for other in ours):
+            _check_free(*where)
 
 
 def _ports(plan: Plan) -> tuple[tuple[str, int], ...]:
@@ -36,6 +37,11 @@ def _ports(plan: Plan) -> tuple[tuple[str, int], ...]:
     where = urlsplit(plan.parts[REGISTRY].argument("--bind"))
     host, port = where.hostname or "", where.port or 0
     return (host, port), (host, port + 1)
+
+
+def _overlap(one: tuple[str, int], other: tuple[str, int]) -> bool:
+    """Whether who listens at one of them is in the way of the other."""
+    return one[1] == other[1] and (one[0] == other[0] or bool(EVERY & {one[0], other[0]}))
 
 
 def _is_here(host: str) -> bool:

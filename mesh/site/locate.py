@@ -55,6 +55,8 @@ def _is_whole(statement: str) -> bool:
         tomllib.loads(statement)
     except ValueError:
         return False
+    except RecursionError:  # it was read once, with a little more room
+        return True
     return True
 
 

@@ -166,7 +166,9 @@ def _option(name: str, value: object) -> list[str]:
         return [f"--{name}" if value else f"--no-{name}"]
     if isinstance(value, list):
         return [word for each in value for word in (f"--{name}", str(each))]
-    return [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return [f"--{name}", str(value)]
 
 
 def _common(file: SiteFile, device_name: str, section: NodeSection, name: str) -> list[str]:

@@ -101,13 +101,20 @@ def shown(path: Path) -> str:
     """A path as a person would write it, in characters that can be written anywhere."""
     with contextlib.suppress(OSError, ValueError):  # the working directory may be gone
         path = path.relative_to(Path.cwd())
-    return str(path).encode(errors="backslashreplace").decode()
+    return printable(str(path))
+
+
+def printable(text: str) -> str:
+    """A text in which a path may stand that is no UTF-8."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def of_syntax(error: Exception, text: str) -> Problem:
     """What makes a text no TOML."""
     if isinstance(error, RecursionError):
         return Problem((), "it is nested too deeply")
+    if "int_max_str_digits" in str(error):  # Python's own, which knows no line
+        return Problem((), "a number in it has too many digits")
     found = _AT_LINE.search(str(error))
     what = str(error).removesuffix(_AT_END)
     line = int(found[1]) if found else max(1, text.rstrip("\n").count("\n") + 1)

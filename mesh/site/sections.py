@@ -5,6 +5,7 @@ options of nodes are called as on the command line, and have its limits; what is
 folder.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,8 +17,12 @@ from mesh.registry.records import Name
 from mesh.registry.wire import split_address
 
 LOOPBACK = "127.0.0.1"
+EVERY = frozenset({"0.0.0.0", "::"})  # every address of a device
 LEAST_LEASE_S = 0.5
-LAST_PORT = 65534  # the registry takes the next one, too
+MOST_PORT = 65535
+LAST_PORT = MOST_PORT - 1  # the registry takes the next one, too
+
+_HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+")
 
 
 class Section(BaseModel):
@@ -30,8 +35,12 @@ def _is_registry(url: str) -> str:
     try:
         if url.startswith("etcd:"):
             parse_address(url)
-        elif split_address(url)[1] is None:
+            return url
+        host, port = split_address(url)
+        if port is None:
             raise ConfigError("its port has to be known")
+        if not _HOST.fullmatch(host):
+            raise ConfigError("its host is no name and no address")
     except ConfigError as error:
         raise ValueError(
             f"give tcp://HOST:PORT of a registry that runs, or etcd://HOST:PORT,…: {error}"
@@ -39,9 +48,13 @@ def _is_registry(url: str) -> str:
     return url
 
 
-def _names_file(text: str) -> str:
+def _is_argument(text: str) -> str:
     if "\0" in text:
-        raise ValueError("a path holds no NUL")
+        raise ValueError("it holds a NUL, which no command can be given")
+    return text
+
+
+def _names_file(text: str) -> str:
     try:
         Path(text).expanduser()
     except RuntimeError:
@@ -62,13 +75,18 @@ def _is_free(labels: dict[str, str]) -> dict[str, str]:
 
 
 def _port_as_text(value: object) -> object:
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(value, int) or isinstance(value, bool):
+        return value
+    if not 0 <= value <= MOST_PORT:
+        raise ValueError(f"it is no port: they are 0 to {MOST_PORT}")
+    return str(value)
 
 
-Text = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=4096), AfterValidator(_is_argument)]
 PathText = Annotated[Text, AfterValidator(_names_file)]
 Seconds = Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)]
 Megabytes = Annotated[float, Field(ge=0.1, le=1e6, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Labels = Annotated[dict[Name, Name], AfterValidator(_is_free)]
 Listen = Annotated[Text, BeforeValidator(_port_as_text)]  # [HOST:]PORT
 
@@ -141,7 +159,7 @@ class ProcessSection(NodeSection):
     stage: Name | None = None
     group: Name | None = None
     policy: Literal["latest", "fifo"] | None = None
-    depth: Annotated[int, Field(ge=1)] | None = None
+    depth: Count | None = None
     max_age: Seconds | None = None
     view: Literal["auto", "frame", "shm"] | None = None
     workers: Annotated[int, Field(ge=1, le=256)] | None = None
@@ -163,7 +181,7 @@ class CollectSection(NodeSection):
     segment: Annotated[float, Field(ge=1, le=86400, allow_inf_nan=False)] | None = None
     segment_mb: Megabytes | None = None
     commit_ms: Annotated[float, Field(ge=0, le=60000, allow_inf_nan=False)] | None = None
-    commit_frames: Annotated[int, Field(ge=1)] | None = None
+    commit_frames: Count | None = None
 
     @classmethod
     def apart(cls) -> frozenset[str]:

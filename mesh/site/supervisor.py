@@ -143,7 +143,7 @@ class Supervisor:
         asked = child.asked
         child.close()
         slot.last = child.last if code > 0 else ""
-        if asked:
+        if asked or self._ending or slot.wanted is None:
             log.info("%s has ended%s", name, "" if code == 0 else f" with {_told(code)}")
             slot.restarts.at = now
             return

@@ -5,9 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from mesh.names import NAME
 from mesh.site.problems import Problem, Where
-from mesh.site.sections import SiteFile
-
-LAST_PORT = 65535
+from mesh.site.sections import EVERY, MOST_PORT, SiteFile
 
 
 def of_devices(file: SiteFile) -> Iterator[Problem]:
@@ -33,7 +31,7 @@ def _of_registry(file: SiteFile) -> Iterator[Problem]:
     if file.registry.url is None:
         keeper = file.device_of(file.registry.device)
         device = file.device(keeper)
-        if device.address == "0.0.0.0" and device.advertise is None:
+        if device.address in EVERY and device.advertise is None:
             what = "the registry is here, and others have to know its address: write advertise = …, too"
             yield Problem(("devices", keeper, "address"), what)
         return
@@ -63,7 +61,7 @@ def _of_ports(file: SiteFile) -> Iterator[Problem]:
         first = int(section.metrics.rpartition(":")[2]) if section.metrics is not None else 0
         for port in range(first, first + getattr(section, "count", 1)) if first else ():
             place = file.device_of(section.device), port
-            if port > LAST_PORT:
+            if port > MOST_PORT:
                 yield Problem((kind, name, "metrics"), f"there is no port {port} for the last of its nodes")
                 break
             if place in seen:

@@ -35,13 +35,13 @@ processors = ["motion"]
 class RunningSite:
     """A site's file, and `mesh up` on it."""
 
-    def __init__(self, processes: Processes, folder: Path, text: str) -> None:
+    def __init__(self, processes: Processes, folder: Path, text: str, *options: str) -> None:
         self.processes, self.folder = processes, folder
         self.file = folder / "mesh.toml"
         self.port = free_port()
         self.file.write_text(text.replace("{port}", str(self.port)))
         self.mesh = mesh.connect(f"tcp://127.0.0.1:{self.port}", timeout=2.0)
-        self.up = self.start()
+        self.up = self.start(*options)
 
     def start(self, *options: str) -> Process:
         self.up = self.processes.start("up", *options, name="up", cwd=self.folder)

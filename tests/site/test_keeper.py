@@ -1,15 +1,23 @@
 """The cameras of a site's file, kept in a registry."""
 
 import secrets
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from mesh import setups
 from mesh.registry import Registry, open_registry
+from mesh.registry.server import RegistryServer
 from mesh.registry.setups import PREFIX, CameraSetup
-from mesh.site.keeper import configure
+from mesh.scope import Scope
+from mesh.site.keeper import Keeper, configure
+from mesh.site.parts import Plan
+from tests.support.clock import ManualClock
+from tests.support.slow_proxy import SlowProxy
+from tests.support.waiting import WITHIN_S, wait_for
 
 
 @pytest.fixture
@@ -70,3 +78,53 @@ def test_an_entry_that_is_malformed_is_mended(registry: Registry, tmp_path: Path
 
 def test_a_camera_that_is_moved_to_a_file_is_not_captured_anew() -> None:
     assert camera("a").capture == camera("a", site="").capture
+
+
+@contextmanager
+def kept(url: str, *cameras: CameraSetup) -> Iterator[ManualClock]:
+    """A keeper of cameras in a registry, and its clock."""
+    clock = ManualClock()
+    with Scope("site") as scope:
+        keeper = Keeper(scope, "shop", clock)
+        keeper.start()
+        keeper.keep(Plan(url, {}, cameras))
+        yield clock
+
+
+def test_what_somebody_else_writes_at_the_same_moment_is_read_and_the_cameras_are_kept(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Between the look at what stands and the write, as a request is held up on its way."""
+    held, go = threading.Event(), threading.Event()
+
+    def hold(piece: bytes) -> None:
+        if b"\xa3put" in piece:
+            held.set()
+            go.wait(WITHIN_S)
+
+    with (
+        RegistryServer("tcp://127.0.0.1:*") as server,
+        SlowProxy(int(server.url.rpartition(":")[2]), 10**8, hold) as proxy,
+        open_registry(server.url) as registry,
+        kept(proxy.url, camera("a", fps=5)) as clock,
+    ):
+        try:
+            wait_for(held.is_set)
+            setups.add(registry, camera("a", site="", fps=1))
+        finally:
+            go.set()
+        clock.advance_until(lambda: standing(registry)["a"] == camera("a", fps=5))
+        assert "camera 'a' was changed by somebody else meanwhile" in caplog.text
+        assert "trying again" in caplog.text
+
+
+def test_a_registry_that_starts_anew_without_its_configuration_is_told_the_cameras_again() -> None:
+    clock = ManualClock()
+    with RegistryServer("tcp://127.0.0.1:*", clock=clock) as server, open_registry(server.url) as registry:
+        url = server.url
+        with kept(url, camera("a")) as keepers:
+            wait_for(lambda: set(standing(registry)) == {"a"})
+            server.close()
+            clock.advance(60.0)
+            with RegistryServer(url, clock=clock) as again, open_registry(again.url) as anew:
+                keepers.advance_until(lambda: set(standing(anew)) == {"a"})

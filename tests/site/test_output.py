@@ -103,3 +103,48 @@ def test_a_reader_that_is_gone_ends_nothing() -> None:
             wait_for(lambda: "0 lines wait" in repr(output), "the line was let go")
             output.say("registry", "goes on")
     assert scope.error is None
+
+
+def test_whatever_a_line_holds_as_json_it_is_an_object_and_the_end_of_nothing() -> None:
+    """Nested so deeply that it can just, or just not, be read; a surrogate alone; a number without end."""
+    deep = [
+        f"{opens * n}1{closes * n}"
+        for n in (*range(900, 1000), 5000)
+        for opens, closes in (("[", "]"), ('{"a":', "}"))
+    ]
+    lines = [*(f'{{"message": {line}}}' for line in deep), '{"message": "\\ud800"}', f'{{"a": {"9" * 5000}}}']
+    lines += ["\ud800", '{"process": "another", "message": "x"}', "[]", "null", "{", ""]
+    with piped() as (reading, stream):
+        output = Output(stream, as_json=True)
+        read: list[bytes] = []
+        reader = threading.Thread(target=everything, args=(reading, read))
+        reader.start()
+        with Scope("test") as scope:
+            output.run_in(scope)
+            for line in lines:
+                output.say("own", line)
+        stream.close()
+        reader.join()
+    assert scope.error is None
+    written = b"".join(read).decode().splitlines()
+    assert len(written) == len(lines)
+    assert all(
+        line.startswith('{"message": ') and line.endswith(', "process": "own"}') for line in written[:-8]
+    )
+    assert [json.loads(line) for line in written[-8:]] == [
+        {"message": "\ud800", "process": "own"},
+        {"message": lines[-7], "process": "own"},
+        {"message": "\ud800", "process": "own"},
+        {"process": "own", "message": "x"},
+        *({"message": line, "process": "own"} for line in lines[-4:]),
+    ]
+
+
+def test_a_surrogate_alone_is_written_as_text_too() -> None:
+    with piped() as (reading, stream):
+        output = Output(stream)
+        with Scope("test") as scope:
+            output.run_in(scope)
+            output.say("own", "a \ud800 b")
+            output.say("own", "goes on")
+        assert os.read(reading, 65536) == b"own | a \\ud800 b\nown | goes on\n"

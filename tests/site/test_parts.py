@@ -67,6 +67,49 @@ def test_several_of_a_kind_have_names_and_ports_of_their_own(tmp_path: Path) -> 
     assert ports == ["0.0.0.0:9100", "0.0.0.0:9101", "0.0.0.0:9102"]
 
 
+def test_any_port_is_any_for_each(tmp_path: Path) -> None:
+    text = '[process.m]\nprocessors = ["motion"]\ncount = 2\nmetrics = 0\n[capture.c]\nmetrics = 9100'
+    planned = made(tmp_path, text)
+    ports = [planned.parts[name].argument("--metrics") for name in list(planned.parts)[1:]]
+    assert ports == ["9100", "0", "0"]
+
+
+def test_what_others_call_a_device_is_handed_on_and_where_they_find_its_registry(tmp_path: Path) -> None:
+    text = TWO_DEVICES.replace("192.0.2.1", "0.0.0.0").replace('.0"', '.0"\nadvertise = "hub.local"')
+    planned = made(tmp_path, text)
+    assert planned.registry == "tcp://hub.local:7700"
+    assert command(planned, "registry").startswith("registry --bind tcp://0.0.0.0:7700 --state ")
+    assert "--bind 0.0.0.0 --advertise hub.local --insecure" in command(planned, "capture-yard")
+    assert "--advertise" not in command(planned, "capture-gate")
+    assert planned.parts["capture-gate"].argument("--registry") == "tcp://hub.local:7700"
+
+
+def test_an_address_of_six_is_bracketed_where_a_port_follows(tmp_path: Path) -> None:
+    planned = made(tmp_path, '[devices.hub]\naddress = "::1"\n[capture.c]')
+    assert planned.registry == planned.parts["registry"].argument("--bind") == "tcp://[::1]:7700"
+    assert planned.parts["capture-c"].argument("--bind") == "::1"
+
+
+def test_a_home_is_that_of_who_runs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    planned = made(tmp_path, '[capture.c]\nsecrets = "~/secrets.env"\n[collect.r]\ninto = "~/recordings"')
+    assert planned.parts["capture-c"].argument("--secrets") == "/home/somebody/secrets.env"
+    assert planned.parts["collect-r"].argument("--into") == "/home/somebody/recordings"
+
+
+@pytest.mark.parametrize(("drain", "patience_s"), [("", 20.0), ("drain = 3", 20.0), ("drain = 60", 70.0)])
+def test_who_may_drain_for_long_is_not_killed_before(drain: str, patience_s: float, tmp_path: Path) -> None:
+    assert made(tmp_path, f"[capture.c]\n{drain}").parts["capture-c"].patience_s == patience_s
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [("1234567.5", "1234567.5"), ("123456789", "123456789"), ("0.25", "0.25")]
+)
+def test_numbers_are_handed_on_as_they_are(value: str, told: str, tmp_path: Path) -> None:
+    planned = made(tmp_path, f'[process.p]\nprocessors = ["motion"]\nspool_mb = {value}')
+    assert planned.parts["process-p"].argument("--spool-mb") == told
+
+
 def test_each_device_runs_its_part_of_one_file(tmp_path: Path) -> None:
     hub, gate = made(tmp_path, TWO_DEVICES, "@hub"), made(tmp_path, TWO_DEVICES, "@gate")
     assert set(hub.parts) == {

@@ -1,3 +1,6 @@
+import os
+from bisect import bisect_left
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -117,6 +120,110 @@ WRONG = {
         '[site]\nname = "a"\n[registry]\nurl = "memory:x"',
         "4: registry.url: give tcp://",
     ),
+    "a registry's URL without a host": (
+        '[site]\nname = "a"\n[registry]\nurl = "tcp://"',
+        "4: registry.url: give tcp://HOST:PORT of a registry that runs, or etcd://HOST:PORT,…: 'tcp://' is",
+    ),
+    "a registry's URL without a port": (
+        '[site]\nname = "a"\n[registry]\nurl = "tcp://foo"',
+        "4: registry.url: give tcp://HOST:PORT of a registry that runs, or etcd://HOST:PORT,…: 'tcp://foo'",
+    ),
+    "a registry's URL with any port": (
+        '[site]\nname = "a"\n[registry]\nurl = "tcp://foo:*"',
+        "4: registry.url: give tcp://HOST:PORT of a registry that runs, or etcd://HOST:PORT,…: its port has",
+    ),
+    "a registry's URL with half an address": (
+        '[site]\nname = "a"\n[registry]\nurl = "tcp://[::1:7700"',
+        "4: registry.url: give tcp://HOST:PORT of a registry that runs, or etcd://HOST:PORT,…: its host",
+    ),
+    "a cluster's URL without members": (
+        '[site]\nname = "a"\n[registry]\nurl = "etcd://"',
+        "4: registry.url: give tcp://HOST:PORT of a registry that runs, or etcd://HOST:PORT,…: 'etcd://' is",
+    ),
+    "a registry's port without a neighbour": (
+        "[registry]\nport = 65535",
+        "2: registry.port: Input should be less than or equal to 65534",
+    ),
+    "a registry that others could not find": (
+        '[site]\ninsecure = true\n[devices.hub]\naddress = "0.0.0.0"',
+        "4: devices.hub.address: the registry is here, and others have to know its address: write advertise",
+    ),
+    "a registry that others could not find by IPv6": (
+        '[site]\ninsecure = true\n[devices.hub]\naddress = "::"',
+        "4: devices.hub.address: the registry is here, and others have to know its address: write advertise",
+    ),
+    "an address that is none": (
+        '[site]\ninsecure = true\n[devices.hub]\naddress = "hub..local"',
+        "4: devices.hub.address: it is no address: ",
+    ),
+    "an advertised address with a port": (
+        '[site]\ninsecure = true\n[devices.hub]\nadvertise = "hub:7700"',
+        "4: devices.hub.advertise: 'hub:7700' is no host: ",
+    ),
+    "a device's own label": (
+        '[devices.hub]\nlabels = { device = "gate" }',
+        "2: devices.hub.labels: the label device is the device's own: write device = …",
+    ),
+    "a node's label of a device": (
+        '[capture.c]\nlabels = { device = "gate" }',
+        "2: capture.c.labels: the label device is the device's own: write device = …",
+    ),
+    "an option for a processor": (
+        '[process.p]\nprocessors = ["motion", "--workers=4"]',
+        "2: process.p.processors.1: a processor begins with a letter: its options are keys of this table",
+    ),
+    "a NUL for a processor": (
+        '[process.p]\nprocessors = ["own:Processor:key=\\u0000"]',
+        "2: process.p.processors.0: it holds a NUL, which no command can be given",
+    ),
+    "a NUL in a path": (
+        '[collect.r]\ninto = "a\\u0000b"',
+        "2: collect.r.into: it holds a NUL, which no command can be given",
+    ),
+    "a home of nobody": (
+        '[collect.r]\ninto = "~no-such-user/recordings"',
+        "2: collect.r.into: whose home that is is not known here: write the path in full",
+    ),
+    "a home of nobody, for secrets": (
+        '[capture.c]\nsecrets = "~no-such-user/secrets.env"',
+        "2: capture.c.secrets: whose home that is is not known here: write the path in full",
+    ),
+    "groups that make other things": (
+        '[process.a]\nprocessors = ["motion"]\ngroup = "g"\n[process.b]\nprocessors = ["codes"]\ngroup = "g"',
+        "4: process.b: process.a is of the group g, too, and makes motion of raw: write group = …",
+    ),
+    "groups that take other things": (
+        '[process.a]\nprocessors = ["motion"]\n'
+        '[process.b]\nprocessors = ["codes"]\ninput = "motion"\ngroup = "motion"',
+        "3: process.b: process.a is of the group motion, too, and makes motion of raw: write group = …",
+    ),
+    "ports that clash": (
+        "[capture.a]\ncount = 3\nmetrics = 9100\n[capture.b]\nmetrics = 9102",
+        "5: capture.b.metrics: port 9102 is that of capture.a: each of several nodes takes the next one",
+    ),
+    "ports that are none": (
+        "[capture.a]\ncount = 3\nmetrics = 65534",
+        "3: capture.a.metrics: there is no port 65536 for the last of its nodes",
+    ),
+    "a port that is none": ("[capture.a]\nmetrics = -1", "2: capture.a.metrics: it is no port"),
+    "a port that no text holds": (
+        f"[capture.a]\nmetrics = 0x{'f' * 5000}",
+        "2: capture.a.metrics: it is no port: they are 0 to 65535",
+    ),
+    "a queue that is too long for words": (
+        f'[process.p]\nprocessors = ["motion"]\ndepth = 0x{"f" * 5000}',
+        "3: process.p.depth: Input should be less than or equal to ",
+    ),
+    "more results than can be counted": (
+        f"[collect.r]\ncommit_frames = 0x{'f' * 5000}",
+        "2: collect.r.commit_frames: Input should be less than or equal to ",
+    ),
+    "a stage that is recorded twice": (
+        '[collect.r]\ninput = ["raw", "raw"]',
+        "2: collect.r.input: a stage stands there twice",
+    ),
+    "a number of too many digits": (f"x = {'9' * 5000}", " a number in it has too many digits"),
+    "too many brackets": (f"x = {'[' * 5000}", " it is nested too deeply"),
     "a lease that is too short": ("[collect.c]\nlease = 0.1", "2: collect.c.lease: "),
     "a broken line": ("[site\nname = 1", "1: "),
     "a key twice": ('[site]\nname = "a"\nname = "b"', "3: cannot overwrite a value"),
@@ -191,6 +298,51 @@ def test_rubbish_is_refused_in_one_line(content: bytes, tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(SiteError) as caught:
         read_site(path, NodeChecks())
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("opens", "closes"), [("[", "]"), ("{a=", "}")])
+def test_however_deep_a_value_is_nested_it_is_one_error(opens: str, closes: str, tmp_path: Path) -> None:
+    """Also where it can just be read once, and not again further down the stack."""
+
+    def is_too_deep(depth: int) -> bool:
+        (told,) = problems_of(tmp_path, f"[capture.c]\nx = {opens * depth}1{closes * depth}")
+        assert told == " it is nested too deeply" or told.startswith("2: capture.c.x: there is no such key")
+        return told == " it is nested too deeply"
+
+    first = bisect_left(range(2000), True, key=is_too_deep)
+    assert 0 < first < 2000
+    assert not any(map(is_too_deep, range(first - 3, first)))
+
+
+def test_a_mark_of_the_order_of_bytes_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "mesh.toml").write_bytes(b"\xef\xbb\xbf[capture.c]\nx = 1\n")
+    with pytest.raises(SiteError, match=r"mesh.toml:2: capture.c.x: "):
+        read_site(tmp_path / "mesh.toml", NodeChecks())
+
+
+def test_without_a_working_directory_what_is_wrong_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mesh.toml").write_text("[capture.c]\nx = 1\n")
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(SiteError, match=f"{tmp_path}/mesh.toml:2: capture.c.x: "):
+        read_site(tmp_path / "mesh.toml", NodeChecks())
+    with pytest.raises(SiteError, match=r"^mesh.toml: no such file: "):
+        read_site(Path("mesh.toml"), NodeChecks())
+
+
+@pytest.mark.parametrize("name", [b"\xff.toml", b"a\0b", b"a" * 5000, b"/"])
+def test_whatever_a_file_is_called_what_is_wrong_can_be_written(name: bytes, tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(name)
+    with suppress(OSError, ValueError):
+        path.write_text("[capture.c]\nx = 1\n")
+    with pytest.raises(SiteError) as caught:
+        read_site(path, NodeChecks())
+    assert str(caught.value).encode()
     assert "\n" not in str(caught.value)
 
 

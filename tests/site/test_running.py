@@ -29,7 +29,7 @@ def test_the_same_file_by_another_name_is_the_same(tmp_path: Path) -> None:
 def test_a_part_is_run_once(tmp_path: Path) -> None:
     file = tmp_path / "mesh.toml"
     with Mark(tmp_path, file, [], ["registry", "capture-c"], "tcp://127.0.0.1:1"):
-        with pytest.raises(MeshError, match=r"capture-c runs already: mesh up .*mesh\.toml .process"):
+        with pytest.raises(MeshError, match=r"capture-c runs already: mesh up .*mesh.toml .process"):
             Mark(tmp_path, file, ["capture"], ["capture-c"], "tcp://127.0.0.1:2").__enter__()
         with Mark(tmp_path, file, ["process"], ["process-p"], "tcp://127.0.0.1:3"):
             assert len(list(running(tmp_path, file))) == 2

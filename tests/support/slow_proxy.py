@@ -7,6 +7,7 @@ connection is counted; all threads and sockets are gone when the `with` block en
 import contextlib
 import socket
 import threading
+from collections.abc import Callable
 from typing import Self
 
 from mesh.scope import Scope
@@ -16,10 +17,15 @@ BUFFER_BYTES = 8192
 
 
 class SlowProxy:
-    """Forwards connections at `url` to a local port, each way at `bytes_per_s`."""
+    """Forwards connections at `url` to a local port, each way at `bytes_per_s`.
 
-    def __init__(self, port: int, bytes_per_s: int) -> None:
-        self._target = port
+    before:  is called with each piece that is to go to that port, and may hold it up
+    """
+
+    def __init__(
+        self, port: int, bytes_per_s: int, before: Callable[[bytes], object] = lambda piece: None
+    ) -> None:
+        self._target, self._before = port, before
         self._piece = max(1, bytes_per_s // PIECES_PER_S)
         self._scope = Scope("slow proxy")
         self._links: list[socket.socket] = []
@@ -57,13 +63,14 @@ class SlowProxy:
             far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
             far.connect(("127.0.0.1", self._target))
             self._links += [near, far]
-            self._scope.spawn("up", self._pump, near, far)
-            self._scope.spawn("down", self._pump, far, near)
+            self._scope.spawn("up", self._pump, near, far, self._before)
+            self._scope.spawn("down", self._pump, far, near, lambda piece: None)
 
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+    def _pump(self, source: socket.socket, sink: socket.socket, before: Callable[[bytes], object]) -> None:
         pause = threading.Event()
         with contextlib.suppress(OSError):
             while data := source.recv(self._piece):
+                before(data)
                 sink.sendall(data)
                 pause.wait(len(data) / self._piece / PIECES_PER_S)
         for link in (source, sink):
