@@ -141,7 +141,7 @@ def _reloaded(site: Running) -> MeshError | None:
             f"{site} did not answer within {ANSWER_WITHIN_S:g} s; see what it says, and what runs"
         )
     if not reply.ok:
-        return ConfigError(f"{reply.value}; all goes on as it was: {site}")
+        return ConfigError(f"{reply.value} ({site})")
     typer.echo(f"{site}: {reply.value['changes']}")
     return None
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -67,8 +67,19 @@ class Mark:
                 raise MeshError(f"{what} runs already: {other}; `mesh reload` has it read the file again")
         self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._write()
+
+    def tell(self, parts: Collection[str]) -> None:
+        """It runs these from now on. What the disk refuses is told as it was before."""
+        self._told = replace(self._told, parts=tuple(parts))
+        with contextlib.suppress(OSError):
+            self._write()
+
+    def _write(self) -> None:
+        """Those who read it meanwhile find no mark of ours, and look no further."""
+        told = json.dumps(asdict(self._told)).encode()
         os.ftruncate(self._fd, 0)
-        os.write(self._fd, json.dumps(asdict(self._told)).encode())
+        os.pwrite(self._fd, told, 0)
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None

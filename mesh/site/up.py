@@ -15,7 +15,7 @@ from typing import Any
 
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.control import ControlServer
-from mesh.errors import ConfigError, MeshError
+from mesh.errors import ConfigError, MeshError, TransportError
 from mesh.scope import Scope
 from mesh.site.here import check_here
 from mesh.site.keeper import Keeper
@@ -57,13 +57,15 @@ class Up:
         self._wakeups, self._terminal = Wakeups(), Terminal()
         self._stopped_by = 0  # the signal
         self._supervisor: Supervisor | None = None
+        self._mark: Mark | None = None
 
     def run(self) -> int:
         """Run the site until a signal; the exit code. Raises `MeshError` when it cannot start."""
         operations = {RELOAD: self._asked_to_reload, STATUS: self._asked_for_status}
         control = ControlServer(operations, clock=self._clock)
         try:
-            with Mark(self._state, self._file, self._only, self._plan.parts, control.endpoints[0]):
+            with Mark(self._state, self._file, self._only, self._plan.parts, control.endpoints[0]) as mark:
+                self._mark = mark
                 check_here(self._plan)
                 return self._run(control)
         finally:
@@ -74,7 +76,7 @@ class Up:
         goes on as it was."""
         with self._changing:
             if self._stopped_by:
-                raise MeshError("it is stopping")
+                raise MeshError("it is stopping: start it again instead")
             site = self._read()
             if site.file.site.name != self._site:
                 raise ConfigError("the site's name cannot change while it runs: stop it, and start it anew")
@@ -82,6 +84,8 @@ class Up:
             check_here(after, self._plan)
             found = difference(self._plan, after, self._idle())
             self._plan = after
+            if self._mark is not None:
+                self._mark.tell(after.parts)
         self._wakeups.poke()
         return found
 
@@ -155,7 +159,10 @@ class Up:
 
     def _asked_to_reload(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Says what changes. What is wrong is refused by the `ConfigError` that names line and key."""
-        found = self.reload()
+        try:
+            found = self.reload()
+        except (ConfigError, TransportError) as error:
+            raise ConfigError(f"{error}; all goes on as it was") from error
         log.info("asked to read the file again: %s", found)
         return {"changes": str(found)}
 

@@ -30,7 +30,7 @@ def test_as_json_with_a_port_that_is_taken_another_name_and_two_interrupts(tmp_p
     with Processes(tmp_path / "processes") as processes:
         site = RunningSite(processes, tmp_path, SMALL, "--log-json", "--log-level", "debug")
         try:
-            site.wait_log("all is started: 1 nodes, 1 cameras configured")
+            site.wait_log("all is started: 1 node, 1 camera configured")
             every_process_logs_as_it_was_told(site)
             a_port_that_is_taken_is_refused(site)
             another_name_is_refused(site)
@@ -93,7 +93,7 @@ def told_twice_it_ends_at_once_and_reads_nothing_meanwhile(site: RunningSite) ->
     site.up.send(signal.SIGINT)
     site.wait_log("stopping: capture first, the registry last")
     reply = reload(site)
-    assert (reply.ok, reply.value) == (False, "it is stopping")
+    assert (reply.ok, reply.value) == (False, "it is stopping: start it again instead")
     assert not messages(site, "has ended")
     site.up.send(signal.SIGINT)
     assert site.up.wait() == 130

@@ -37,6 +37,14 @@ def test_a_part_is_run_once(tmp_path: Path) -> None:
             assert len(list(running(tmp_path, file))) == 1
 
 
+def test_what_a_reload_added_is_run_once_too(tmp_path: Path) -> None:
+    file = tmp_path / "mesh.toml"
+    with Mark(tmp_path, file, [], ["registry"], "tcp://127.0.0.1:1") as mark:
+        mark.tell(["registry", "capture-c"])
+        with pytest.raises(MeshError, match="capture-c runs already"):
+            Mark(tmp_path, file, ["capture"], ["capture-c"], "tcp://127.0.0.1:2").__enter__()
+
+
 def test_however_much_is_chosen_the_mark_has_a_name(tmp_path: Path) -> None:
     file = tmp_path / "mesh.toml"
     with Mark(tmp_path, file, [f"capture-{n:060}" for n in range(50)], ["a"], "tcp://127.0.0.1:1"):
