@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from mesh.delivery import Identity, Seen, identity
 from mesh.errors import StorageError
 from mesh.frame import Frame
+from mesh.recordings.index import Index, Listed
 from mesh.wire import Envelope
-from nodes.collect.index import Index, SegmentRow
 from nodes.collect.recorder import Recorder
 from nodes.collect.streams import Key, Place, Stream, Streams
 
@@ -62,7 +62,7 @@ class Commits:
         self._recorder, self._index, self._seen, self._streams = recorder, index, seen, streams
         self._acknowledge = acknowledge
         self._policy = policy
-        self._rows: dict[str, SegmentRow] = {}
+        self._rows: dict[str, Listed] = {}
         self._touched: set[Key] = set()
         self._owed: dict[Envelope, None] = {}
         self._frames = self._bytes = 0
@@ -122,7 +122,7 @@ class Commits:
         """End a commit; `now_ns` is the wall clock."""
         self._begun = False
         done = self._recorder.end_commit()
-        self._rows |= {row.path: row for row in done.segments}
+        self._rows |= {each.row.path: each for each in done.segments}
         for frame in done.safe:
             self._settle(frame, now_ns)
         try:
@@ -133,7 +133,7 @@ class Commits:
         self._streams.show(self._touched)
         self._acknowledge(self._owed)
         self._rows, self._touched, self._owed = {}, set(), {}
-        places = {(row.camera, row.stage) for row in done.segments}
+        places = {(each.row.camera, each.row.stage) for each in done.segments}
         return Outcome(done.failed, frozenset({INDEX, *places} - done.failed.keys()))
 
     @property

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from mesh.codec import Buffer
 from mesh.errors import DecodeError
-from nodes.collect.ebml import CLUSTER, CRC_32, EBML, SEGMENT, SIMPLE_BLOCK, TIMESTAMP, size_field
+from mesh.recordings.ebml import CLUSTER, CRC_32, EBML, SEGMENT, SIMPLE_BLOCK, TIMESTAMP, size_field
 
 UNKNOWN_SIZE = b"\x01" + b"\xff" * 7
 EPOCH_2001_NS = 978_307_200 * 1_000_000_000  # Matroska counts its dates from 2001

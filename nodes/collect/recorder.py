@@ -24,7 +24,7 @@ from mesh.codec import jpeg_size
 from mesh.errors import DecodeError, StorageError
 from mesh.frame import Frame
 from mesh.names import check_name
-from nodes.collect.index import SegmentRow
+from mesh.recordings.index import Listed, SegmentRow
 from nodes.collect.segment import End, Item, Segment, SegmentLimits, needs_new_segment
 from nodes.collect.syncing import Crew
 
@@ -52,7 +52,7 @@ class Commit:
     the streams whose files could not be synced."""
 
     safe: tuple[Frame, ...]
-    segments: tuple[SegmentRow, ...]
+    segments: tuple[Listed, ...]
     failed: dict[Stream, StorageError]
 
 
@@ -74,7 +74,7 @@ class Recorder:
         self._open: dict[Stream, Segment] = {}
         self._waiting: dict[Stream, list[Item]] = {}
         self._safe: list[Frame] = []
-        self._rows: dict[str, SegmentRow] = {}
+        self._rows: dict[str, Listed] = {}
         self._crew = Crew()
         self._flying: list[tuple[Stream, Segment, End]] = []  # what is being synced, and how far
         self._failed: dict[Stream, StorageError] = {}
@@ -243,9 +243,20 @@ class Recorder:
 
     def _note(self, stream: Stream, segment: Segment, *, is_open: bool) -> None:
         camera, stage = stream
-        self._rows[segment.name] = SegmentRow(
-            segment.name, stage, camera, segment.boot, is_open, segment.safe, segment.late
+        holds = segment.contents
+        row = SegmentRow(
+            segment.name,
+            stage,
+            camera,
+            segment.boot,
+            is_open,
+            segment.safe,
+            holds.late,
+            holds.first_ns,
+            holds.last_ns,
+            segment.safe_bytes,
         )
+        self._rows[segment.name] = Listed(row, tuple(holds.events), tuple(holds.gaps))
 
     def __enter__(self) -> Self:
         return self

@@ -17,10 +17,11 @@ from pathlib import Path
 from mesh.delivery import Seen
 from mesh.delivery.seen import SEEN_PER_STREAM
 from mesh.errors import StorageError
-from nodes.collect.ebml import Whole, size_field, whole
+from mesh.recordings.contents import Contents
+from mesh.recordings.ebml import Whole, size_field, whole
+from mesh.recordings.index import NAME, Damaged, Index, Listed, SegmentRow, StreamRow
+from mesh.recordings.lines import Entry, entries
 from nodes.collect.folder import put_aside, recordings
-from nodes.collect.index import NAME, Damaged, Index, SegmentRow, StreamRow
-from nodes.collect.lines import Entry, entries
 from nodes.collect.recorder import storage_error
 from nodes.collect.segment import sync_folder
 
@@ -102,14 +103,12 @@ def _open_index(into: Path) -> Index:
 def _recover(into: Path, index: Index) -> Recovered:
     known = {row.path: row for row in index.segments()}
     there = [str(path.relative_to(into)) for path in recordings(into)]
-    changed: list[SegmentRow] = [
-        replace(known[path], open=False, frames=0) for path in known.keys() - set(there)
-    ]
+    changed = [Listed(replace(known[path], open=False, frames=0)) for path in known.keys() - set(there)]
     for path in there:
         row = known.get(path)
-        if row is None or row.open or not _is_pair(into / path):
+        if row is None or row.open or not row.first_ns or not _is_pair(into / path):
             changed.append(_mend(into, path, row))
-    now = known | {row.path: row for row in changed}
+    now = known | {each.row.path: each.row for each in changed}
     segments = [row for _, row in sorted(now.items()) if row.frames]
     streams = _counted(index.streams(), segments)
     index.write(changed, streams.values())
@@ -134,11 +133,11 @@ def _counted(known: Iterable[StreamRow], segments: Iterable[SegmentRow]) -> dict
     }
 
 
-def _mend(into: Path, path: str, known: SegmentRow | None) -> SegmentRow:
+def _mend(into: Path, path: str, known: SegmentRow | None) -> Listed:
     """Make a segment whole, and say what it holds: nothing, where it is gone."""
     video, lines = into / path, (into / path).with_suffix(".jsonl")
     safe = known.frames if known else 0
-    nothing = SegmentRow(path, "", "", 0, open=False, frames=0, late=0)
+    nothing = Listed(SegmentRow(path, "", "", 0, open=False))
     try:
         cut, kept = _examine(video, lines)
         if cut.frames < safe:
@@ -153,10 +152,18 @@ def _mend(into: Path, path: str, known: SegmentRow | None) -> SegmentRow:
     if not cut.done:
         log.warning("%s was cut short when its collector ended: %d frames are whole", video, cut.frames)
         _cut(video, lines, cut)
-    kept = kept[: cut.frames]
+    return listed(path, kept[: cut.frames], video.stat().st_size + lines.stat().st_size)
+
+
+def listed(path: str, kept: Sequence[Entry], size: int) -> Listed:
+    """A segment that is closed as the index has it, from its lines. Pure."""
     stage, camera, boot, _, _ = kept[0].identity
-    late = sum(entry.late for entry in kept)
-    return SegmentRow(path, stage, camera, boot, open=False, frames=cut.frames, late=late)
+    holds = Contents()
+    for entry in kept:
+        holds.add(entry.captured_ns, entry.found, late=entry.late)
+    times = holds.first_ns, holds.last_ns
+    row = SegmentRow(path, stage, camera, boot, False, holds.frames, holds.late, *times, size)
+    return Listed(row, tuple(holds.events), tuple(holds.gaps))
 
 
 def _examine(video: Path, lines: Path) -> tuple[Cut, list[Entry]]:

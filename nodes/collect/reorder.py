@@ -27,7 +27,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from nodes.collect.progress import LEAST_PATIENCE, NEVER, Progress, Resume
+from mesh.recordings.resume import Resume
+from nodes.collect.progress import LEAST_PATIENCE, NEVER, Progress
 
 T = TypeVar("T")
 

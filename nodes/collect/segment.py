@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mesh.frame import Frame
+from mesh.recordings.contents import Contents
+from mesh.recordings.lines import found_in, line
 from nodes.collect.layout import About, Picture, picture
-from nodes.collect.lines import line
 from nodes.collect.matroska import MatroskaWriter, write_all
 from nodes.collect.syncing import begin_writing
 
@@ -109,7 +110,7 @@ class Segment:
     path, name:  where its video is, and that below the folder of recordings
     device:      the file system that it is on
     end:         how far its files reach with what waits
-    safe, late:  frames that the disk holds for good, and those among them that came late
+    safe:        frames that the disk holds for good; `contents` tells of those
     """
 
     def __init__(self, into: Path, item: Item) -> None:
@@ -126,7 +127,8 @@ class Segment:
         self._in_doubt = False  # whether a sync failed: the system takes for written what it could not write
         self._queue: list[_Queued] = []
         self._sealed: list[_Queued] = []
-        self.safe = self.late = 0
+        self.safe = 0
+        self.contents = Contents()
         self._video = self._begun(first)
         self.end = self._safe_end = End(0, self._video.end, 0, None)
 
@@ -145,6 +147,11 @@ class Segment:
     def bytes(self) -> int:
         """Bytes in both files."""
         return max(self.end.video, self._video.end) + self.end.lines
+
+    @property
+    def safe_bytes(self) -> int:
+        """Bytes in both files, of what is safe."""
+        return max(self._safe_end.video, self._video.end) + self._safe_end.lines
 
     @property
     def unsafe(self) -> int:
@@ -200,7 +207,8 @@ class Segment:
         """The disk holds what there was at `end`: the frames that are safe now and were not before."""
         count = end.frames - self.safe
         safe, self._unsafe = self._unsafe[:count], self._unsafe[count:]
-        self.late += sum(item.late for item in safe)
+        for item in safe:
+            self.contents.add(item.frame.captured_ns, found_in(item.frame), late=item.late)
         self.safe, self._safe_end, self._named, self._sealed = end.frames, end, True, []
         return safe
 

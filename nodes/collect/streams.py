@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from mesh.ages import AgeTally
 from mesh.delivery import Identity
 from mesh.frame import EndOfStream, Frame
+from mesh.recordings.index import StreamRow
 from mesh.registry.records import FoundCount, RecordedCount
 from mesh.wire import Envelope
-from nodes.collect.index import StreamRow
 from nodes.collect.reorder import Bounds, Reorder
 
 Key = tuple[str, str, int]  # stage, camera, boot

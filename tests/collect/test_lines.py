@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from mesh.errors import WireError
-from nodes.collect.lines import line
+from mesh.recordings.lines import line
 from tests.collect.support import make
 
 

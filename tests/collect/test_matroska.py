@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 import pytest
 
-from nodes.collect.ebml import whole
+from mesh.recordings.ebml import whole
 from nodes.collect.layout import SEGMENT_AT, About, Ending, head, picture
 from nodes.collect.matroska import PICTURES_A_CALL, MatroskaWriter
 from tests.collect.support import START_NS, make

@@ -11,7 +11,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nodes.collect.progress import ENDED, Resume
+from mesh.recordings.resume import Resume
+from nodes.collect.progress import ENDED
 from nodes.collect.reorder import Bounds, Released, Reorder
 from tests.collect.support import segments
 from tests.collect.test_recording import Bench, lines, recording, seqs

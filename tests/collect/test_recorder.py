@@ -211,7 +211,7 @@ def test_what_is_written_while_a_commit_is_under_way_is_for_the_next(tmp_path: P
         assert recorder.landed
         done = recorder.end_commit()
         assert [frame.seq for frame in done.safe] == list(range(10))
-        assert [(row.frames, row.open) for row in done.segments] == [(10, True)]
+        assert [(each.row.frames, each.row.open) for each in done.segments] == [(10, True)]
         assert [frame.seq for frame in recorder.commit().safe] == list(range(10, 15))
         assert not recorder.begin_commit(landed.set)
 
@@ -225,7 +225,7 @@ def test_a_segment_that_ends_while_it_is_being_synced_is_told_of_once(tmp_path: 
         recorder.end("front", "raw")
         done = recorder.end_commit()
         assert [frame.seq for frame in done.safe] == list(range(11))
-        assert [(row.frames, row.open) for row in done.segments] == [(11, False)]
+        assert [(each.row.frames, each.row.open) for each in done.segments] == [(11, False)]
 
 
 def test_a_commit_of_many_cameras(tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_a_commit_of_many_cameras(tmp_path: Path) -> None:
         for camera in range(20):
             recorder.write(make(camera=f"cam{camera}"))
         done = recorder.commit()
-    assert sorted(row.camera for row in done.segments) == sorted(f"cam{camera}" for camera in range(20))
+    assert sorted(each.row.camera for each in done.segments) == sorted(f"cam{camera}" for camera in range(20))
     assert all(whole(read(path)) for path in segments(tmp_path))
     assert len(done.safe) == 20
 

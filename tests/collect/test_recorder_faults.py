@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mesh.errors import StorageError
-from nodes.collect.ebml import whole
+from mesh.recordings.ebml import whole
 from nodes.collect.recorder import Recorder, check_target
 from tests.collect.support import START_NS, make, read, segments
 

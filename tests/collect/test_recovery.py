@@ -10,12 +10,12 @@ import pytest
 
 from mesh.delivery import identity
 from mesh.errors import StorageError
+from mesh.recordings.index import Index, SegmentRow
+from mesh.recordings.resume import Resume
 from nodes.collect.folder import FolderLock
-from nodes.collect.index import Index, SegmentRow
-from nodes.collect.progress import Resume
 from nodes.collect.recorder import Recorder
 from nodes.collect.recovery import Recovered, recover
-from tests.collect.support import make, read, segments
+from tests.collect.support import START_NS, make, read, segments
 
 BLANK = (16, 16)
 
@@ -68,7 +68,9 @@ def check(into: Path, path: Path, frames: int) -> None:
     assert held.packets == [bytes(make(seq).payload) for seq in range(frames)]
     assert [entry["pts_ms"] for entry in held.lines] == held.pts_ms
     name = str(path.relative_to(into))
-    assert rows(into) == [SegmentRow(name, "raw", "front", 7, open=False, frames=frames, late=0)]
+    times = [entry["captured_ns"] for entry in held.lines]
+    size = path.stat().st_size + path.with_suffix(".jsonl").stat().st_size
+    assert rows(into) == [SegmentRow(name, "raw", "front", 7, False, frames, 0, min(times), max(times), size)]
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
@@ -243,11 +245,35 @@ def test_an_index_of_other_tables_is_made_again_and_a_newer_one_is_refused(tmp_p
         recover(tmp_path)
 
 
+OF_VERSION_2 = (  # from what stands now
+    "DROP TABLE events",
+    "DROP TABLE gaps",
+    "DROP INDEX segments_by_time",
+    *(f"ALTER TABLE segments DROP COLUMN {name}" for name in ("first_ns", "last_ns", "bytes")),
+    "PRAGMA user_version = 2",
+)
+
+
+def test_an_index_of_the_second_version_learns_the_times_from_the_files(tmp_path: Path) -> None:
+    into = tmp_path / "rec"
+    interrupted(into, 10)
+    recovered(into)
+    now = rows(into)
+    with sqlite3.connect(into / "index.db") as db:
+        for statement in OF_VERSION_2:
+            db.execute(statement)
+    db.close()
+    recovered(into)
+    assert rows(into) == now
+    assert now[0].first_ns == START_NS
+
+
 def test_an_index_of_the_first_version_keeps_what_it_knows(tmp_path: Path) -> None:
     found = recover(tmp_path)
     found.index.close()
     with sqlite3.connect(tmp_path / "index.db") as db:
         for statement in (
+            *OF_VERSION_2,
             "ALTER TABLE streams DROP COLUMN resume",
             "ALTER TABLE streams ADD COLUMN run INTEGER NOT NULL DEFAULT 0",
             "ALTER TABLE streams ADD COLUMN next INTEGER NOT NULL DEFAULT 0",

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.collect.progress import Resume
+from mesh.recordings.resume import Resume
 from nodes.collect.reorder import RUNS_KEPT, Bounds, Released, Reorder
 
 PATIENT = Bounds(seconds=1e9, items=10_000, bytes=10**9)

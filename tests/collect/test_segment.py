@@ -8,7 +8,7 @@ import pytest
 
 from mesh.errors import WireError
 from mesh.frame import Detection, Hop
-from nodes.collect.lines import line
+from mesh.recordings.lines import line
 from nodes.collect.segment import Item, SegmentLimits, SegmentState, needs_new_segment, next_pts_ms
 from tests.collect.support import START_NS, make
 

@@ -1,10 +1,13 @@
-"""`DIR/index.db`: what is recorded in a folder. SQLite, and the collector's only module that knows it.
+"""`DIR/index.db`: what is recorded in a folder. SQLite, and the only module of recordings that knows it.
 
 Rules kept here: a row is written once the files that it tells of are on the disk, and is on the disk itself
 when `write` returns; every row can be made again from those files, but for the counts of duplicates; what
 sqlite3 raises ends here: `Damaged` when the database has to be made again, `StorageError` for the rest.
 
-    segments  one row a recorded file: where it is, whose frames it holds, and how many of them are safe
+    segments  one row a recorded file: where it is, whose frames it holds, from when to when, how many of them
+              are safe, and their bytes
+    events    stretches of a segment in which something was seen (`mesh.recordings.contents`)
+    gaps      stretches of a segment in which no frame was taken
     streams   one row a (stage, camera, boot): its counts, and where each sender's run and each partition
               is to go on (`progress.Resume`, as JSON)
     folder    one row: a number drawn when the index is made, which tells that two collectors, one after the
@@ -22,13 +25,32 @@ from pathlib import Path
 
 from mesh.database import durable, transaction
 from mesh.errors import StorageError
-from nodes.collect.progress import Resume
+from mesh.recordings.contents import Event, Gap
+from mesh.recordings.resume import Resume
 
 NAME = "index.db"
-VERSION = 2
+VERSION = 3
 BUSY_S = 5.0
 ID_BITS = 50
 
+_NEW_IN_3 = """CREATE INDEX segments_by_time ON segments (camera, first_ns);
+CREATE TABLE events (
+    path TEXT NOT NULL,
+    label TEXT NOT NULL,
+    by TEXT NOT NULL,           -- the processor that saw it
+    first_ns INTEGER NOT NULL,
+    last_ns INTEGER NOT NULL,
+    frames INTEGER NOT NULL,    -- in which it was seen
+    best REAL,                  -- its best score
+    PRIMARY KEY (path, label, by, first_ns)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX events_by_label ON events (label, first_ns);
+CREATE TABLE gaps (
+    path TEXT NOT NULL,
+    first_ns INTEGER NOT NULL,
+    last_ns INTEGER NOT NULL,
+    PRIMARY KEY (path, first_ns)
+) STRICT, WITHOUT ROWID;"""
 _SCHEMA = f"""
 CREATE TABLE segments (
     path TEXT PRIMARY KEY,      -- of the .mkv, below the folder
@@ -37,9 +59,13 @@ CREATE TABLE segments (
     boot INTEGER NOT NULL,
     open INTEGER NOT NULL,      -- 1 while it may still grow
     frames INTEGER NOT NULL,
-    late INTEGER NOT NULL       -- of those frames
+    late INTEGER NOT NULL,      -- of those frames
+    first_ns INTEGER NOT NULL,  -- when the earliest of them was captured; 0: not known yet
+    last_ns INTEGER NOT NULL,
+    bytes INTEGER NOT NULL      -- of both files
 ) STRICT;
 CREATE INDEX segments_by_stream ON segments (stage, camera, boot);
+{_NEW_IN_3}
 CREATE TABLE streams (
     stage TEXT NOT NULL,
     camera TEXT NOT NULL,
@@ -61,6 +87,13 @@ _FROM_VERSION_1 = (
     "ALTER TABLE streams DROP COLUMN next",
     "PRAGMA user_version = 2",
 )
+# It knew no times. Rows that say 0 are made again from their files by `nodes.collect.recovery`.
+_ADDED_IN_3 = ("first_ns", "last_ns", "bytes")
+_FROM_VERSION_2 = (
+    *(f"ALTER TABLE segments ADD COLUMN {name} INTEGER NOT NULL DEFAULT 0" for name in _ADDED_IN_3),
+    *_NEW_IN_3.split(";\n"),
+    "PRAGMA user_version = 3",
+)
 
 
 class Damaged(StorageError):
@@ -76,8 +109,20 @@ class SegmentRow:
     camera: str
     boot: int
     open: bool
-    frames: int
-    late: int
+    frames: int = 0
+    late: int = 0
+    first_ns: int = 0
+    last_ns: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A recorded file with what it holds, as it goes into the index."""
+
+    row: SegmentRow
+    events: tuple[Event, ...] = ()
+    gaps: tuple[Gap, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +141,17 @@ class StreamRow:
 _COLUMNS = {
     "segments": [each.name for each in fields(SegmentRow)],
     "streams": [each.name for each in fields(StreamRow)],
+    "events": ["path", *(each.name for each in fields(Event))],
+    "gaps": ["path", *(each.name for each in fields(Gap))],
     "folder": ["id"],
 }
 _SEGMENT, _COUNTS = attrgetter(*_COLUMNS["segments"]), attrgetter(*_COLUMNS["streams"][:-1])
+_EVENT, _GAP = attrgetter(*_COLUMNS["events"][1:]), attrgetter(*_COLUMNS["gaps"][1:])
+_UPSERT = (
+    f"INSERT INTO segments VALUES ({', '.join('?' * len(_COLUMNS['segments']))})"
+    " ON CONFLICT (path) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS["segments"][1:])
+)
 
 
 class Index:
@@ -141,20 +194,22 @@ class Index:
             for stage, camera, boot, recorded, duplicates, late, resume in rows
         ]
 
-    def write(self, segments: Iterable[SegmentRow] = (), streams: Iterable[StreamRow] = ()) -> None:
+    def write(self, segments: Iterable[Listed] = (), streams: Iterable[StreamRow] = ()) -> None:
         """Write rows, or write them anew: all of them or, when this raises, none."""
         segments = list(segments)
+        gone = [(each.row.path,) for each in segments if not (each.row.open or each.row.frames)]
         with self._translated(), transaction(self._db):
+            self._db.executemany(_UPSERT, [_SEGMENT(each.row) for each in segments])
             self._db.executemany(
-                "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET"
-                " stage = excluded.stage, camera = excluded.camera, boot = excluded.boot,"
-                " open = excluded.open, frames = excluded.frames, late = excluded.late",
-                map(_SEGMENT, segments),
+                "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [(each.row.path, *_EVENT(event)) for each in segments for event in each.events],
             )
             self._db.executemany(
-                "DELETE FROM segments WHERE path = ?",
-                [(row.path,) for row in segments if not (row.open or row.frames)],
+                "INSERT OR REPLACE INTO gaps VALUES (?, ?, ?)",
+                [(each.row.path, *_GAP(gap)) for each in segments for gap in each.gaps],
             )
+            for table in ("segments", "events", "gaps"):
+                self._db.executemany(f"DELETE FROM {table} WHERE path = ?", gone)
             self._db.executemany(
                 "INSERT OR REPLACE INTO streams VALUES (?, ?, ?, ?, ?, ?, ?)", map(_stream, streams)
             )
@@ -177,6 +232,8 @@ class Index:
                 self._db.execute("INSERT INTO folder VALUES (?)", (random.getrandbits(ID_BITS),))
         if version == 1:
             self._update()
+        if version in (1, 2):
+            self._add_contents()
         self._check()
         (self.id,) = self._db.execute("SELECT id FROM folder").fetchone()
 
@@ -186,6 +243,12 @@ class Index:
             raise Damaged(f"{self.path}: the table streams is none of its version")
         with transaction(self._db):
             for statement in _FROM_VERSION_1:
+                self._db.execute(statement)
+
+    def _add_contents(self) -> None:
+        """Bring what version 2 left up to date."""
+        with transaction(self._db):
+            for statement in _FROM_VERSION_2:
                 self._db.execute(statement)
 
     def _columns(self, table: str) -> list[str]:

@@ -15,6 +15,7 @@ from mesh.delivery import Identity
 from mesh.errors import ConfigError, WireError
 from mesh.frame import Frame
 from mesh.names import check_name
+from mesh.recordings.contents import Found
 from mesh.wire import detection_map
 
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -25,8 +26,10 @@ class Entry:
     """What a line says of its frame that recovery needs; `end` is the byte behind it in its file."""
 
     identity: Identity
+    captured_ns: int
     pts_ms: int
     late: bool
+    found: tuple[Found, ...]
     end: int
 
 
@@ -42,12 +45,25 @@ def entries(text: bytes) -> Iterator[Entry]:
 
 
 def _entry(said: dict[str, Any], end: int) -> Entry:
-    numbers = [said[name] for name in ("boot", "seq", "pts_ms")] + [said.get("part", 0)]
+    numbers = [said[name] for name in ("boot", "seq", "captured_ns", "pts_ms")] + [said.get("part", 0)]
     if not all(type(number) is int and number >= 0 for number in numbers):
         raise ValueError("a number is missing")
-    boot, seq, pts_ms, part = numbers
+    boot, seq, captured_ns, pts_ms, part = numbers
     stage, camera = check_name("stage", said["stage"]), check_name("camera", said["camera"])
-    return Entry((stage, camera, boot, seq, part), pts_ms, said.get("late") is True, end)
+    found = tuple(map(_found, said["detections"]))
+    return Entry((stage, camera, boot, seq, part), captured_ns, pts_ms, said.get("late") is True, found, end)
+
+
+def _found(said: dict[str, Any]) -> Found:
+    label, by, score = said["label"], said.get("by", ""), said["score"]
+    if not (isinstance(label, str) and isinstance(by, str) and isinstance(score, int | float | None)):
+        raise ValueError("a detection is none")
+    return label, by, score
+
+
+def found_in(frame: Frame) -> tuple[Found, ...]:
+    """What was found in a frame, as its line says it."""
+    return tuple((d.label, d.by, d.score if math.isfinite(d.score) else None) for d in frame.detections)
 
 
 def line(frame: Frame, pts_ms: int, *, late: bool = False) -> bytes:

@@ -1,0 +1,1 @@
+"""A folder of recordings: how it is laid out, its index, and how it is read."""
