@@ -95,7 +95,7 @@ LAYERS: dict[str, set[str]] = {
     "mesh.clock": set(),
     "mesh.scope": set(),
     "mesh.stats": set(),
-    "mesh": {"mesh.client", "mesh.publication", "mesh.errors", "mesh.frame"},
+    "mesh": {"mesh.client", "mesh.publication", "mesh.recordings", "mesh.errors", "mesh.frame"},
 }
 
 # A bench sets the bare library beside ours.
@@ -107,7 +107,13 @@ SEAMS: dict[str, set[str]] = {
     "msgpack": {"mesh.wire", "mesh.registry"},
     "simplejpeg": {"mesh.codec", *FLOORS},
     "av": {"nodes.capture.sources", *FLOORS},
-    "sqlite3": {"mesh.database", "mesh.registry", "mesh.delivery.spool", "mesh.recordings.index"},
+    "sqlite3": {
+        "mesh.database",
+        "mesh.registry",
+        "mesh.delivery.spool",
+        "mesh.recordings.index",
+        "mesh.recordings.known",
+    },
     "tomlkit": {"mesh.registry"},
     "yaml": {"mesh.importing"},
     "typer": {"mesh.cli"},
