@@ -28,7 +28,7 @@ from mesh.recordings import names
 from mesh.recordings.index import SegmentRow
 from mesh.recordings.known import Known
 from mesh.recordings.names import Named, beside, day_of
-from mesh.recordings.segments import Line, SegmentReader, ends_of
+from mesh.recordings.segments import Line, SegmentReader, ends_of, number_of
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,19 @@ class Recordings:
         Raises `ConfigError` for a camera that is not recorded, and for a time or a stage that is none.
         """
         first, last = _first(start), _last(end)
-        return self._read(camera, self._stage(camera, first, last, stage), first, last)
+        spans = self._between(camera, self._stage(camera, first, last, stage), first, last)
+        return (frame for span in spans for frame in self._frames_of(span.path, first, last))
+
+    def numbered(
+        self, camera: str, start: Time | None = None, end: Time | None = None, stage: str | None = None
+    ) -> Iterator[Frame]:
+        """The same frames in the order of their numbers, boot after boot: so they were captured, whatever the
+        camera's clock did. Raises `ConfigError` as `frames` does."""
+        first, last = _first(start), _last(end)
+        stage = self._stage(camera, first, last, stage)
+        found = [(self._number(span), span) for span in self._between(camera, stage, first, last)]
+        in_order = sorted((number, span.path) for number, span in found if number is not None)
+        return (frame for _, path in in_order for frame in self._frames_of(path, first, last))
 
     def frame_at(self, camera: str, time: Time, stage: str | None = None) -> Frame | None:
         """A camera's frame at a time: the last one that was captured until then; None where there is none.
@@ -136,11 +148,18 @@ class Recordings:
         first, last = beside(day_of(start), -1), beside(day_of(end), 1)
         return [day for day in names.days(self.root, camera) if first <= day <= last]
 
-    def _read(self, camera: str, stage: str, start: int, end: int) -> Iterator[Frame]:
+    def _between(self, camera: str, stage: str, start: int, end: int) -> "Iterator[_Span]":
+        """The segments that may have frames of these times."""
         for day in self._days(camera, start, end):
-            for span in self._spans(camera, stage, day):
-                if span.first_ns < end and span.last_ns >= start:
-                    yield from self._frames_of(span.path, start, end)
+            spans = self._spans(camera, stage, day)
+            yield from (span for span in spans if span.first_ns < end and span.last_ns >= start)
+
+    def _number(self, span: "_Span") -> tuple[int, int, int] | None:
+        try:
+            return number_of(span.path)
+        except StorageError as error:
+            self._pass_over(span.path, error)
+            return None
 
     def _frames_of(self, path: Path, start: int, end: int) -> Iterator[Frame]:
         try:

@@ -102,8 +102,18 @@ def ends_of(video: Path) -> tuple[int, int] | None:
     """When the first and the last frame that stand in a segment's lines were captured, the earlier one first;
     None for a segment without one. Raises `StorageError`."""
     texts = _first_and_last(video.with_suffix(".jsonl"))
-    first, last = _captured_ns(texts), _captured_ns(reversed(texts))
-    return None if first is None or last is None else (min(first, last), max(first, last))
+    first, last = _said(texts), _said(reversed(texts))
+    times = sorted(each["captured_ns"] for each in (first, last) if each is not None)
+    return (times[0], times[-1]) if times else None
+
+
+def number_of(video: Path) -> tuple[int, int, int]:
+    """The (boot, seq, part) of a segment's first frame. Raises `StorageError`, for a segment without one,
+    too."""
+    first = _said(_first_and_last(video.with_suffix(".jsonl")))
+    if first is None:
+        raise StorageError("its lines cannot be read")
+    return first["boot"], first["seq"], first["part"]
 
 
 def _first_and_last(path: Path) -> list[bytes]:
@@ -118,10 +128,11 @@ def _first_and_last(path: Path) -> list[bytes]:
         raise StorageError(f"its lines cannot be read: {error.strerror}") from error
 
 
-def _captured_ns(texts: Iterable[bytes]) -> int | None:
+def _said(texts: Iterable[bytes]) -> dict[str, Any] | None:
+    """What the first of these lines says that can be read."""
     for text in texts:
         try:
-            return int(fields(text)[0]["captured_ns"])
+            return fields(text)[0]
         except ValueError:
             continue
     return None
