@@ -60,7 +60,7 @@ LAYERS: dict[str, set[str]] = {
     "mesh.publication": FABRIC | {"mesh.presence"},
     "mesh.setups": {"mesh.errors", "mesh.names", "mesh.placement", "mesh.registry"},
     "mesh.importing": {"mesh.errors"},
-    "mesh.recordings": FABRIC,
+    "mesh.recordings": FABRIC | {"mesh.draw"},
     "mesh.follow": FABRIC | {"mesh.views"},
     "mesh.views": FABRIC,
     "mesh.claims": FABRIC | {"mesh.shm"},
@@ -106,7 +106,7 @@ SEAMS: dict[str, set[str]] = {
     "zmq": {"mesh.transport", "mesh.delivery", "mesh.control", "mesh.registry", *FLOORS},
     "msgpack": {"mesh.wire", "mesh.registry"},
     "simplejpeg": {"mesh.codec", *FLOORS},
-    "av": {"nodes.capture.sources", *FLOORS},
+    "av": {"nodes.capture.sources", "mesh.recordings.export", *FLOORS},
     "sqlite3": {
         "mesh.database",
         "mesh.registry",

@@ -7,7 +7,16 @@ from typing import Annotated
 import typer
 
 from mesh.cli.log import set_up
-from mesh.cli.options import Insecure, LogJson, LogLevel, MaxAge, Metrics, RegistryUrl, state_folder
+from mesh.cli.options import (
+    Insecure,
+    LogJson,
+    LogLevel,
+    MaxAge,
+    Metrics,
+    RegistryUrl,
+    read_size,
+    state_folder,
+)
 from mesh.client import registry_url
 from mesh.codec import DEFAULT_QUALITY
 from mesh.errors import ConfigError
@@ -131,7 +140,7 @@ def capture(
         name="",
         url="",
         fps=fps,
-        size=_size(size),
+        size=read_size(size),
         quality=quality,
         loop=loop,
         pace=Pace(pace),
@@ -368,12 +377,3 @@ def _labels(texts: list[str] | None) -> dict[str, str]:
             raise ConfigError(f"--label {text!r} is not NAME=VALUE, such as site=gate")
         labels[check_name("label", name)] = check_name("a label's value", value)
     return labels
-
-
-def _size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    width, _, height = text.partition("x")
-    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
-        raise ConfigError(f"--size {text!r} is not WIDTHxHEIGHT in pixels, such as 640x480")
-    return int(width), int(height)
