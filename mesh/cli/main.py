@@ -4,25 +4,12 @@
 """
 
 import sys
+from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-from mesh.cli import (
-    bench,
-    cameras,
-    control,
-    demo,
-    doctor,
-    listing,
-    node,
-    recordings,
-    registry,
-    site,
-    statistics,
-    top,
-    trace,
-    viewing,
-)
 from mesh.cli.leash import obey
 from mesh.cli.log import say_error
 from mesh.errors import MeshError
@@ -30,33 +17,71 @@ from mesh.presence import this_version
 
 EXIT_INTERRUPTED = 130
 
+# Where each command is: a function, or an app with commands of its own. It is imported when it is called: a
+# node is a process, and starts without what it has no use for.
+COMMANDS = {
+    "up": "site:up",
+    "reload": "site:reload",
+    "config": "site:app",
+    "registry": "registry:registry",
+    "node": "node:app",
+    "camera": "cameras:app",
+    "ctl": "control:app",
+    "ls": "listing:ls",
+    "stats": "statistics:stats",
+    "top": "top:top",
+    "trace": "trace:trace",
+    "doctor": "doctor:doctor",
+    "recordings": "recordings:app",
+    "view": "viewing:view",
+    "snapshot": "viewing:snapshot",
+    "demo": "demo:demo",
+    "bench": "bench:bench",
+    "version": "main:version",
+}
+
+
+class Commands(TyperGroup):
+    """The commands of `COMMANDS`."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.commands = dict.fromkeys(COMMANDS)  # type: ignore[assignment]  # names, for who mistypes one
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return _command(cmd_name) if cmd_name in COMMANDS else None
+
+
+def _command(name: str) -> Any:  # click's, or typer's own copy of it
+    place, _, attribute = COMMANDS[name].partition(":")
+    module = import_module(f"mesh.cli.{place}")
+    found = getattr(module, attribute)
+    if isinstance(found, typer.Typer):
+        group = typer.main.get_group(found)
+        group.name = name
+        return group
+    alone = typer.Typer(add_completion=False)
+    alone.command(name, help=getattr(module, "HELP", None))(found)
+    return typer.main.get_command(alone)
+
+
 app = typer.Typer(
     name="mesh",
-    help="A broker-less mesh for camera frames.",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("up")(site.up)
-app.command("reload")(site.reload)
-app.add_typer(site.app, name="config")
-app.command("registry")(registry.registry)
-app.add_typer(node.app, name="node")
-app.add_typer(cameras.app, name="camera")
-app.add_typer(control.app, name="ctl")
-app.command("ls")(listing.ls)
-app.command("stats")(statistics.stats)
-app.command("top")(top.top)
-app.command("trace")(trace.trace)
-app.command("doctor")(doctor.doctor)
-app.add_typer(recordings.app, name="recordings")
-app.command("view")(viewing.view)
-app.command("snapshot")(viewing.snapshot)
-app.command("demo")(demo.demo)
-app.command("bench", help=bench.HELP)(bench.bench)
 
 
-@app.command()
+@app.callback()
+def mesh() -> None:
+    """A broker-less mesh for camera frames."""
+
+
 def version() -> None:
     """Print the version."""
     typer.echo(f"mesh {this_version()}")
