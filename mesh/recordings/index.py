@@ -52,7 +52,7 @@ CREATE TABLE gaps (
     last_ns INTEGER NOT NULL,
     PRIMARY KEY (path, first_ns)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX segments_by_age ON segments (camera, last_ns, path, bytes) WHERE open = 0;
+CREATE INDEX segments_by_age ON segments (camera, last_ns, path, bytes, open) WHERE open = 0;
 CREATE INDEX segments_open ON segments (path) WHERE open = 1;
 CREATE TABLE removing (path TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;"""
 _SCHEMA = f"""
@@ -177,6 +177,8 @@ _UPSERT_STREAM = (
     + ", ".join(f"{name} = excluded.{name}" for name in ("recorded", "duplicates", "late", "resume"))
 )
 
+REMOVING = "SELECT path FROM removing WHERE path NOT IN (SELECT path FROM segments) ORDER BY path"
+
 
 class Index:
     """The database of one folder, made where there is none. Not for two threads at a time.
@@ -219,10 +221,7 @@ class Index:
     def removing(self) -> list[str]:
         """Files that were being removed, by path, and for which there is no row."""
         with self._translated():
-            rows = self._db.execute(
-                "SELECT path FROM removing WHERE path NOT IN (SELECT path FROM segments) ORDER BY path"
-            ).fetchall()
-        return [path for (path,) in rows]
+            return [path for (path,) in self._db.execute(REMOVING)]
 
     def removed(self) -> None:
         """What was being removed is gone."""

@@ -10,11 +10,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mesh.database import durable, transaction
-from mesh.recordings.index import NAME, connected, translated
+from mesh.recordings.index import NAME, REMOVING, connected, translated
 
 PAGE = 256
 
-_BYTES = "SELECT camera, SUM(bytes) FROM segments WHERE open = {} GROUP BY camera"
+# From one index alone; SQLite would take another by itself.
+_CLOSED = "SELECT camera, SUM(bytes) FROM segments INDEXED BY segments_by_age WHERE open = 0 GROUP BY camera"
+_OPEN = "SELECT camera, SUM(bytes) FROM segments INDEXED BY segments_open WHERE open = 1 GROUP BY camera"
 _OLDEST = (
     "SELECT path, last_ns, bytes FROM segments WHERE open = 0 AND camera = ? AND (last_ns, path) > (?, ?)"
     " ORDER BY last_ns, path LIMIT ?"
@@ -45,7 +47,7 @@ class Kept:
     def bytes(self, *, opened: bool) -> dict[str, int]:
         """Bytes of closed recordings, or of open ones, by camera."""
         with translated(self.path):
-            return dict(self._db.execute(_BYTES.format(int(opened))).fetchall())
+            return dict(self._db.execute(_OPEN if opened else _CLOSED).fetchall())
 
     def oldest(self, camera: str) -> Iterator[tuple[str, int, int]]:
         """A camera's closed recordings, the oldest first: path, newest frame's time, bytes."""
@@ -92,6 +94,11 @@ class Kept:
             self._each("INSERT OR IGNORE INTO removing VALUES (?)", paths)
             for table in ("segments", "events", "gaps"):
                 self._each(f"DELETE FROM {table} WHERE path = ?", paths)
+
+    def removing(self) -> list[str]:
+        """What was forgotten and may still be there, unless there is a new recording of that name."""
+        with translated(self.path):
+            return [path for (path,) in self._db.execute(REMOVING)]
 
     def removed(self, paths: Sequence[str]) -> None:
         """The files of what was forgotten are gone."""

@@ -61,6 +61,7 @@ class Keeper:
         self._kept: Kept | None = None
         self._believed: Believed | None = None
         self._noted_ns = 0
+        self._refusing: set[str] = set()  # cameras whose files the disk refuses to remove
         self._looked_at = float("-inf")
         self._told = ""
         self._rarely = Rarely(COMPLAIN_S)
@@ -85,6 +86,8 @@ class Keeper:
         """Remove what is to go now. Raises `StorageError`, or `OSError`."""
         kept = self._kept = self._kept or Kept(self._into)
         now_ns = self._now_ns(kept)
+        if self._refusing:
+            self._refusing = self._remove_files(kept, kept.removing())
         more = True
         while more and not stopping.is_set():
             verdict = self._decided(kept, now_ns)
@@ -117,8 +120,9 @@ class Keeper:
         used = {c: Used(closed.get(c, 0), opened.get(c, 0)) for c in closed.keys() | opened.keys()}
 
         def oldest(camera: str) -> Iterator[Stored]:
+            stays = camera in self._refusing
             for path, last_ns, size in kept.oldest(camera):
-                yield Stored(path, camera, last_ns, size, lock_of(self._into, path).exists())
+                yield Stored(path, camera, last_ns, size, stays or lock_of(self._into, path).exists())
 
         return decide(used, oldest, self._keep, self._disk(self._into), now_ns)
 
@@ -151,10 +155,18 @@ class Keeper:
             kept.remove(paths)
         except StorageError:
             self._make_room(kept, paths)
-        remove_files(self._into, paths)
-        kept.removed(paths)
+        self._refusing |= self._remove_files(kept, paths)
         self.counters.add("removed_segments", len(going))
         self.counters.add("removed_bytes", sum(each.bytes for each in going))
+
+    def _remove_files(self, kept: Kept, paths: list[str]) -> set[str]:
+        """Remove the files of what was forgotten; the cameras of which the disk refuses some. What is not
+        found is looked for again at the next start: its disk may be away."""
+        done = remove_files(self._into, paths)
+        kept.removed(done.gone)
+        for path, error in done.refused.items():
+            self._complain(storage_error(self._into / path, error))
+        return {Path(path).parts[0] for path in done.refused}
 
     def _make_room(self, kept: Kept, paths: list[str]) -> None:
         """The index found no room: let a file go first. Raises `StorageError` where that was not why."""

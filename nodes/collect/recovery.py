@@ -102,8 +102,8 @@ def _open_index(into: Path) -> Index:
 
 
 def _recover(into: Path, index: Index) -> Recovered:
-    if removing := index.removing():
-        remove_files(into, removing)
+    for error in remove_files(into, index.removing()).refused.values():
+        raise error
     index.removed()
     known = {row.path: row for row in index.segments()}
     there = [str(path.relative_to(into)) for path in recordings(into)]

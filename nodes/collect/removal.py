@@ -4,8 +4,9 @@ Rules kept here: whoever calls has taken note that they are to go, so that it ca
 files the video goes first: lines alone hold nothing; when this returns, the disk holds that they are gone.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
-from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nodes.collect.segment import sync_folder
@@ -16,23 +17,44 @@ def lock_of(into: Path, path: str) -> Path:
     return (into / path).with_suffix(".lock")
 
 
-def remove_files(into: Path, paths: Iterable[str]) -> None:
-    """Remove both files of recordings, and the folders that are empty then. What is gone is gone. Raises
-    `OSError`."""
-    folders = set()
+@dataclass(slots=True)
+class Removal:
+    """Recordings that were there and are `gone`, and those that the disk `refused` to remove. Others were not
+    there: perhaps their disk was not."""
+
+    gone: list[str] = field(default_factory=list)
+    refused: dict[str, OSError] = field(default_factory=dict)
+
+
+def remove_files(into: Path, paths: Iterable[str]) -> Removal:
+    """Remove both files of recordings, and the folders that are empty then."""
+    done, folders = Removal(), defaultdict(list)
     for path in paths:
-        video = into / path
-        for file in (video, video.with_suffix(".jsonl")):
-            file.unlink(missing_ok=True)
-        folders.add(video.parent)
-    for day in sorted(folders):
-        _tidy(day)
+        try:
+            if _remove(into / path):
+                folders[(into / path).parent].append(path)
+        except OSError as error:
+            done.refused[path] = error
+    for day, removed in folders.items():
+        try:
+            _tidy(day)
+            done.gone += removed
+        except OSError as error:
+            done.refused |= dict.fromkeys(removed, error)
+    return done
+
+
+def _remove(video: Path) -> bool:
+    """Whether one of the files was there."""
+    before = [file for file in (video, video.with_suffix(".jsonl")) if file.exists()]
+    for file in before:
+        file.unlink(missing_ok=True)
+    return bool(before)
 
 
 def _tidy(day: Path) -> None:
     """Have the disk hold what a folder holds, or that it is gone, and its camera's where that is empty."""
-    with suppress(FileNotFoundError):
-        sync_folder(day)
+    sync_folder(day)
     for folder in (day, day.parent):
         try:
             folder.rmdir()

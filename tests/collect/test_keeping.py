@@ -1,5 +1,7 @@
 """A folder is kept within its limits: real files, a real index, and whoever is killed in between."""
 
+import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,7 +42,7 @@ def recorded(into: Path, days: int, frames: int = 3, **changes: object) -> list[
                 recorder.write(frame, late=number == 1)
     found = recover(into)
     found.index.close()
-    return [row.path for row in rows(into)]
+    return [row.path for row in rows(into) if row.camera == changes.get("camera", "front")]
 
 
 def rows(into: Path) -> list[SegmentRow]:
@@ -274,3 +276,35 @@ def test_a_small_disk_is_recorded_to_for_ever(tmp_path: Path) -> None:
         assert held == list(range(held[0], sent))
         assert held[0] > 0
         assert one.counters.get("removed_segments") > 0
+
+
+def test_a_disk_that_refuses_to_remove_a_camera_costs_the_others_nothing(
+    tmp_path: Path, keeper: Keepers
+) -> None:
+    into = tmp_path / "rec"
+    front, back = recorded(into, 3), recorded(into, 3, camera="back")
+    (into / "front").rename(tmp_path / "front")
+    shown = into / "front"
+    one = keeper(into, Keep(Limits(days=1.5)))
+    with mounted(shown, "size=1m"):
+        shutil.copytree(tmp_path / "front", shown, dirs_exist_ok=True)
+        subprocess.run(["mount", "-o", "remount,ro", str(shown)], check=True)
+        one.look(NEVER)
+        assert not (into / back[0]).exists()
+        assert (into / front[0]).exists()
+        one.look(NEVER)
+        subprocess.run(["mount", "-o", "remount,rw", str(shown)], check=True)
+        one.look(NEVER)
+        assert not (into / front[0]).exists()
+        assert (into / front[1]).exists()
+        assert table(into, "removing") == 0
+
+
+def test_what_is_not_to_be_found_for_a_while_does_not_come_back(tmp_path: Path, keeper: Keepers) -> None:
+    paths = recorded(tmp_path, 3)
+    with mounted(tmp_path / "front", "ro,size=1m"):
+        keeper(tmp_path, Keep(Limits(days=1.5))).look(NEVER)
+    assert (tmp_path / paths[0]).exists()
+    assert count(tmp_path) == (9, 3)
+    assert not (tmp_path / paths[0]).exists()
+    assert [row.path for row in rows(tmp_path)] == paths[1:]
