@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 from mesh.cli.log import set_up
-from mesh.cli.options import Insecure, LogJson, LogLevel, MaxAge, Metrics, RegistryUrl, state_folder
+from mesh.cli.options import (
+    Durability,
+    Insecure,
+    KeepDays,
+    KeepFree,
+    KeepGb,
+    KeepOwn,
+    LogJson,
+    LogLevel,
+    MaxAge,
+    Metrics,
+    RegistryUrl,
+    state_folder,
+)
 from mesh.client import registry_url
 from mesh.codec import DEFAULT_QUALITY
 from mesh.errors import ConfigError
@@ -293,36 +306,23 @@ def collect(
         float | None, typer.Option(metavar="MB", min=0.1, help="How large one recorded file grows.")
     ] = None,
     commit_ms: Annotated[
-        float,
+        float | None,
         typer.Option(
             metavar="MS",
             min=0,
             help="How long results wait at most until they are safe on the disk and acknowledged; "
-            "more spares a slow disk.",
+            "more spares a slow disk. 200 unless given.",
         ),
-    ] = 200.0,
+    ] = None,
     commit_frames: Annotated[
-        int, typer.Option(min=1, help="How many results wait for that at most, all cameras together.")
-    ] = 256,
-    keep_days: Annotated[
-        float | None, typer.Option(metavar="DAYS", help="Remove recordings that are older; else none are.")
+        int | None,
+        typer.Option(min=1, help="How many results wait for that at most, all cameras together: 256."),
     ] = None,
-    keep_gb: Annotated[
-        float | None, typer.Option(metavar="GB", help="Remove the oldest where all of them take more.")
-    ] = None,
-    keep_free: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SHARE%|SIZE", help="Remove the oldest to keep that free of the disk: 10%, 20GB."
-        ),
-    ] = None,
-    keep: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="CAMERA=LIMIT",
-            help="A camera's own limit: door=30d (instead of --keep-days), door=50GB, or door=30d,50GB.",
-        ),
-    ] = None,
+    durability: Durability = None,
+    keep_days: KeepDays = None,
+    keep_gb: KeepGb = None,
+    keep_free: KeepFree = None,
+    keep: KeepOwn = None,
     registry: RegistryUrl = None,
     name: Name = None,
     bind: Bind = "127.0.0.1",
@@ -342,6 +342,7 @@ def collect(
     With --keep… the oldest are removed; never one that has a file STEM.lock beside it.
     """
     set_up(log_level, log_json)
+    from nodes.collect.commits import policy_of
     from nodes.collect.node import Collect, CollectConfig
     from nodes.node import Node, NodeConfig
 
@@ -352,8 +353,7 @@ def collect(
             tuple(input_stage or ()),
             segment,
             limit,
-            commit_ms / 1000,
-            commit_frames,
+            policy_of(durability, commit_ms, commit_frames, segment),
             keep_of(keep_days, keep_gb, keep_free, keep or ()),
         )
     )

@@ -25,7 +25,7 @@ from mesh.scope import Scope
 from mesh.stats import Counters, Rarely
 from mesh.transport import Subscriber
 from mesh.wire import Envelope
-from nodes.collect.commits import CommitPolicy
+from nodes.collect.commits import DEFAULT_POLICY, CommitPolicy
 from nodes.collect.folder import FolderLock
 from nodes.collect.keeping import Keeper
 from nodes.collect.recorder import Recorder
@@ -53,8 +53,8 @@ class CollectConfig:
     into:             the folder that it records to
     inputs:           stages that it subscribes to, besides what is pushed to it
     segment_seconds, segment_bytes:  when a recording's file ends and the next begins
-    commit_seconds, commit_frames:   how long results wait until they are written to the disk for good, at
-                      most, and how many; they are acknowledged then
+    commit:           how long results wait until they are written to the disk for good, at most, and how
+                      many; they are acknowledged then
     keep:             what goes when it is too old or takes too much
     """
 
@@ -62,8 +62,7 @@ class CollectConfig:
     inputs: tuple[str, ...] = ()
     segment_seconds: float = 60.0
     segment_bytes: int | None = None
-    commit_seconds: float = 0.2
-    commit_frames: int = 256
+    commit: CommitPolicy = DEFAULT_POLICY
     keep: Keep = field(default_factory=Keep)
 
 
@@ -194,14 +193,13 @@ class Collect:
 
     def _start_recording(self, node: Node, recovered: Recovered) -> None:
         outlets = Outlets(self._forward, node.publisher.stamp, self._acknowledge, self._unwell)
-        policy = CommitPolicy(self._config.commit_seconds, self._config.commit_frames)
         self._recording = Recording(
             self._recorder,
             recovered,
             self._handover,
             self._inbox,
             outlets,
-            policy=policy,
+            policy=self._config.commit,
             clock=self._clock,
         )
         self._recording_scope.on_stop(self._handover.wake)

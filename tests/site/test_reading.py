@@ -215,3 +215,5 @@ def test_limits_of_recordings_are_as_on_the_command_line(tmp_path: Path) -> None
     site = site_of(tmp_path, f'{text}keep_free = "10%"\nkeep_days = 7\nkeep = ["door=30d", "yard=5GB"]\n')
     command = " ".join(plan(site, tmp_path).parts["collect-recorder"].arguments)
     assert "--keep-days 7 --keep-free 10% --keep door=30d --keep yard=5GB" in command
+    (twice,) = problems_of(tmp_path, f'{text}durability = "1s"\ncommit_ms = 5\n')
+    assert "durability says when to commit: leave out commit_ms and commit_frames" in twice
