@@ -8,7 +8,12 @@ import typer
 
 from mesh.cli.log import set_up
 from mesh.cli.options import (
+    Durability,
     Insecure,
+    KeepDays,
+    KeepFree,
+    KeepGb,
+    KeepOwn,
     LogJson,
     LogLevel,
     MaxAge,
@@ -22,6 +27,7 @@ from mesh.codec import DEFAULT_QUALITY
 from mesh.errors import ConfigError
 from mesh.inbox import DEFAULT_DEPTH, Policy
 from mesh.names import check_name
+from mesh.recordings.limits import keep_of
 from mesh.views import AUTO, check_view
 from mesh.wire import View
 
@@ -309,17 +315,23 @@ def collect(
         float | None, typer.Option(metavar="MB", min=0.1, help="How large one recorded file grows.")
     ] = None,
     commit_ms: Annotated[
-        float,
+        float | None,
         typer.Option(
             metavar="MS",
             min=0,
             help="How long results wait at most until they are safe on the disk and acknowledged; "
-            "more spares a slow disk.",
+            "more spares a slow disk. 200 unless given.",
         ),
-    ] = 200.0,
+    ] = None,
     commit_frames: Annotated[
-        int, typer.Option(min=1, help="How many results wait for that at most, all cameras together.")
-    ] = 256,
+        int | None,
+        typer.Option(min=1, help="How many results wait for that at most, all cameras together: 256."),
+    ] = None,
+    durability: Durability = None,
+    keep_days: KeepDays = None,
+    keep_gb: KeepGb = None,
+    keep_free: KeepFree = None,
+    keep: KeepOwn = None,
     registry: RegistryUrl = None,
     name: Name = None,
     bind: Bind = "127.0.0.1",
@@ -336,14 +348,23 @@ def collect(
     """Record what process nodes push, and whole stages where asked, and publish it again.
 
     Under DIR each camera has a folder, with a Matroska file and a .jsonl (a line a frame) for each segment.
+    With --keep… the oldest are removed; never one that has a file STEM.lock beside it.
     """
     set_up(log_level, log_json)
+    from nodes.collect.commits import policy_of
     from nodes.collect.node import Collect, CollectConfig
     from nodes.node import Node, NodeConfig
 
     limit = int(segment_mb * 1e6) if segment_mb else None
     work = Collect(
-        CollectConfig(into, tuple(input_stage or ()), segment, limit, commit_ms / 1000, commit_frames)
+        CollectConfig(
+            into,
+            tuple(input_stage or ()),
+            segment,
+            limit,
+            policy_of(durability, commit_ms, commit_frames, segment),
+            keep_of(keep_days, keep_gb, keep_free, keep or ()),
+        )
     )
     config = NodeConfig(
         registry=registry_url(registry),

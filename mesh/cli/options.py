@@ -37,6 +37,31 @@ MaxAge = Annotated[
         help="Drop live frames that were captured longer ago: 1 with the policy latest, 0 is no limit.",
     ),
 ]
+KeepDays = Annotated[
+    float | None, typer.Option(metavar="DAYS", help="Remove recordings that are older; else none are.")
+]
+KeepGb = Annotated[
+    float | None, typer.Option(metavar="GB", help="Remove the oldest where all of them take more.")
+]
+KeepFree = Annotated[
+    str | None,
+    typer.Option(metavar="SHARE%|SIZE", help="Remove the oldest to keep that free of the disk: 10%, 20GB."),
+]
+KeepOwn = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CAMERA=LIMIT",
+        help="A camera's own limit: door=30d (instead of --keep-days), door=50GB, or door=30d,50GB.",
+    ),
+]
+Durability = Annotated[
+    str | None,
+    typer.Option(
+        metavar="always|1s|segment",
+        help="Have the disk hold each result on its own, once a second, or as seldom as can be; instead of "
+        "--commit-ms and --commit-frames. What is acknowledged is safe with all of them.",
+    ),
+]
 
 
 def state_folder(name: str) -> Path | None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from mesh.delivery import Identity, Seen, identity
-from mesh.errors import StorageError
+from mesh.errors import ConfigError, StorageError
 from mesh.frame import Frame
 from mesh.recordings.index import Index, Listed
 from mesh.wire import Envelope
@@ -33,6 +33,28 @@ class CommitPolicy:
 
 
 DEFAULT_POLICY = CommitPolicy()
+# Half of what a sender has on its way without an acknowledgement (`mesh.delivery.lane`): those who wait
+# for the disk must not wait for one another.
+SELDOM_FRAMES, SELDOM_BYTES = 512, 8 * 1024 * 1024
+
+
+def policy_of(
+    durability: str | None, commit_ms: float | None, commit_frames: int | None, segment_seconds: float
+) -> CommitPolicy:
+    """When to commit, as a command line says it. Raises `ConfigError`."""
+    if durability is None:
+        seconds = DEFAULT_POLICY.seconds if commit_ms is None else commit_ms / 1000
+        return CommitPolicy(seconds, commit_frames or DEFAULT_POLICY.frames)
+    if commit_ms is not None or commit_frames is not None:
+        raise ConfigError("--durability says when to commit: leave out --commit-ms and --commit-frames")
+    named = {
+        "always": CommitPolicy(0.0, 1),
+        "1s": CommitPolicy(1.0, SELDOM_FRAMES, SELDOM_BYTES),
+        "segment": CommitPolicy(segment_seconds, SELDOM_FRAMES, SELDOM_BYTES),
+    }
+    if durability not in named:
+        raise ConfigError(f"--durability {durability!r} is none: use {', '.join(named)}")
+    return named[durability]
 
 
 @dataclass(frozen=True, slots=True)

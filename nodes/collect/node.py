@@ -7,7 +7,7 @@ the disk, and not before; when the disk refuses, or the node is paused, results 
 import logging
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,15 @@ from mesh.follow import follow_streams
 from mesh.frame import EndOfStream, Frame
 from mesh.inbox import Inbox, Policy
 from mesh.names import check_name
+from mesh.recordings.limits import Keep
 from mesh.registry.records import NodeKind, NodeRecord, NodeState, StatsRecord
 from mesh.scope import Scope
 from mesh.stats import Counters, Rarely
 from mesh.transport import Subscriber
 from mesh.wire import Envelope
-from nodes.collect.commits import CommitPolicy
+from nodes.collect.commits import DEFAULT_POLICY, CommitPolicy
 from nodes.collect.folder import FolderLock
+from nodes.collect.keeping import Keeper
 from nodes.collect.recorder import Recorder
 from nodes.collect.recording import Outlets, Recording
 from nodes.collect.recovery import Recovered, recover
@@ -51,16 +53,17 @@ class CollectConfig:
     into:             the folder that it records to
     inputs:           stages that it subscribes to, besides what is pushed to it
     segment_seconds, segment_bytes:  when a recording's file ends and the next begins
-    commit_seconds, commit_frames:   how long results wait until they are written to the disk for good, at
-                      most, and how many; they are acknowledged then
+    commit:           how long results wait until they are written to the disk for good, at most, and how
+                      many; they are acknowledged then
+    keep:             what goes when it is too old or takes too much
     """
 
     into: Path
     inputs: tuple[str, ...] = ()
     segment_seconds: float = 60.0
     segment_bytes: int | None = None
-    commit_seconds: float = 0.2
-    commit_frames: int = 256
+    commit: CommitPolicy = DEFAULT_POLICY
+    keep: Keep = field(default_factory=Keep)
 
 
 class Collect:
@@ -96,9 +99,10 @@ class Collect:
         self._subscriber: Subscriber | None = None
         self._recovered: Recovered | None = None
         self._recording: Recording | None = None
+        self._keeper: Keeper | None = None
         self._going = threading.Event()  # not paused
         self._going.set()
-        self._trouble = ""
+        self._trouble = self._full = ""
         self.folders = (config.into,)
         self.operations: Mapping[str, Operation] = {
             "pause": self._asked_to_pause,
@@ -164,6 +168,8 @@ class Collect:
         counters = dict(self._counters.snapshot())
         if self._recording is not None:
             counters |= self._recording.counters.snapshot()
+        if self._keeper is not None:
+            counters |= self._keeper.counters.snapshot()
         if self._node is not None:
             counters |= self._node.publisher.stats()
         counters |= self._receiver.stats() if self._receiver is not None else {}
@@ -187,18 +193,20 @@ class Collect:
 
     def _start_recording(self, node: Node, recovered: Recovered) -> None:
         outlets = Outlets(self._forward, node.publisher.stamp, self._acknowledge, self._unwell)
-        policy = CommitPolicy(self._config.commit_seconds, self._config.commit_frames)
         self._recording = Recording(
             self._recorder,
             recovered,
             self._handover,
             self._inbox,
             outlets,
-            policy=policy,
+            policy=self._config.commit,
             clock=self._clock,
         )
         self._recording_scope.on_stop(self._handover.wake)
         self._recording_scope.spawn("record", self._recording.run, self._recording_scope.stopping)
+        if self._config.keep:
+            self._keeper = Keeper(self._config.into, self._config.keep, self._cannot_keep, clock=self._clock)
+            self._recording_scope.spawn("keep", self._keeper.run, self._recording_scope.stopping)
 
     def _stop_recording(self) -> None:
         self._recording_scope.stop()
@@ -269,11 +277,17 @@ class Collect:
         self._trouble = why
         self._show_state()
 
+    def _cannot_keep(self, why: str) -> None:
+        """Show that what is recorded passes a limit all the same, or that it does no more."""
+        self._full = why
+        self._show_state()
+
     def _show_state(self) -> None:
         if self._node is not None:
             well = NodeState.PAUSED if self.is_paused else NodeState.RUNNING
-            state = NodeState.DEGRADED if self._trouble and not self.is_paused else well
-            self._node.presence.set_state(state, self._trouble)
+            why = self._trouble or self._full
+            state = NodeState.DEGRADED if why and not self.is_paused else well
+            self._node.presence.set_state(state, why)
 
     def _is_hearing(self) -> bool:
         return self._clock.monotonic() - self._heard_at < QUIET_S
