@@ -7,18 +7,27 @@ Rules kept here: nothing is read beyond the bytes that are there; a cluster coun
 its checksum holds; what is no Matroska at all is a `StorageError`.
 """
 
-import mmap
 import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol, overload
 
 from mesh.errors import StorageError
 
 EBML, SEGMENT, CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
 CRC_32, TIMESTAMP, SIMPLE_BLOCK, BLOCK_GROUP, BLOCK = 0xBF, 0xE7, 0xA3, 0xA0, 0xA1
-Bytes = bytes | mmap.mmap
 SIZE_BYTES = 8  # of the segment's own size, as FFmpeg writes it
+
+
+class Bytes(Protocol):
+    """A file's bytes: `bytes`, a map of it, or what reads it piece by piece."""
+
+    def __len__(self) -> int: ...
+    @overload
+    def __getitem__(self, at: int, /) -> int: ...
+    @overload
+    def __getitem__(self, at: slice, /) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +41,12 @@ class Cluster:
 @dataclass(frozen=True, slots=True)
 class Whole:
     """What is whole of a file: its clusters; where the segment's size stands (None: not even that is
-    there); and whether the file says how long it is, and is that long."""
+    there); whether the file says how long it is, and is that long; and how long it says it is."""
 
     clusters: tuple[Cluster, ...] = ()
     size_at: int | None = None
     finished: bool = False
+    says_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +72,7 @@ def whole(data: Bytes) -> Whole:
     if segment.id != SEGMENT:
         raise StorageError("it is not a Matroska file that was written here")
     clusters = tuple(_clusters(data, segment.start))
-    return Whole(clusters, segment.start - SIZE_BYTES, segment.end == len(data))
+    return Whole(clusters, segment.start - SIZE_BYTES, segment.end == len(data), segment.end)
 
 
 def size_field(segment_bytes: int) -> bytes:

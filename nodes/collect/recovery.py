@@ -17,11 +17,12 @@ from pathlib import Path
 from mesh.delivery import Seen
 from mesh.delivery.seen import SEEN_PER_STREAM
 from mesh.errors import StorageError
-from mesh.recordings.contents import Contents
 from mesh.recordings.ebml import Whole, size_field, whole
+from mesh.recordings.folder import recordings
 from mesh.recordings.index import NAME, Damaged, Index, Listed, SegmentRow, StreamRow
 from mesh.recordings.lines import Entry, entries
-from nodes.collect.folder import put_aside, recordings
+from mesh.recordings.reading import listed
+from nodes.collect.folder import put_aside
 from nodes.collect.recorder import storage_error
 from nodes.collect.segment import sync_folder
 
@@ -153,17 +154,6 @@ def _mend(into: Path, path: str, known: SegmentRow | None) -> Listed:
         log.warning("%s was cut short when its collector ended: %d frames are whole", video, cut.frames)
         _cut(video, lines, cut)
     return listed(path, kept[: cut.frames], video.stat().st_size + lines.stat().st_size)
-
-
-def listed(path: str, kept: Sequence[Entry], size: int) -> Listed:
-    """A segment that is closed as the index has it, from its lines. Pure."""
-    stage, camera, boot, _, _ = kept[0].identity
-    holds = Contents()
-    for entry in kept:
-        holds.add(entry.captured_ns, entry.found, late=entry.late)
-    times = holds.first_ns, holds.last_ns
-    row = SegmentRow(path, stage, camera, boot, False, holds.frames, holds.late, *times, size)
-    return Listed(row, tuple(holds.events), tuple(holds.gaps))
 
 
 def _examine(video: Path, lines: Path) -> tuple[Cut, list[Entry]]:

@@ -249,6 +249,7 @@ OF_VERSION_2 = (  # from what stands now
     "DROP TABLE events",
     "DROP TABLE gaps",
     "DROP INDEX segments_by_time",
+    "DROP INDEX segments_by_length",
     *(f"ALTER TABLE segments DROP COLUMN {name}" for name in ("first_ns", "last_ns", "bytes")),
     "PRAGMA user_version = 2",
 )
