@@ -34,9 +34,8 @@ _TOTALS = (
     "SELECT camera, stage, count(*), sum(frames), sum(bytes), min(first_ns), max(last_ns), sum(open)"
     " FROM segments WHERE frames > 0 GROUP BY camera, stage"
 )
-_NEXT_STREAM = (
-    "SELECT stage, camera FROM segments WHERE (stage, camera) > (?, ?) ORDER BY stage, camera LIMIT 1"
-)
+_NEXT_CAMERA = "SELECT stage, camera FROM segments WHERE stage = ? AND camera > ? ORDER BY camera LIMIT 1"
+_NEXT_STAGE = "SELECT stage, camera FROM segments WHERE stage > ? ORDER BY stage, camera LIMIT 1"
 
 
 class Catalog:
@@ -80,7 +79,7 @@ class Catalog:
         """The cameras and stages of which there is something, as far as the query names them; in order."""
         found: list[Stream] = []
         stage = camera = ""
-        while rows := self._rows(_NEXT_STREAM, stage, camera):
+        while rows := self._rows(_NEXT_CAMERA, stage, camera) or self._rows(_NEXT_STAGE, stage):
             ((stage, camera),) = rows
             if _has(query.cameras, camera) and _has(query.stages, stage):
                 found.append((camera, stage))
@@ -158,7 +157,7 @@ class Catalog:
         if query.asks_for_events:
             among = [*_among("e.label", query.labels), *_among('e."by"', query.by)]
             scored = ["e.best >= ?"] if query.min_score is not None else []
-            inside = ["e.path = segments.path", "e.first_ns < ?", "e.last_ns >= ?", *among, *scored]
+            inside = ["e.path = segments.path", "+e.first_ns < ?", "e.last_ns >= ?", *among, *scored]
             where.append(f"EXISTS (SELECT 1 FROM events e WHERE {' AND '.join(inside)})")
             values += [query.to_ns, query.from_ns, *query.labels, *query.by]
             values += [query.min_score] if scored else []
