@@ -16,7 +16,7 @@ from mesh.errors import StorageError
 from mesh.recordings.folder import camera_folders, day_folders, of_day
 from mesh.recordings.index import BUSY_S, NAME, VERSION, Listed, create, put
 from mesh.recordings.query import FAR_NS, Query
-from mesh.recordings.reading import listed, read_lines
+from mesh.recordings.held import listed, read_lines
 from mesh.recordings.times import show_day
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from mesh.recordings.index import VERSION
 from mesh.recordings.query import Missing, Occurrence, Query
 from nodes.collect.recorder import Recorder
 from tests.doctor.support import mounted
-from tests.recordings.support import NOON, SECOND, every_second, frame, note, person, record
+from tests.recordings.made import NOON, SECOND, every_second, frame, note, person, record
 
 
 @pytest.fixture(scope="module")
