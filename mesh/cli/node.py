@@ -13,6 +13,7 @@ from mesh.codec import DEFAULT_QUALITY
 from mesh.errors import ConfigError
 from mesh.inbox import DEFAULT_DEPTH, Policy
 from mesh.names import check_name
+from mesh.recordings.limits import keep_of
 from mesh.views import AUTO, check_view
 from mesh.wire import View
 
@@ -303,6 +304,25 @@ def collect(
     commit_frames: Annotated[
         int, typer.Option(min=1, help="How many results wait for that at most, all cameras together.")
     ] = 256,
+    keep_days: Annotated[
+        float | None, typer.Option(metavar="DAYS", help="Remove recordings that are older; else none are.")
+    ] = None,
+    keep_gb: Annotated[
+        float | None, typer.Option(metavar="GB", help="Remove the oldest where all of them take more.")
+    ] = None,
+    keep_free: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SHARE%|SIZE", help="Remove the oldest to keep that free of the disk: 10%, 20GB."
+        ),
+    ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CAMERA=LIMIT",
+            help="A camera's own limit: door=30d (instead of --keep-days), door=50GB, or door=30d,50GB.",
+        ),
+    ] = None,
     registry: RegistryUrl = None,
     name: Name = None,
     bind: Bind = "127.0.0.1",
@@ -319,6 +339,7 @@ def collect(
     """Record what process nodes push, and whole stages where asked, and publish it again.
 
     Under DIR each camera has a folder, with a Matroska file and a .jsonl (a line a frame) for each segment.
+    With --keep… the oldest are removed; never one that has a file STEM.lock beside it.
     """
     set_up(log_level, log_json)
     from nodes.collect.node import Collect, CollectConfig
@@ -326,7 +347,15 @@ def collect(
 
     limit = int(segment_mb * 1e6) if segment_mb else None
     work = Collect(
-        CollectConfig(into, tuple(input_stage or ()), segment, limit, commit_ms / 1000, commit_frames)
+        CollectConfig(
+            into,
+            tuple(input_stage or ()),
+            segment,
+            limit,
+            commit_ms / 1000,
+            commit_frames,
+            keep_of(keep_days, keep_gb, keep_free, keep or ()),
+        )
     )
     config = NodeConfig(
         registry=registry_url(registry),

@@ -23,12 +23,12 @@ from mesh.recordings.index import NAME as NAME_OF_INDEX
 LOCK = "index.lock"
 QUARANTINE = "quarantine"
 OURS = {NAME_OF_INDEX, f"{NAME_OF_INDEX}-wal", f"{NAME_OF_INDEX}-shm", LOCK, QUARANTINE}
-KEEP = ".lock"  # what a locked segment has beside it
+LOCKED = ".lock"  # what a locked segment has beside it
 DAY = re.compile(r"\d{4}-\d\d-\d\d\Z")
 
 _STEM = r"\d\d-\d\d-\d\d(\.\d+)*-[a-z0-9][a-z0-9_-]*"
 _RECORDING = re.compile(_STEM + r"\.(mkv|jsonl)\Z")
-_KEPT = re.compile(_STEM + r"\.lock\Z")
+_LOCK_FILE = re.compile(_STEM + r"\.lock\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +95,17 @@ def strangers(into: Path) -> Iterator[Path]:
 
 
 def _is_ours(name: str) -> bool:
-    return bool(_RECORDING.match(name) or _KEPT.match(name))
+    return bool(_RECORDING.match(name) or _LOCK_FILE.match(name))
 
 
-def kept(day: Path) -> frozenset[str]:
+def locked(day: Path) -> frozenset[str]:
     """Stems of the segments of a day's folder that are locked; none where it cannot be read."""
     with contextlib.suppress(OSError), os.scandir(day) as found:
-        return frozenset(entry.name.removesuffix(KEEP) for entry in found if _KEPT.match(entry.name))
+        return frozenset(entry.name.removesuffix(LOCKED) for entry in found if _LOCK_FILE.match(entry.name))
     return frozenset()
 
 
-class Kept:
+class Locked:
     """Which segments of a folder are locked, each day's folder read once."""
 
     def __init__(self, into: Path) -> None:
@@ -115,14 +115,14 @@ class Kept:
     def __contains__(self, path: str) -> bool:
         video = self._into / path
         if (stems := self._days.get(video.parent)) is None:
-            stems = self._days[video.parent] = kept(video.parent)
+            stems = self._days[video.parent] = locked(video.parent)
         return video.stem in stems
 
 
-def keep_reason(video: Path) -> str:
+def lock_reason(video: Path) -> str:
     """Why a segment is locked, as who locked it said; empty where that is not known."""
     try:
-        return video.with_suffix(KEEP).read_text(encoding="utf-8", errors="replace").strip()
+        return video.with_suffix(LOCKED).read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return ""
 

@@ -10,15 +10,16 @@ sqlite3 raises ends here: `Damaged` when the database has to be made again, `Sto
     gaps      stretches of a segment in which no frame was taken
     streams   one row a (stage, camera, boot): its counts, and where each sender's run and each partition
               is to go on (`progress.Resume`, as JSON)
+    removing  files that are not kept any more (`mesh.recordings.kept`): they may still be there, and are none
     folder    one row: a number drawn when the index is made, which tells that two collectors, one after the
-              other, report of the same recordings
+              other, report of the same recordings; and the time up to which their ages were counted
 """
 
 import json
 import random
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from pathlib import Path
@@ -53,7 +54,10 @@ CREATE TABLE gaps (
     first_ns INTEGER NOT NULL,
     last_ns INTEGER NOT NULL,
     PRIMARY KEY (path, first_ns)
-) STRICT, WITHOUT ROWID;"""
+) STRICT, WITHOUT ROWID;
+CREATE INDEX segments_by_age ON segments (camera, last_ns, path, bytes) WHERE open = 0;
+CREATE INDEX segments_open ON segments (path) WHERE open = 1;
+CREATE TABLE removing (path TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;"""
 _SCHEMA = f"""
 CREATE TABLE segments (
     path TEXT PRIMARY KEY,      -- of the .mkv, below the folder
@@ -77,9 +81,11 @@ CREATE TABLE streams (
     duplicates INTEGER NOT NULL,
     late INTEGER NOT NULL,
     resume TEXT NOT NULL,
+    removed INTEGER NOT NULL,       -- recorded frames whose files were removed, as they are not kept any more
+    removed_late INTEGER NOT NULL,  -- and those of them that were late
     PRIMARY KEY (stage, camera, boot)
 ) STRICT;
-CREATE TABLE folder (id INTEGER NOT NULL) STRICT;
+CREATE TABLE folder (id INTEGER NOT NULL, aged_ns INTEGER NOT NULL) STRICT;
 PRAGMA user_version = {VERSION};
 """
 # It knew one run of a stream, and no partition.
@@ -90,10 +96,19 @@ _FROM_VERSION_1 = (
     "ALTER TABLE streams DROP COLUMN next",
     "PRAGMA user_version = 2",
 )
-# It knew no times. Rows that say 0 are made again from their files by `nodes.collect.recovery`.
-_ADDED_IN_3 = ("first_ns", "last_ns", "bytes")
+# It knew no times, and removed nothing. Segments whose times are 0 are read again from their files by
+# `nodes.collect.recovery`.
+_ADDED_IN_3 = {
+    "segments": ("first_ns", "last_ns", "bytes"),
+    "streams": ("removed", "removed_late"),
+    "folder": ("aged_ns",),
+}
 _FROM_VERSION_2 = (
-    *(f"ALTER TABLE segments ADD COLUMN {name} INTEGER NOT NULL DEFAULT 0" for name in _ADDED_IN_3),
+    *(
+        f"ALTER TABLE {table} ADD COLUMN {name} INTEGER NOT NULL DEFAULT 0"
+        for table, names in _ADDED_IN_3.items()
+        for name in names
+    ),
     *_NEW_IN_3.split(";\n"),
     "PRAGMA user_version = 3",
 )
@@ -130,7 +145,8 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class StreamRow:
-    """What is known of one (stage, camera, boot)."""
+    """What is known of one (stage, camera, boot). `removed` and `removed_late` are read here, and written by
+    `mesh.recordings.kept` alone."""
 
     stage: str
     camera: str
@@ -139,6 +155,8 @@ class StreamRow:
     duplicates: int = 0
     late: int = 0
     resume: Resume = field(default_factory=Resume)
+    removed: int = 0
+    removed_late: int = 0
 
 
 _COLUMNS = {
@@ -146,14 +164,20 @@ _COLUMNS = {
     "streams": [each.name for each in fields(StreamRow)],
     "events": ["path", *(each.name for each in fields(Event))],
     "gaps": ["path", *(each.name for each in fields(Gap))],
-    "folder": ["id"],
+    "removing": ["path"],
+    "folder": ["id", "aged_ns"],
 }
-_SEGMENT, _COUNTS = attrgetter(*_COLUMNS["segments"]), attrgetter(*_COLUMNS["streams"][:-1])
+_SEGMENT = attrgetter(*_COLUMNS["segments"])
+_COUNTS = attrgetter("stage", "camera", "boot", "recorded", "duplicates", "late")
 _EVENT, _GAP = attrgetter(*_COLUMNS["events"][1:]), attrgetter(*_COLUMNS["gaps"][1:])
 _UPSERT = (
     f"INSERT INTO segments VALUES ({', '.join('?' * len(_COLUMNS['segments']))})"
     " ON CONFLICT (path) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS["segments"][1:])
+)
+_UPSERT_STREAM = (
+    "INSERT INTO streams VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0) ON CONFLICT (stage, camera, boot) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in ("recorded", "duplicates", "late", "resume"))
 )
 
 
@@ -167,9 +191,7 @@ class Index:
         self.path = into / NAME
         self.id = 0
         with self._translated():
-            self._db = sqlite3.connect(
-                self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
-            )
+            self._db = connected(self.path)
         try:
             with self._translated():
                 self._open()
@@ -190,9 +212,22 @@ class Index:
         with self._translated():
             rows = self._db.execute("SELECT * FROM streams ORDER BY stage, camera, boot").fetchall()
         return [
-            StreamRow(stage, camera, boot, recorded, duplicates, late, _resume(resume))
-            for stage, camera, boot, recorded, duplicates, late, resume in rows
+            StreamRow(stage, camera, boot, recorded, duplicates, late, _resume(resume), *removed)
+            for stage, camera, boot, recorded, duplicates, late, resume, *removed in rows
         ]
+
+    def removing(self) -> list[str]:
+        """Files that were being removed, by path, and for which there is no row."""
+        with self._translated():
+            rows = self._db.execute(
+                "SELECT path FROM removing WHERE path NOT IN (SELECT path FROM segments) ORDER BY path"
+            ).fetchall()
+        return [path for (path,) in rows]
+
+    def removed(self) -> None:
+        """What was being removed is gone."""
+        with self._translated():
+            self._db.execute("DELETE FROM removing")
 
     def write(
         self, segments: Iterable[Listed] = (), streams: Iterable[StreamRow] = (), *, anew: bool = False
@@ -207,9 +242,7 @@ class Index:
             put(self._db, segments)
             for table in HOLDINGS:
                 self._db.executemany(f"DELETE FROM {table} WHERE path = ?", gone)
-            self._db.executemany(
-                "INSERT OR REPLACE INTO streams VALUES (?, ?, ?, ?, ?, ?, ?)", map(_stream, streams)
-            )
+            self._db.executemany(_UPSERT_STREAM, map(_stream, streams))
 
     def close(self) -> None:
         with self._translated():
@@ -225,7 +258,7 @@ class Index:
         if version == 0:
             with transaction(self._db):
                 create(self._db)
-                self._db.execute("INSERT INTO folder VALUES (?)", (random.getrandbits(ID_BITS),))
+                self._db.execute("INSERT INTO folder VALUES (?, 0)", (random.getrandbits(ID_BITS),))
         if version == 1:
             self._update()
         if version in (1, 2):
@@ -258,14 +291,24 @@ class Index:
             if self._columns(table) != wanted:
                 raise Damaged(f"{self.path}: the table {table} is none of this version")
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            raise StorageError(f"cannot write {self.path}: {error}; check the disk") from error
-        except sqlite3.Error as error:
-            raise Damaged(f"{self.path} cannot be read: {error}") from error
+    def _translated(self) -> AbstractContextManager[None]:
+        return translated(self.path)
+
+
+def connected(path: Path) -> sqlite3.Connection:
+    """A connection to an index, for the transactions of `mesh.database`."""
+    return sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """What sqlite3 raises of an index becomes `Damaged` or `StorageError`."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise StorageError(f"cannot write {path}: {error}; check the disk") from error
+    except sqlite3.Error as error:
+        raise Damaged(f"{path} cannot be read: {error}") from error
 
 
 def segment_row(columns: Sequence[Any]) -> SegmentRow:

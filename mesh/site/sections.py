@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from mesh.errors import ConfigError
+from mesh.recordings.limits import cameras_of, free_of
 from mesh.registry.etcd_address import parse_address
 from mesh.registry.records import Name
 from mesh.registry.wire import split_address
@@ -59,6 +60,22 @@ def _is_free(labels: dict[str, str]) -> dict[str, str]:
     if "device" in labels:
         raise ValueError("the label device is the device's own: write device = …")
     return labels
+
+
+def _is_free_space(text: str) -> str:
+    try:
+        free_of(text)
+    except ConfigError as error:
+        raise ValueError(str(error).removeprefix("--keep-free ")) from None
+    return text
+
+
+def _are_limits(texts: list[str]) -> list[str]:
+    try:
+        cameras_of(texts)
+    except ConfigError as error:
+        raise ValueError(str(error).removeprefix("--keep ")) from None
+    return texts
 
 
 def _port_as_text(value: object) -> object:
@@ -164,6 +181,10 @@ class CollectSection(NodeSection):
     segment_mb: Megabytes | None = None
     commit_ms: Annotated[float, Field(ge=0, le=60000, allow_inf_nan=False)] | None = None
     commit_frames: Annotated[int, Field(ge=1)] | None = None
+    keep_days: Annotated[float, Field(gt=0, le=1e5, allow_inf_nan=False)] | None = None
+    keep_gb: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)] | None = None
+    keep_free: Annotated[Text, AfterValidator(_is_free_space)] | None = None
+    keep: Annotated[list[Text], AfterValidator(_are_limits)] = []
 
     @classmethod
     def apart(cls) -> frozenset[str]:

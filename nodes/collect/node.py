@@ -7,7 +7,7 @@ the disk, and not before; when the disk refuses, or the node is paused, results 
 import logging
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from mesh.follow import follow_streams
 from mesh.frame import EndOfStream, Frame
 from mesh.inbox import Inbox, Policy
 from mesh.names import check_name
+from mesh.recordings.limits import Keep
 from mesh.registry.records import NodeKind, NodeRecord, NodeState, StatsRecord
 from mesh.scope import Scope
 from mesh.stats import Counters, Rarely
@@ -26,6 +27,7 @@ from mesh.transport import Subscriber
 from mesh.wire import Envelope
 from nodes.collect.commits import CommitPolicy
 from nodes.collect.folder import FolderLock
+from nodes.collect.keeping import Keeper
 from nodes.collect.recorder import Recorder
 from nodes.collect.recording import Outlets, Recording
 from nodes.collect.recovery import Recovered, recover
@@ -53,6 +55,7 @@ class CollectConfig:
     segment_seconds, segment_bytes:  when a recording's file ends and the next begins
     commit_seconds, commit_frames:   how long results wait until they are written to the disk for good, at
                       most, and how many; they are acknowledged then
+    keep:             what goes when it is too old or takes too much
     """
 
     into: Path
@@ -61,6 +64,7 @@ class CollectConfig:
     segment_bytes: int | None = None
     commit_seconds: float = 0.2
     commit_frames: int = 256
+    keep: Keep = field(default_factory=Keep)
 
 
 class Collect:
@@ -96,9 +100,10 @@ class Collect:
         self._subscriber: Subscriber | None = None
         self._recovered: Recovered | None = None
         self._recording: Recording | None = None
+        self._keeper: Keeper | None = None
         self._going = threading.Event()  # not paused
         self._going.set()
-        self._trouble = ""
+        self._trouble = self._full = ""
         self.folders = (config.into,)
         self.operations: Mapping[str, Operation] = {
             "pause": self._asked_to_pause,
@@ -164,6 +169,8 @@ class Collect:
         counters = dict(self._counters.snapshot())
         if self._recording is not None:
             counters |= self._recording.counters.snapshot()
+        if self._keeper is not None:
+            counters |= self._keeper.counters.snapshot()
         if self._node is not None:
             counters |= self._node.publisher.stats()
         counters |= self._receiver.stats() if self._receiver is not None else {}
@@ -199,6 +206,9 @@ class Collect:
         )
         self._recording_scope.on_stop(self._handover.wake)
         self._recording_scope.spawn("record", self._recording.run, self._recording_scope.stopping)
+        if self._config.keep:
+            self._keeper = Keeper(self._config.into, self._config.keep, self._cannot_keep, clock=self._clock)
+            self._recording_scope.spawn("keep", self._keeper.run, self._recording_scope.stopping)
 
     def _stop_recording(self) -> None:
         self._recording_scope.stop()
@@ -269,11 +279,17 @@ class Collect:
         self._trouble = why
         self._show_state()
 
+    def _cannot_keep(self, why: str) -> None:
+        """Show that what is recorded passes a limit all the same, or that it does no more."""
+        self._full = why
+        self._show_state()
+
     def _show_state(self) -> None:
         if self._node is not None:
             well = NodeState.PAUSED if self.is_paused else NodeState.RUNNING
-            state = NodeState.DEGRADED if self._trouble and not self.is_paused else well
-            self._node.presence.set_state(state, self._trouble)
+            why = self._trouble or self._full
+            state = NodeState.DEGRADED if why and not self.is_paused else well
+            self._node.presence.set_state(state, why)
 
     def _is_hearing(self) -> bool:
         return self._clock.monotonic() - self._heard_at < QUIET_S

@@ -24,6 +24,7 @@ from mesh.recordings.lines import Entry, entries
 from mesh.recordings.held import listed
 from nodes.collect.folder import put_aside
 from nodes.collect.recorder import storage_error
+from nodes.collect.removal import remove_files
 from nodes.collect.segment import sync_folder
 
 log = logging.getLogger(__name__)
@@ -102,6 +103,9 @@ def _open_index(into: Path) -> Index:
 
 
 def _recover(into: Path, index: Index) -> Recovered:
+    if removing := index.removing():
+        remove_files(into, removing)
+    index.removed()
     known = {row.path: row for row in index.segments()}
     there = [str(path.relative_to(into)) for path in recordings(into)]
     changed = [Listed(replace(known[path], open=False, frames=0)) for path in known.keys() - set(there)]
@@ -121,13 +125,13 @@ def _is_pair(video: Path) -> bool:
 
 
 def _counted(known: Iterable[StreamRow], segments: Iterable[SegmentRow]) -> dict[Stream, StreamRow]:
-    """The streams, with the counts that the segments give."""
-    recorded: Counter[Stream] = Counter()
-    late: Counter[Stream] = Counter()
+    """The streams, with the counts that the segments give, and what was removed."""
+    rows = {(row.stage, row.camera, row.boot): row for row in known}
+    recorded = Counter({stream: row.removed for stream, row in rows.items()})
+    late = Counter({stream: row.removed_late for stream, row in rows.items()})
     for row in segments:
         recorded[row.stage, row.camera, row.boot] += row.frames
         late[row.stage, row.camera, row.boot] += row.late
-    rows = {(row.stage, row.camera, row.boot): row for row in known}
     return {
         stream: replace(rows.get(stream, StreamRow(*stream)), recorded=recorded[stream], late=late[stream])
         for stream in sorted({*rows, *recorded})

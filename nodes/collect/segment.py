@@ -24,6 +24,8 @@ from nodes.collect.layout import About, Picture, picture
 from nodes.collect.matroska import MatroskaWriter, write_all
 from nodes.collect.syncing import begin_writing
 
+TRIES = 3  # to make a file in a folder that others may remove
+
 
 @dataclass(frozen=True, slots=True)
 class SegmentLimits:
@@ -296,6 +298,13 @@ def sync_folder(folder: Path) -> None:
 
 def _create(into: Path, first: Frame) -> tuple[Path, io.FileIO, io.FileIO]:
     """Both files under the first name that is free: `CAMERA/YYYY-MM-DD/HH-MM-SS[.MMM[.N]]-STAGE.mkv`, UTC."""
+    for _ in range(TRIES):
+        with suppress(FileNotFoundError):  # the folder was empty, and is removed by who tidies up
+            return _created(into, first)
+    return _created(into, first)
+
+
+def _created(into: Path, first: Frame) -> tuple[Path, io.FileIO, io.FileIO]:
     at = datetime.fromtimestamp(first.captured_ns // 1_000_000_000, UTC)
     folder = into / first.camera / f"{at:%Y-%m-%d}"
     _make_folders(folder)

@@ -248,9 +248,11 @@ def test_an_index_of_other_tables_is_made_again_and_a_newer_one_is_refused(tmp_p
 OF_VERSION_2 = (  # from what stands now
     "DROP TABLE events",
     "DROP TABLE gaps",
-    "DROP INDEX segments_by_time",
-    "DROP INDEX segments_by_length",
+    "DROP TABLE removing",
+    *(f"DROP INDEX segments_{each}" for each in ("by_time", "by_length", "by_age", "open")),
     *(f"ALTER TABLE segments DROP COLUMN {name}" for name in ("first_ns", "last_ns", "bytes")),
+    *(f"ALTER TABLE streams DROP COLUMN {name}" for name in ("removed", "removed_late")),
+    "ALTER TABLE folder DROP COLUMN aged_ns",
     "PRAGMA user_version = 2",
 )
 

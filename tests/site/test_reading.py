@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from mesh.cli.site import NodeChecks
+from mesh.site.parts import plan
 from mesh.site.problems import SiteError
 from mesh.site.reading import read_site
 from tests.site.support import SITE, TWO_DEVICES, problems_of, site_of
@@ -203,3 +204,14 @@ def test_a_small_file_is_enough(tmp_path: Path) -> None:
     site = site_of(tmp_path, SITE)
     assert site.file.registry_url == "tcp://127.0.0.1:7700"
     assert site.stages == {"motion": "motion"}
+
+
+def test_limits_of_recordings_are_as_on_the_command_line(tmp_path: Path) -> None:
+    text = '[capture.c]\n[cameras.door]\nurl = "synthetic:"\n[collect.recorder]\n'
+    told = problems_of(tmp_path, f'{text}keep_free = "a lot"\nkeep = ["door=7"]\nkeep_days = 0\n')
+    assert [problem.partition(":")[0] for problem in told] == ["5", "6", "7"]
+    assert "write 10% or 20GB" in told[0]
+    assert "'7' is no limit: write 30d, 50GB, or 30d,50GB" in told[1]
+    site = site_of(tmp_path, f'{text}keep_free = "10%"\nkeep_days = 7\nkeep = ["door=30d", "yard=5GB"]\n')
+    command = " ".join(plan(site, tmp_path).parts["collect-recorder"].arguments)
+    assert "--keep-days 7 --keep-free 10% --keep door=30d --keep yard=5GB" in command
