@@ -23,6 +23,7 @@ from mesh.errors import (
 )
 from mesh.frame import Codec, Detection, EndOfStream, Frame, Hop
 from mesh.publication import Publication, publish
+from mesh.recordings.reading import Recordings, open_recordings
 
 __all__ = [
     "Codec",
@@ -38,6 +39,7 @@ __all__ = [
     "NoFrame",
     "ProcessorError",
     "Publication",
+    "Recordings",
     "RegistryError",
     "RegistryUnavailable",
     "SourceError",
@@ -46,6 +48,7 @@ __all__ = [
     "TransportError",
     "WireError",
     "connect",
+    "open_recordings",
     "publish",
     "subscribe",
 ]

@@ -60,7 +60,7 @@ LAYERS: dict[str, set[str]] = {
     "mesh.publication": FABRIC | {"mesh.presence"},
     "mesh.setups": {"mesh.errors", "mesh.names", "mesh.placement", "mesh.registry"},
     "mesh.importing": {"mesh.errors"},
-    "mesh.recordings": FABRIC,
+    "mesh.recordings": FABRIC | {"mesh.draw"},
     "mesh.follow": FABRIC | {"mesh.views"},
     "mesh.views": FABRIC,
     "mesh.claims": FABRIC | {"mesh.shm"},
@@ -95,7 +95,7 @@ LAYERS: dict[str, set[str]] = {
     "mesh.clock": set(),
     "mesh.scope": set(),
     "mesh.stats": set(),
-    "mesh": {"mesh.client", "mesh.publication", "mesh.errors", "mesh.frame"},
+    "mesh": {"mesh.client", "mesh.publication", "mesh.recordings", "mesh.errors", "mesh.frame"},
 }
 
 # A bench sets the bare library beside ours.
@@ -106,7 +106,7 @@ SEAMS: dict[str, set[str]] = {
     "zmq": {"mesh.transport", "mesh.delivery", "mesh.control", "mesh.registry", *FLOORS},
     "msgpack": {"mesh.wire", "mesh.registry"},
     "simplejpeg": {"mesh.codec", *FLOORS},
-    "av": {"nodes.capture.sources", *FLOORS},
+    "av": {"nodes.capture.sources", "mesh.recordings.export", *FLOORS},
     "sqlite3": {
         "mesh.database",
         "mesh.registry",
@@ -115,6 +115,7 @@ SEAMS: dict[str, set[str]] = {
         "mesh.recordings.catalog",
         "mesh.recordings.opening",
         "mesh.recordings.kept",
+        "mesh.recordings.known",
     },
     "tomlkit": {"mesh.registry"},
     "yaml": {"mesh.importing"},

@@ -15,6 +15,7 @@ from mesh.cli import (
     doctor,
     listing,
     node,
+    recordings,
     registry,
     site,
     statistics,
@@ -48,6 +49,7 @@ app.command("stats")(statistics.stats)
 app.command("top")(top.top)
 app.command("trace")(trace.trace)
 app.command("doctor")(doctor.doctor)
+app.add_typer(recordings.app, name="recordings")
 app.command("view")(viewing.view)
 app.command("snapshot")(viewing.snapshot)
 app.command("demo")(demo.demo)

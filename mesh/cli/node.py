@@ -7,7 +7,16 @@ from typing import Annotated
 import typer
 
 from mesh.cli.log import set_up
-from mesh.cli.options import Insecure, LogJson, LogLevel, MaxAge, Metrics, RegistryUrl, state_folder
+from mesh.cli.options import (
+    Insecure,
+    LogJson,
+    LogLevel,
+    MaxAge,
+    Metrics,
+    RegistryUrl,
+    read_size,
+    state_folder,
+)
 from mesh.client import registry_url
 from mesh.codec import DEFAULT_QUALITY
 from mesh.errors import ConfigError
@@ -61,6 +70,12 @@ def capture(
     pace: Annotated[
         str, typer.Option(metavar="realtime|max", help="How fast a file is read; max waits for a subscriber.")
     ] = "realtime",
+    speed: Annotated[
+        float, typer.Option(metavar="N", min=0.01, help="Read a file, or a recording, N times as fast.")
+    ] = 1.0,
+    stage: Annotated[
+        str, typer.Option(metavar="NAME", help="The stage to publish: for a replay, so as to tell it apart.")
+    ] = "raw",
     frames: Annotated[int | None, typer.Option(min=1, help="End each camera after so many frames.")] = None,
     seconds: Annotated[float | None, typer.Option(min=0, help="End each camera after so long.")] = None,
     lossless: Annotated[
@@ -111,7 +126,7 @@ def capture(
     `mesh camera add` has configured.
 
     A camera's URL is a video file, rtsp://…, http://… (MJPEG and more), device:N, images:DIR,
-    synthetic:?size=640x480&fps=30&objects=3&seed=1, or opencv:EXPRESSION.
+    synthetic:?size=640x480&fps=30&objects=3&seed=1, recording:DIR?camera=door&from=-2h, or opencv:EXPRESSION.
     """
     set_up(log_level, log_json)
     from nodes.capture.camera import CameraConfig, Pace
@@ -126,7 +141,7 @@ def capture(
         name="",
         url="",
         fps=fps,
-        size=_size(size),
+        size=read_size(size),
         quality=quality,
         loop=loop,
         pace=Pace(pace),
@@ -137,6 +152,8 @@ def capture(
         hwaccel=hwaccel,
         give_up_s=give_up,
         partitions=partitions,
+        speed=speed,
+        stage=check_name("stage", stage),
     )
     cameras = [replace(options, name=camera_name, url=url) for camera_name, url in map(_camera, camera or [])]
     if not cameras and options != CameraConfig(name="", url=""):
@@ -389,12 +406,3 @@ def _labels(texts: list[str] | None) -> dict[str, str]:
             raise ConfigError(f"--label {text!r} is not NAME=VALUE, such as site=gate")
         labels[check_name("label", name)] = check_name("a label's value", value)
     return labels
-
-
-def _size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    width, _, height = text.partition("x")
-    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
-        raise ConfigError(f"--size {text!r} is not WIDTHxHEIGHT in pixels, such as 640x480")
-    return int(width), int(height)

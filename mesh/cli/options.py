@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from mesh.errors import ConfigError
+
 RegistryUrl = Annotated[
     str | None,
     typer.Option(
@@ -41,3 +43,13 @@ def state_folder(name: str) -> Path | None:
     """Where this user's programs keep what should survive them; None for a user without a home."""
     base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     return Path(base, "framemesh", name) if os.path.isabs(base) else None
+
+
+def read_size(text: str | None) -> tuple[int, int] | None:
+    """(width, height) of WIDTHxHEIGHT. Raises `ConfigError`."""
+    if text is None:
+        return None
+    width, _, height = text.partition("x")
+    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise ConfigError(f"--size {text!r} is not WIDTHxHEIGHT in pixels, such as 640x480")
+    return int(width), int(height)

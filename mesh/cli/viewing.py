@@ -35,7 +35,7 @@ def snapshot(
 ) -> None:
     """Save one frame of a camera."""
     set_up(log_level, log_json)
-    _check_suffix(file)
+    check_picture(file)
     with connect(registry) as mesh:
         frame = mesh.snapshot(camera, stage, timeout=timeout)
     save(file, frame, boxes)
@@ -110,7 +110,8 @@ def _encoded(file: Path, image: Image) -> bytes:
     return bytes(cv2.imencode(".png", image)[1])
 
 
-def _check_suffix(file: Path) -> None:
+def check_picture(file: Path) -> None:
+    """Raises `ConfigError` for a name that is no picture's."""
     if file.suffix.lower() not in (".jpg", ".jpeg", ".png"):
         raise ConfigError(f"{file}: a picture's name ends in .jpg, .jpeg or .png")
 

@@ -142,7 +142,7 @@ def _camera(
     offered = (group.frames.offered for group in groups.values() if group.stage == "raw")
     return {
         "boot": boot,
-        "captured": captured or max(offered, default=0),
+        "captured": captured or max(offered, default=0) or sum(source.count.captured for source in sources),
         "dropped": _added(source.count.dropped for source in sources),
         "groups": {name: _group(group) for name, group in groups.items()},
         "recorded": _added({item.stage: item.recorded} for item in recorded),

@@ -11,24 +11,18 @@ Rules kept here: nothing is changed, and whoever only looks holds nobody up.
 import contextlib
 import fcntl
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from mesh.errors import StorageError
-from mesh.names import NAME
-from mesh.recordings.index import NAME as NAME_OF_INDEX
+from mesh.recordings import names
+from mesh.recordings.index import NAME
 
 LOCK = "index.lock"
 QUARANTINE = "quarantine"
-OURS = {NAME_OF_INDEX, f"{NAME_OF_INDEX}-wal", f"{NAME_OF_INDEX}-shm", LOCK, QUARANTINE}
+OURS = {NAME, f"{NAME}-wal", f"{NAME}-shm", LOCK, QUARANTINE}
 LOCKED = ".lock"  # what a locked segment has beside it
-DAY = re.compile(r"\d{4}-\d\d-\d\d\Z")
-
-_STEM = r"\d\d-\d\d-\d\d(\.\d+)*-[a-z0-9][a-z0-9_-]*"
-_RECORDING = re.compile(_STEM + r"\.(mkv|jsonl)\Z")
-_LOCK_FILE = re.compile(_STEM + r"\.lock\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,56 +46,36 @@ def check_folder(into: Path) -> None:
         ) from error
 
 
-def camera_folders(into: Path) -> Iterator[Path]:
-    """Where the recordings of each camera lie."""
-    for camera in sorted(into.iterdir()):
-        if camera.is_dir() and NAME.match(camera.name) and camera.name != QUARANTINE:
-            yield camera
-
-
-def day_folders(camera: Path) -> Iterator[Path]:
-    """Where a camera's recordings of each day lie."""
-    for day in sorted(camera.iterdir()):
-        if DAY.match(day.name) and day.is_dir():
-            yield day
-
-
-def of_day(day: Path) -> list[Path]:
-    """A day's segments in order, as the paths of their `.mkv`; of its two files one may be missing."""
-    return sorted({file.with_suffix(".mkv") for file in day.iterdir() if _RECORDING.match(file.name)})
-
-
 def recordings(into: Path) -> Iterator[Path]:
-    """Every recorded segment, in order, as the path of its `.mkv`; of its two files one may be missing."""
-    for camera in camera_folders(into):
-        for day in day_folders(camera):
-            yield from of_day(day)
+    """Every recorded segment, in order, as the path of its `.mkv`; of its two files one may be missing.
 
-
-def is_recording(path: Path) -> bool:
-    """Whether a file has the name of a recording's video, in a folder as they lie in."""
-    return bool(_RECORDING.match(path.name)) and path.suffix == ".mkv" and bool(DAY.match(path.parent.name))
+    Raises `StorageError`.
+    """
+    for camera in names.cameras(into):
+        for day in names.days(into, camera):
+            yield from (named.path for named in names.segments(into, camera, day))
 
 
 def strangers(into: Path) -> Iterator[Path]:
-    """What lies in the folder and is none of ours; of a folder, itself and not what is in it."""
-    cameras = set(camera_folders(into))
-    yield from (path for path in sorted(into.iterdir()) if path not in cameras and path.name not in OURS)
-    for camera in sorted(cameras):
-        days = set(day_folders(camera))
-        yield from (path for path in sorted(camera.iterdir()) if path not in days)
-        for day in sorted(days):
-            yield from (path for path in sorted(day.iterdir()) if not _is_ours(path.name))
+    """What lies in the folder and is none of ours; of a folder, itself and not what is in it.
 
-
-def _is_ours(name: str) -> bool:
-    return bool(_RECORDING.match(name) or _LOCK_FILE.match(name))
+    Raises `StorageError`, or `OSError`.
+    """
+    cameras = names.cameras(into)
+    yield from (path for path in sorted(into.iterdir()) if path.name not in {*cameras, *OURS})
+    for camera in cameras:
+        days = {day.isoformat(): day for day in names.days(into, camera)}
+        yield from (path for path in sorted((into / camera).iterdir()) if path.name not in days)
+        for folder, day in days.items():
+            videos = {named.path for named in names.segments(into, camera, day)}
+            ours = {video.with_suffix(end) for video in videos for end in (".mkv", ".jsonl", LOCKED)}
+            yield from sorted(set((into / camera / folder).iterdir()) - ours)
 
 
 def locked(day: Path) -> frozenset[str]:
     """Stems of the segments of a day's folder that are locked; none where it cannot be read."""
     with contextlib.suppress(OSError), os.scandir(day) as found:
-        return frozenset(entry.name.removesuffix(LOCKED) for entry in found if _LOCK_FILE.match(entry.name))
+        return frozenset(each.name.removesuffix(LOCKED) for each in found if each.name.endswith(LOCKED))
     return frozenset()
 
 

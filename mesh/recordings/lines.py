@@ -13,7 +13,7 @@ from typing import Any
 
 from mesh.delivery import Identity
 from mesh.errors import ConfigError, WireError
-from mesh.frame import Frame
+from mesh.frame import Detection, Frame, Hop
 from mesh.names import check_name
 from mesh.recordings.contents import Found
 from mesh.wire import detection_map
@@ -52,6 +52,41 @@ def _entry(said: dict[str, Any], end: int) -> Entry:
     stage, camera = check_name("stage", said["stage"]), check_name("camera", said["camera"])
     found = tuple(map(_found, said["detections"]))
     return Entry((stage, camera, boot, seq, part), captured_ns, pts_ms, said.get("late") is True, found, end)
+
+
+def fields(text: bytes) -> tuple[dict[str, Any], int]:
+    """What a line says of its frame, as fields of a `Frame`, and the frame's time in its Matroska file.
+
+    A score that JSON had no word for is NaN again; bytes stay base64 text. Raises `ValueError` for a line
+    that is none of ours.
+    """
+    try:
+        said = json.loads(text)
+        entry = _entry(said, 0)
+        source_ms = said.get("source_pts_ms")
+        stage, camera, boot, seq, part = entry.identity
+        told = {
+            "camera": camera,
+            "boot": boot,
+            "seq": seq,
+            "part": part,
+            "stage": stage,
+            "captured_ns": entry.captured_ns,
+            "pts_ns": None if source_ms is None else round(source_ms * 1_000_000),
+            "detections": tuple(map(_detection, said["detections"])),
+            "hops": tuple(Hop(str(node), int(at), int(to)) for node, at, to in said["hops"]),
+            "attributes": dict(said.get("attributes", {})),
+        }
+        return told, entry.pts_ms
+    except (KeyError, TypeError, OverflowError, RecursionError, ConfigError) as error:
+        raise ValueError("a line that is none of ours") from error
+
+
+def _detection(said: dict[str, Any]) -> Detection:
+    label, by, score = _found(said)
+    x, y, width, height = map(float, said["box"])
+    at = math.nan if score is None else float(score)
+    return Detection(label, at, (x, y, width, height), by, dict(said.get("attributes", {})))
 
 
 def _found(said: dict[str, Any]) -> Found:

@@ -9,15 +9,13 @@ import logging
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
 from pathlib import Path
 
 from mesh.errors import StorageError
-from mesh.recordings.folder import camera_folders, day_folders, of_day
-from mesh.recordings.index import BUSY_S, NAME, VERSION, Listed, create, put
-from mesh.recordings.query import FAR_NS, Query
+from mesh.recordings import names
 from mesh.recordings.held import listed, read_lines
-from mesh.recordings.times import show_day
+from mesh.recordings.index import BUSY_S, NAME, VERSION, Listed, create, put
+from mesh.recordings.query import Query
 
 log = logging.getLogger(__name__)
 
@@ -92,16 +90,12 @@ def read_files(into: Path, only: Query, why: str) -> sqlite3.Connection:
 
 def _chosen(into: Path, only: Query) -> Iterator[Path]:
     """The files of a query's cameras and days: a file lies in the day of its first frame."""
-    first = _day_before(only.from_ns) if only.from_ns > 0 else ""
-    last = show_day(only.to_ns) if only.to_ns < FAR_NS else "9999"
-    for camera in camera_folders(into):
-        if not only.cameras or camera.name in only.cameras:
-            days = [day for day in day_folders(camera) if first <= day.name <= last]
-            yield from (video for day in days for video in of_day(day))
-
-
-def _day_before(at_ns: int) -> str:
-    return (date.fromisoformat(show_day(at_ns)) - timedelta(days=1)).isoformat()
+    first = names.beside(names.day_of(only.from_ns), -1)
+    last = names.day_of(only.to_ns)
+    for camera in names.cameras(into):
+        if not only.cameras or camera in only.cameras:
+            days = [day for day in names.days(into, camera) if first <= day <= last]
+            yield from (named.path for day in days for named in names.segments(into, camera, day))
 
 
 def _listed(into: Path, video: Path) -> Listed:

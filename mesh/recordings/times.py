@@ -39,9 +39,10 @@ def parse_time(text: str, now_ns: int) -> int:
         return int(said)
     try:
         if _AGO.match(said):
-            return now_ns - sum(round(float(n) * UNITS[unit] * SECOND_NS) for n, unit in _PART.findall(said))
+            ago = sum(round(float(n) * UNITS[unit] * SECOND_NS) for n, unit in _PART.findall(said))
+            return max(0, now_ns - ago)
         clock = f"0{said}" if said[1:2] == ":" else said
-        return _absolute(f"{now:%Y-%m-%d}T{clock}" if _CLOCK.match(said) else said)
+        return max(0, _absolute(f"{now:%Y-%m-%d}T{clock}" if _CLOCK.match(said) else said))
     except (ValueError, OverflowError):
         raise ConfigError(f"{text!r} is no time: use {FORMS}") from None
 

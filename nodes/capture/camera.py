@@ -21,8 +21,8 @@ from mesh.frame import draw_boot
 from mesh.registry.records import CameraCount, CameraRecord, CameraState
 from mesh.transport import Publisher
 from nodes.capture.asked import told
-from nodes.capture.feed import Feed
-from nodes.capture.pace import Decimator, Pacer, Rate
+from nodes.capture.feed import STAGE, Feed
+from nodes.capture.pace import Decimator, Pacer, Rate, presentation_s
 from nodes.capture.snapshots import Snapshots
 from nodes.capture.sources.base import Grab, SharedSource, Source, SourceOptions
 from nodes.capture.sources.catalog import open_source
@@ -34,7 +34,6 @@ from nodes.capture.valve import Valve
 log = logging.getLogger(__name__)
 
 GIVE_UP_S = 30.0
-UNTIMED_FPS = 25.0
 
 
 class Pace(StrEnum):
@@ -57,6 +56,8 @@ class CameraConfig:
     stall_s:    a live source that is silent for so long is opened again
     hwaccel:    what decodes H.264 and H.265: none, auto, or a kind of device
     give_up_s:  a source that could not be opened for so long is not waited for
+    speed:      of a source that is read by its own presentation times: 2 is twice as fast
+    stage:      what its frames are published as
     partitions: among so many (1 to 64) its frames are spread, so that several nodes of a group can share them
     """
 
@@ -74,6 +75,8 @@ class CameraConfig:
     hwaccel: str = "none"
     give_up_s: float = GIVE_UP_S
     partitions: int = 1
+    speed: float = 1.0
+    stage: str = STAGE
 
 
 class Camera:
@@ -103,7 +106,13 @@ class Camera:
             name=config.name, source=redact(config.url), node=publisher.node, boot=boot
         )
         self.feed = Feed(
-            config.name, boot, publisher, clock, lossless=config.lossless, partitions=config.partitions
+            config.name,
+            boot,
+            publisher,
+            clock,
+            lossless=config.lossless,
+            partitions=config.partitions,
+            stage=config.stage,
         )
         self._valve = valve
         self._snapshots = Snapshots(config.name, publisher.node, clock)
@@ -111,11 +120,14 @@ class Camera:
         self._clock = clock
         self._reactor = reactor
         self._backoff, self._since = Backoff(), clock.monotonic()
-        self._decimator, self._pacer, self._rate = Decimator(config.fps), Pacer(), Rate()
+        self._decimator, self._rate = Decimator(config.fps), Rate()
+        self._pacer = Pacer(speed=config.speed)
         self._opened = self._hopeless = self._ending = False
         self._deadline: float | None = None
         self._ends_by_itself = config.seconds is not None or config.frames is not None
-        self._shown: tuple[int, int] | None = None  # the size that is shown, while it is online
+        self._shown: tuple[int, int, int] | None = (
+            None  # the size and boot that are shown, while it is online
+        )
 
     def __repr__(self) -> str:
         return f"<Camera {self.record.name} {self.record.state} seq={self.feed.captured}>"
@@ -135,10 +147,12 @@ class Camera:
         return self._valve.is_paused and not self.is_over
 
     def count(self) -> CameraCount:
+        boot, captured = self.feed.counted
         return CameraCount(
             camera=self.record.name,
-            boot=self.record.boot,
-            captured=self.feed.captured,
+            boot=boot,
+            stage=self.config.stage,
+            captured=captured,
             dropped=dict(self.feed.dropped),
             ended=self.record.state is CameraState.ENDED,
         )
@@ -211,7 +225,7 @@ class Camera:
             return
         log.info("camera %s is resumed", self.record.name)
         self._backoff.reset()
-        self._since, self._pacer, self._rate = self._clock.monotonic(), Pacer(), Rate()
+        self._since, self._pacer, self._rate = self._clock.monotonic(), Pacer(speed=self.config.speed), Rate()
         anew = CameraState.RECONNECTING if self._opened else CameraState.CONNECTING
         self._set(before if held and before is not CameraState.PAUSED else anew)
 
@@ -271,9 +285,9 @@ class Camera:
         due, and through a pause."""
         if (self.config.lossless or self.config.pace is Pace.MAX) and not self._await_taker():
             return
-        self._pacer = Pacer()
+        self._pacer = Pacer(speed=self.config.speed)
         for number, grab in enumerate(source):
-            at = _presentation_s(grab, number, source.fps)
+            at = presentation_s(grab.pts_ns, number, source.fps)
             if not self._is_due(at):
                 continue
             if not self._await_turn(grab, at):
@@ -318,15 +332,17 @@ class Camera:
 
     def _online(self, source: Source, width: int, height: int) -> None:
         fps = self._rate.tick(self._clock.monotonic())
-        if fps is None and self._shown == (width, height):
+        boot = self.feed.boot
+        if fps is None and self._shown == (width, height, boot):
             return
         seen = self.record
         if seen.state is not CameraState.ONLINE:
             log.info("camera %s is online: %s %dx%d", seen.name, source.codec, width, height)
         self._opened, self._hopeless = True, False
         shown_fps = fps if fps is not None else seen.fps or source.fps
-        self._set(CameraState.ONLINE, codec=source.codec, width=width, height=height, fps=shown_fps)
-        self._shown = width, height
+        said: dict[str, object] = {"codec": source.codec, "width": width, "height": height, "boot": boot}
+        self._set(CameraState.ONLINE, why="", fps=shown_fps, **said)
+        self._shown = width, height, boot
 
     def _await_taker(self) -> bool:
         """Wait until somebody takes in what is published; False when it was stopped before."""
@@ -391,8 +407,3 @@ class Camera:
         if record != self.record:
             self.record = record
             self._show(record)
-
-
-def _presentation_s(grab: Grab, number: int, fps: float) -> float:
-    """A picture's presentation time in seconds; by its number where the source has no times."""
-    return grab.pts_ns / 1e9 if grab.pts_ns is not None else number / (fps or UNTIMED_FPS)

@@ -30,7 +30,6 @@ from mesh.registry.records import (
 from mesh.scope import Scope
 from nodes.capture.asked import Asked
 from nodes.capture.camera import Camera, CameraConfig
-from nodes.capture.feed import STAGE
 from nodes.capture.sources.catalog import check_source
 from nodes.capture.sources.hwaccel import check_hwaccel
 from nodes.capture.sources.reactor import Reactor
@@ -112,7 +111,7 @@ class Capture:
         for camera in self._cameras:
             config = camera.config
             if config.lossless:
-                node.publisher.lossless(STAGE, config.name, hold=True, partitions=config.partitions)
+                node.publisher.lossless(config.stage, config.name, hold=True, partitions=config.partitions)
             node.presence.show(self._stream(node, config))
         if any(config.lossless for config in self._configs):
             self._follow_consumers(node)
@@ -170,7 +169,7 @@ class Capture:
     @staticmethod
     def _stream(node: Node, config: CameraConfig) -> StreamRecord:
         return node.presence.node.stream(
-            STAGE, config.name, lossless=config.lossless, partitions=config.partitions
+            config.stage, config.name, lossless=config.lossless, partitions=config.partitions
         )
 
     def _lost(self, name: str) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 EARLY = 0.4  # of a period
 RATE_WINDOW_S = 2.0
+UNTIMED_FPS = 25.0
 
 
 class Decimator:
@@ -31,19 +32,22 @@ class Decimator:
 
 @dataclass(slots=True)
 class Pacer:
-    """Tells how long to wait so that pictures leave at the pace of their presentation times.
+    """Tells how long to wait so that pictures leave at the pace of their presentation times, or `speed` times
+    as fast.
 
     When the machine cannot keep up by more than `slack` seconds, the pace begins anew from there.
     """
 
     slack: float = 1.0
+    speed: float = 1.0
     _origin: float | None = None
 
     def wait(self, pts_s: float, now: float) -> float:
         """Seconds to wait before the picture of `pts_s` is due; 0 when it is due already."""
-        if self._origin is None or now - (self._origin + pts_s) > self.slack:
-            self._origin = now - pts_s
-        return max(0.0, self._origin + pts_s - now)
+        since = pts_s / self.speed
+        if self._origin is None or now - (self._origin + since) > self.slack:
+            self._origin = now - since
+        return max(0.0, self._origin + since - now)
 
 
 class Rate:
@@ -64,3 +68,8 @@ class Rate:
         rate = round(self._frames / (now - self._since), 1)
         self._since, self._frames = now, 0
         return rate
+
+
+def presentation_s(pts_ns: int | None, number: int, fps: float) -> float:
+    """A picture's presentation time in seconds; by its number where the source has no times."""
+    return pts_ns / 1e9 if pts_ns is not None else number / (fps or UNTIMED_FPS)

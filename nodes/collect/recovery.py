@@ -19,9 +19,9 @@ from mesh.delivery.seen import SEEN_PER_STREAM
 from mesh.errors import StorageError
 from mesh.recordings.ebml import Whole, size_field, whole
 from mesh.recordings.folder import recordings
+from mesh.recordings.held import listed
 from mesh.recordings.index import NAME, Damaged, Index, Listed, SegmentRow, StreamRow
 from mesh.recordings.lines import Entry, entries
-from mesh.recordings.held import listed
 from nodes.collect.folder import put_aside
 from nodes.collect.recorder import storage_error
 from nodes.collect.removal import remove_files

@@ -60,3 +60,11 @@ def test_a_wait_is_never_negative(times: list[float], fps: float) -> None:
     for at in times:
         decimator.takes(at)
         assert pacer.wait(at, now=at / 2) >= 0
+
+
+def test_a_pace_may_be_faster_or_slower_than_the_times() -> None:
+    for speed, wait in ((4.0, 0.5), (0.5, 4.0)):
+        pacer = Pacer(speed=speed)
+        assert pacer.wait(10.0, now=100.0) == 0.0
+        assert pacer.wait(12.0, now=100.0) == wait
+        assert pacer.wait(12.0, now=100.0 + wait) == 0.0

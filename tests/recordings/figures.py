@@ -81,6 +81,10 @@ def timed(into: Path, ask: Callable[[Catalog], object]) -> float:
     return (perf_counter() - begun) * 1000
 
 
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+
+
 def main() -> None:
     segments = round(float(sys.argv[1] if sys.argv[1:] else 10) * 1_000_000 / FRAMES)
     with tempfile.TemporaryDirectory() as folder:
@@ -90,9 +94,9 @@ def main() -> None:
             (last_ns,) = {max(total.last_ns for total in catalog.totals())}
             count = sum(total.segments for total in catalog.totals())
         size = (into / "index.db").stat().st_size
-        print(f"{count} segments, {count * FRAMES / 1e6:.1f} million frames, index of {size / 1e6:.1f} MB")
+        say(f"{count} segments, {count * FRAMES / 1e6:.1f} million frames, index of {size / 1e6:.1f} MB")
         for name, ask in questions(last_ns):
-            print(f"{median(timed(into, ask) for _ in range(TIMES)):9.2f} ms  {name}")
+            say(f"{median(timed(into, ask) for _ in range(TIMES)):9.2f} ms  {name}")
 
 
 if __name__ == "__main__":

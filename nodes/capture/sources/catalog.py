@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from mesh.errors import ConfigError
-from nodes.capture.sources import device, file, http, images, opencv, rtsp, synthetic
+from nodes.capture.sources import device, file, http, images, opencv, recording, rtsp, synthetic
 from nodes.capture.sources.base import Source, SourceOptions
 from nodes.capture.sources.redact import redact
 from nodes.capture.sources.urls import scheme_of
@@ -38,6 +38,9 @@ CATALOG: Mapping[str, Scheme] = MappingProxyType(
         "images": Scheme(images.parse, images.open_images, "images:DIR?fps=25"),
         "synthetic": Scheme(
             synthetic.parse, synthetic.open_synthetic, "synthetic:?size=640x480&fps=30&objects=3"
+        ),
+        "recording": Scheme(
+            recording.parse, recording.open_recording, "recording:DIR?camera=door&from=-2h&to=now"
         ),
         "opencv": Scheme(opencv.parse, opencv.open_opencv, "opencv:EXPRESSION"),
     }

@@ -14,7 +14,7 @@ import numpy as np
 from mesh import codec
 from mesh.codec import Image
 from mesh.errors import DecodeError
-from mesh.frame import Detection
+from mesh.frame import Detection, Frame
 from nodes.capture.sources.base import Size
 
 _SOI = b"\xff\xd8"
@@ -78,6 +78,14 @@ class JpegGrab:
         # Half, quarter, … come straight out of the decoder when the proportions are kept.
         longest = max(size) if codec.fitted(*self.size, max(size)) == size else None
         return resized(codec.decode_bgr(self.data, *self.size, longest), size)
+
+
+class FrameGrab(JpegGrab):
+    """A `Grab` that is a frame already, and is to be published as such: under its own number and time."""
+
+    def __init__(self, frame: Frame, pts_ns: int) -> None:
+        super().__init__(bytes(frame.payload), pts_ns, frame.detections, (frame.width, frame.height))
+        self.frame = frame
 
 
 def resized(image: Image, size: Size) -> Image:

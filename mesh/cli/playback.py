@@ -1,0 +1,111 @@
+"""`mesh recordings frame|export|timeline`: watch what was recorded."""
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from mesh.cli.log import set_up
+from mesh.cli.options import LogJson, LogLevel, read_size
+from mesh.cli.viewing import check_picture, save
+from mesh.clock import SYSTEM_CLOCK
+from mesh.errors import StorageError
+from mesh.recordings.reading import open_recordings
+from mesh.recordings.times import parse_time
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that a collector records to.")]
+Stage = Annotated[
+    str | None,
+    typer.Option(metavar="STAGE", help="The stage that is meant, where several were recorded."),
+]
+Start = Annotated[
+    str | None, typer.Option("--from", metavar="TIME", help="2026-11-30T10:00:00Z, -2h or now; else all.")
+]
+End = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Until before then; else all.")]
+Boxes = Annotated[bool, typer.Option("--boxes", help="Draw the detections.")]
+
+# So that -2h is an argument, and its h no call for help.
+TIMES_MAY_BEGIN_WITH_A_DASH = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
+
+
+def frame(
+    folder: Folder,
+    camera: Annotated[str, typer.Argument(metavar="CAMERA")],
+    time: Annotated[str, typer.Argument(metavar="TIME", help="2026-11-30T10:00:00Z, -2h or now.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A .jpg or .png.")],
+    stage: Stage = None,
+    boxes: Boxes = False,
+    log_level: LogLevel = "warning",
+    log_json: LogJson = False,
+) -> None:
+    """Save the picture that a camera showed at a time: the last one that was captured until then."""
+    set_up(log_level, log_json)
+    check_picture(out)
+    at = parse_time(time, SYSTEM_CLOCK.wall_ns())
+    with open_recordings(folder) as recordings:
+        found = recordings.frame_at(camera, at, stage)
+    if found is None:
+        raise StorageError(
+            f"no frame of {camera} was recorded until then; `mesh recordings list` shows what is"
+        )
+    save(out, found, boxes)
+
+
+def export(
+    folder: Folder,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A .mp4, or a .mkv: the pictures as they are.")],
+    camera: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A camera; several stand side by side. All, where not given."),
+    ] = None,
+    start: Start = None,
+    end: End = None,
+    stage: Stage = None,
+    boxes: Boxes = False,
+    speed: Annotated[float, typer.Option(metavar="N", min=0.01, max=10_000, help="N times as fast.")] = 1.0,
+    size: Annotated[str | None, typer.Option(metavar="WxH", help="The picture's size in pixels.")] = None,
+    fps: Annotated[
+        float | None, typer.Option(min=0.01, max=240, help="Pictures a second of film, at most.")
+    ] = None,
+    log_level: LogLevel = "warning",
+    log_json: LogJson = False,
+) -> None:
+    """Write a film of what was recorded: .mp4 (H.264) plays anywhere, .mkv holds the pictures as they are."""
+    set_up(log_level, log_json)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: nothing half-written is left
+    from mesh.recordings.export import Film, export
+
+    now_ns = SYSTEM_CLOCK.wall_ns()
+    with open_recordings(folder) as recordings:
+        film = Film(
+            cameras=tuple(camera or recordings.cameras()),
+            start=parse_time(start, now_ns) if start is not None else None,
+            end=parse_time(end, now_ns) if end is not None else None,
+            stage=stage,
+            boxes=boxes,
+            speed=speed,
+            size=read_size(size),
+            fps=fps,
+        )
+        with _progress(out.name) as tell:
+            done = export(recordings, film, out, tell)
+    left_out = f", {done.undecoded} damaged ones left out" if done.undecoded else ""
+    typer.echo(f"{out}: {done.pictures} pictures, {done.seconds:.1f} s{left_out}")
+
+
+@contextmanager
+def _progress(title: str) -> Iterator[Callable[[float], None]]:
+    """A bar on stderr, where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda share: None
+        return
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=1.0)
+        yield lambda share: bar.update(task, completed=share)

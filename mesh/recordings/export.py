@@ -1,0 +1,231 @@
+"""Recordings as a film: `.mkv`, the JPEGs as they are, or `.mp4`, H.264 for browsers and telephones.
+
+Rules kept here: frames keep the times at which they were captured, divided by `speed`; several cameras stand
+in one picture on one clock; the film is written beside its place, under another name, and is there whole or
+not at all, whatever ends the writing; a picture that does not decode is left out, and counted.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import OutputContainer
+from av.video.stream import VideoStream
+
+from mesh.codec import Image
+from mesh.errors import ConfigError, DecodeError, StorageError
+from mesh.frame import Frame
+from mesh.recordings.grid import SECOND_NS, Grid, Size, even, fitted, tile_of
+from mesh.recordings.reading import Recordings
+
+GRID_FPS = 25.0
+CLOCK = 90_000  # ticks a second, of a film's times
+_H264 = {"preset": "veryfast", "crf": "23"}
+
+Tell = Callable[[float], None]
+Picture = tuple[int, Image]  # nanoseconds since the beginning, (H, W, 3) BGR
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """What is to be seen.
+
+    cameras:     their names; several stand side by side, in this order
+    start, end:  nanoseconds since the epoch; None is as far as there is
+    stage:       whose frames; None where there is one alone
+    boxes:       whether detections are drawn
+    speed:       how many times as fast as it was
+    size:        (width, height) of the picture; None is as it was recorded
+    fps:         pictures a second, at most; None is as they were recorded, or 25 for several cameras
+    """
+
+    cameras: tuple[str, ...]
+    start: int | None = None
+    end: int | None = None
+    stage: str | None = None
+    boxes: bool = False
+    speed: float = 1.0
+    size: Size | None = None
+    fps: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was written: pictures, seconds of film, and frames left out because they do not decode."""
+
+    pictures: int
+    seconds: float
+    undecoded: int = 0
+
+
+def check(film: Film, out: Path) -> None:
+    """Refuse what cannot be. Raises `ConfigError`."""
+    if out.suffix.lower() not in (".mkv", ".mp4"):
+        raise ConfigError(
+            f"{out}: a film's name ends in .mp4, or in .mkv for the pictures as they were recorded"
+        )
+    if not film.cameras:
+        raise ConfigError("no camera: name one with --camera, or several")
+    if len(set(film.cameras)) < len(film.cameras):
+        raise ConfigError("a camera is named twice")
+    changed = len(film.cameras) > 1 or film.boxes or film.size is not None
+    if out.suffix.lower() == ".mkv" and changed:
+        raise ConfigError(
+            f"{out}: .mkv takes one camera's pictures as they are: write .mp4 for several, boxes or a size"
+        )
+
+
+def export(recordings: Recordings, film: Film, out: Path, tell: Tell = lambda share: None) -> Written:
+    """Write a film. `tell` is called with how much of it is done, 0 to 1.
+
+    Raises `ConfigError` as `check` does, and `StorageError` where there is no frame, or no place for it.
+    """
+    check(film, out)
+    frames, first, last = _found(recordings, film)
+    told = _telling(tell, first.captured_ns, last.captured_ns)
+    try:
+        if out.suffix.lower() == ".mkv":
+            return _copied(told(_thinned(frames[film.cameras[0]], film)), first, film, out)
+        if len(film.cameras) == 1:
+            return _filmed(told(_thinned(frames[film.cameras[0]], film)), first, film, out)
+        return _grid({name: told(each) for name, each in frames.items()}, first, last, film, out)
+    except (av.FFmpegError, OSError) as error:
+        raise StorageError(f"cannot write {out}: {error.strerror}; choose another place") from error
+
+
+def _found(recordings: Recordings, film: Film) -> tuple[dict[str, Iterator[Frame]], Frame, Frame]:
+    """The frames of each camera, and the first and the last of all. Raises `StorageError` for none."""
+
+    def frames(camera: str) -> Iterator[Frame]:
+        return recordings.frames(camera, film.start, film.end, film.stage)
+
+    firsts = [frame for camera in film.cameras if (frame := next(frames(camera), None)) is not None]
+    if not firsts:
+        raise StorageError(f"no frame of {' or '.join(film.cameras)} was recorded {_between(film)}")
+    first = min(firsts, key=lambda frame: frame.captured_ns)
+    until = film.end - 1 if film.end is not None else 2**62
+    lasts = (recordings.frame_at(frame.camera, until, film.stage) for frame in firsts)
+    last = max((frame for frame in (*lasts, first) if frame is not None), key=lambda frame: frame.captured_ns)
+    return {camera: frames(camera) for camera in film.cameras}, first, last
+
+
+def _between(film: Film) -> str:
+    names = (("from", film.start), ("to", film.end))
+    said = [f"{name} {_iso(ns)}" for name, ns in names if ns is not None]
+    return " ".join(said) or "at all"
+
+
+def _iso(ns: int) -> str:
+    return f"{datetime.fromtimestamp(ns // SECOND_NS, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _telling(tell: Tell, start_ns: int, end_ns: int) -> Callable[[Iterator[Frame]], Iterator[Frame]]:
+    """Frames passed on, with how far they are."""
+    span = max(1, end_ns - start_ns)
+
+    def told(frames: Iterator[Frame]) -> Iterator[Frame]:
+        for frame in frames:
+            tell(min(1.0, max(0.0, (frame.captured_ns - start_ns) / span)))
+            yield frame
+
+    return told
+
+
+def _thinned(frames: Iterator[Frame], film: Film) -> Iterator[Frame]:
+    """So many a second of film, at most."""
+    period_ns = SECOND_NS * film.speed / film.fps if film.fps else 0.0
+    due_ns = 0.0
+    for frame in frames:
+        at_ns = frame.captured_ns
+        if due_ns - 2 * period_ns < at_ns < due_ns:
+            continue
+        yield frame
+        due_ns = due_ns + period_ns if 0 <= at_ns - due_ns < period_ns else at_ns + period_ns
+
+
+def _copied(frames: Iterable[Frame], first: Frame, film: Film, out: Path) -> Written:
+    count, pts = 0, -1
+    with _writing(out, "matroska", {}) as container:
+        stream = _stream(container, "mjpeg", (first.width, first.height), "yuvj420p", 1000)
+        container.metadata["title"] = f"{first.camera} {first.stage} {_iso(first.captured_ns)}"
+        for frame in frames:
+            packet = av.Packet(bytes(frame.payload))
+            pts = _pts(frame.captured_ns - first.captured_ns, film, 1000, pts)
+            packet.pts = packet.dts = pts
+            packet.time_base, packet.stream, packet.is_keyframe = Fraction(1, 1000), stream, True
+            container.mux(packet)
+            count += 1
+    return Written(count, pts / 1000)
+
+
+def _filmed(frames: Iterable[Frame], first: Frame, film: Film, out: Path) -> Written:
+    size = even(film.size or (first.width, first.height))
+    undecoded = 0
+
+    def pictures() -> Iterator[Picture]:
+        nonlocal undecoded
+        for frame in frames:
+            try:
+                yield frame.captured_ns - first.captured_ns, fitted(frame, size, boxes=film.boxes)
+            except DecodeError:
+                undecoded += 1
+
+    return _encoded(pictures(), size, film, out, lambda: undecoded)
+
+
+def _grid(frames: Mapping[str, Iterable[Frame]], first: Frame, last: Frame, film: Film, out: Path) -> Written:
+    tile = tile_of(len(film.cameras), (first.width, first.height), film.size)
+    grid = Grid(film.cameras, tile, film.boxes)
+    step_ns = max(1, round(SECOND_NS * film.speed / (film.fps or GRID_FPS)))
+    pictures = grid.pictures(frames, first.captured_ns, last.captured_ns + step_ns, step_ns)
+    return _encoded(pictures, grid.size, film, out, lambda: grid.undecoded)
+
+
+def _encoded(
+    pictures: Iterable[Picture], size: Size, film: Film, out: Path, undecoded: Callable[[], int]
+) -> Written:
+    count, pts = 0, -1
+    with _writing(out, "mp4", {"movflags": "+faststart"}) as container:
+        stream = _stream(container, "libx264", size, "yuv420p", CLOCK)
+        for since_ns, image in pictures:
+            picture = av.VideoFrame.from_ndarray(image, "bgr24")
+            pts = _pts(since_ns, film, CLOCK, pts)
+            picture.pts, picture.time_base = pts, Fraction(1, CLOCK)
+            container.mux(stream.encode(picture))
+            count += 1
+        container.mux(stream.encode())
+    return Written(count, max(0, pts) / CLOCK, undecoded())
+
+
+def _pts(since_ns: int, film: Film, clock: int, before: int) -> int:
+    """A picture's time, above the last one's."""
+    return max(before + 1, round(since_ns / film.speed * clock / SECOND_NS))
+
+
+def _stream(container: OutputContainer, codec: str, size: Size, pixels: str, clock: int) -> VideoStream:
+    stream = container.add_stream(codec, rate=25, options=_H264 if codec == "libx264" else {})
+    assert isinstance(stream, VideoStream)
+    stream.width, stream.height = size
+    stream.pix_fmt = pixels
+    stream.time_base = stream.codec_context.time_base = Fraction(1, clock)
+    return stream
+
+
+@contextmanager
+def _writing(out: Path, kind: str, options: dict[str, str]) -> Iterator[OutputContainer]:
+    """A container that is at `out` once the block has ended, and nowhere when that was by an error."""
+    part = out.with_name(f".{out.name}.part")
+    container = av.open(str(part), "w", format=kind, options=options)
+    try:
+        yield container
+        container.close()
+        part.replace(out)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        with suppress(av.FFmpegError, OSError):  # it would finish a file that is not wanted
+            container.close()
+        raise

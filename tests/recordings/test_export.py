@@ -1,0 +1,188 @@
+"""Films of what was recorded, read back with PyAV."""
+
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+import mesh
+from mesh import codec
+from mesh.codec import Image
+from mesh.errors import ConfigError, StorageError
+from mesh.frame import Frame
+from mesh.recordings.export import Film, Written, export
+from mesh.recordings.grid import columns_of, even, tile_of
+from tests.collect.support import segments
+from tests.recordings.support import SECOND_NS, START_NS, make, record, rich
+from tests.support.frames import picture
+from tests.support.processes import Processes
+from tests.support.terminal import Terminal
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A film as a player has it."""
+
+    codec: str
+    size: tuple[int, int]
+    times: list[float]
+    pictures: list[Image]
+    packets: list[bytes]
+
+
+def play(path: Path) -> Seen:
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        packets = [bytes(packet) for packet in container.demux(stream) if packet.size]
+        name, size = stream.codec_context.name, (stream.width, stream.height)
+    with av.open(str(path)) as container:
+        frames = list(container.decode(video=0))
+    pictures = [np.asarray(frame.to_ndarray(format="bgr24"), np.uint8) for frame in frames]
+    return Seen(name, size, [round(float(frame.time or 0), 3) for frame in frames], pictures, packets)
+
+
+def written(folder: Path, out: Path, *cameras: str, **film: object) -> Written:
+    with mesh.open_recordings(folder) as recordings:
+        return export(recordings, Film(cameras or ("front",), **film), out)  # type: ignore[arg-type]
+
+
+def smooth(seq: int, at_s: float, camera: str = "front") -> Frame:
+    """A frame of a picture that survives H.264, captured so many seconds after the start."""
+    jpeg = codec.encode(picture(96, 64, seed=seq))
+    return make(seq, camera=camera, payload=jpeg, captured_ns=START_NS + round(at_s * SECOND_NS))
+
+
+def near(one: Image, other: Image) -> bool:
+    return float(np.abs(one.astype(int) - other).mean()) < 6
+
+
+LATER_NS = START_NS + 9 * SECOND_NS
+TIMES = [0.0, 0.04, 0.08, 0.5, 0.54, 3.0, 3.1]
+
+
+@pytest.fixture
+def uneven(tmp_path: Path) -> list[Frame]:
+    """A folder of a camera that was not steady."""
+    return record(tmp_path / "rec", [smooth(seq, at) for seq, at in enumerate(TIMES)])
+
+
+def test_mkv_holds_the_pictures_as_they_are(tmp_path: Path, uneven: list[Frame]) -> None:
+    assert written(tmp_path / "rec", tmp_path / "a.mkv") == Written(7, 3.1)
+    seen = play(tmp_path / "a.mkv")
+    assert (seen.codec, seen.times) == ("mjpeg", TIMES)
+    assert seen.packets == [frame.payload for frame in uneven]
+
+
+def test_mp4_plays_in_browsers_and_keeps_the_times(tmp_path: Path, uneven: list[Frame]) -> None:
+    assert written(tmp_path / "rec", tmp_path / "a.mp4", speed=2.0) == Written(7, 1.55)
+    seen = play(tmp_path / "a.mp4")
+    assert (seen.codec, seen.size) == ("h264", (96, 64))
+    assert seen.times == [at / 2 for at in TIMES]
+    assert all(near(one, frame.image) for one, frame in zip(seen.pictures, uneven, strict=True))
+    data = (tmp_path / "a.mp4").read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")  # it plays while it is being loaded
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        assert container.streams.video[0].codec_context.pix_fmt == "yuv420p"
+
+
+def test_a_range_a_size_and_a_rate(tmp_path: Path, uneven: list[Frame]) -> None:
+    start, end = START_NS + SECOND_NS // 2, START_NS + 3 * SECOND_NS + 1
+    done = written(tmp_path / "rec", tmp_path / "a.mp4", start=start, end=end, size=(51, 51), fps=4)
+    assert done == Written(2, 2.5)
+    seen = play(tmp_path / "a.mp4")
+    assert (seen.size, seen.times) == ((50, 50), [0.0, 2.5])
+    assert seen.pictures[0][:6].max() < 30  # black, where the shape leaves something over
+    assert seen.pictures[0][20:30].mean() > 40
+
+
+def test_boxes_are_drawn(tmp_path: Path) -> None:
+    record(tmp_path / "rec", map(rich, range(3)))
+    written(tmp_path / "rec", tmp_path / "plain.mp4")
+    written(tmp_path / "rec", tmp_path / "boxes.mp4", boxes=True)
+    plain, boxes = (play(tmp_path / f"{name}.mp4").pictures[0] for name in ("plain", "boxes"))
+    assert np.abs(plain.astype(int) - boxes).max() > 60
+
+
+def test_several_cameras_stand_side_by_side_on_one_clock(tmp_path: Path) -> None:
+    door = [smooth(seq, seq * 0.5, "door") for seq in range(3)]
+    yard = [smooth(50 + seq, 1 + seq * 0.5, "yard") for seq in range(20)]
+    record(tmp_path / "rec", sorted(door + yard, key=lambda frame: frame.captured_ns))
+    done = written(tmp_path / "rec", tmp_path / "a.mp4", "door", "yard", fps=2)
+    assert done == Written(22, 10.5)
+    seen = play(tmp_path / "a.mp4")
+    assert (seen.size, seen.times) == ((192, 64), [at / 2 for at in range(22)])
+    above = slice(0, 40)  # of the text
+    left, right = (
+        [image[above, side] for image in seen.pictures] for side in (slice(0, 96), slice(96, None))
+    )
+    assert near(left[0], door[0].image[above])
+    assert right[0].max() < 30  # nothing of it was captured yet
+    assert near(left[3], door[2].image[above])
+    assert near(right[3], yard[1].image[above])
+    assert left[20].max() < 30  # in a gap
+    assert near(right[20], yard[18].image[above])
+    assert seen.pictures[0][44:, 96:].max() > 90  # its name and the time
+
+
+def test_damage_is_left_out_and_counted(tmp_path: Path) -> None:
+    frames = [smooth(seq, seq / 10) for seq in range(5)]
+    record(tmp_path / "rec", frames)
+    (video,) = segments(tmp_path / "rec")
+    data = bytearray(video.read_bytes())
+    data[data.index(bytes(frames[2].payload)) + 300] ^= 0xFF
+    video.write_bytes(data)
+    assert written(tmp_path / "rec", tmp_path / "a.mp4").pictures == 4
+    assert play(tmp_path / "a.mp4").times == [0.0, 0.1, 0.3, 0.4]
+
+
+@pytest.mark.parametrize(
+    ("out", "film", "error", "said"),
+    [
+        ("a.avi", {}, ConfigError, "ends in .mp4, or in .mkv"),
+        ("a.mkv", {"boxes": True}, ConfigError, "write .mp4 for several, boxes or a size"),
+        (
+            "a.mp4",
+            {"start": START_NS + 9 * SECOND_NS},
+            StorageError,
+            "was recorded from 2026-10-14T17:46:49Z",
+        ),
+        ("no/a.mp4", {}, StorageError, "cannot write .*/no/a.mp4: no such file"),
+    ],
+)
+def test_what_cannot_be_written_is_one_line_and_leaves_nothing(
+    tmp_path: Path, uneven: list[Frame], out: str, film: dict[str, object], error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error, match=f"(?i){said}"):
+        written(tmp_path / "rec", tmp_path / out, **film)
+    assert [path.name for path in tmp_path.iterdir()] == ["rec"]
+
+
+def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path) -> None:
+    record(tmp_path / "rec", [smooth(seq, seq / 25) for seq in range(750)], seconds=60)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a.mp4").write_bytes(b"an older film")
+    with (
+        Processes(tmp_path / "logs") as processes,
+        Terminal(
+            processes, "recordings", "export", tmp_path / "rec", out / "a.mp4", "--size", "1920x1280"
+        ) as terminal,
+    ):
+        terminal.wait_for(
+            lambda: terminal.has("a.mp4", "%") and len(list(out.iterdir())) == 2, "it is writing"
+        )
+        terminal.process.send(signal.SIGINT)
+        assert terminal.wait() == 130
+    assert [path.name for path in out.iterdir()] == ["a.mp4"]
+    assert (out / "a.mp4").read_bytes() == b"an older film"
+
+
+def test_tiles_fill_the_picture_and_are_even() -> None:
+    assert [columns_of(count) for count in (1, 2, 3, 4, 5, 9, 10)] == [1, 2, 2, 2, 3, 3, 4]
+    assert even((641, 1)) == (640, 2)
+    assert tile_of(2, (640, 480), None) == (640, 480)
+    assert tile_of(4, (1920, 1080), None) == (960, 540)
+    assert tile_of(3, (640, 480), (1001, 800)) == (500, 400)
