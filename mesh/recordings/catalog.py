@@ -44,16 +44,19 @@ class Catalog:
     version:  of the index; None when the files were read
     """
 
-    def __init__(self, into: Path, only: Query = ALL) -> None:
+    def __init__(self, into: Path, only: Query = ALL, *, files: bool = True) -> None:
         """`only` bounds what is read of the files where there is no index: cameras, and days.
 
-        Raises `StorageError` when `into` is no folder, or its index is of a newer version.
+        Raises `StorageError` when `into` is no folder, or its index is of a newer version; and without
+        `files` when there is no index that can be used.
         """
         check_folder(into)
         self.into = into
         self.version: int | None = VERSION
         found = open_index(into)
         if isinstance(found, Why):
+            if not files:
+                raise StorageError(f"{into}: {found.text}; make it with: mesh recordings rebuild {into}")
             self.version = None
             found = read_files(into, only, found.text)
         self._db = found
@@ -137,7 +140,7 @@ class Catalog:
 
     def totals(self) -> list[Total]:
         """What there is in all, a line a stream."""
-        return [Total(*columns) for columns in self._rows(_TOTALS)]
+        return [Total(*columns) for columns in sorted(self._rows(_TOTALS))]
 
     def bytes_since(self, at_ns: int) -> int:
         """Bytes of the segments that began at a time or later."""
@@ -234,7 +237,7 @@ class Catalog:
         except sqlite3.Error as error:
             raise StorageError(
                 f"the index of {self.into} cannot be read: {error};"
-                f" make it again with: mesh recordings rebuild {self.into}"
+                f" make it with: mesh recordings rebuild {self.into}"
             ) from error
 
 

@@ -84,6 +84,13 @@ def whole(data: Bytes) -> Whole:
     return Whole(clusters, segment.start - SIZE_BYTES, segment.end == len(data), segment.end)
 
 
+def said_length(data: Bytes) -> int | None:
+    """How long a Matroska file says that it is; None while it has not been ended. Raises `StorageError` when
+    the bytes are no Matroska."""
+    segment = _segment(data)
+    return segment.end if segment is not None else None
+
+
 def places(data: Bytes) -> Iterator[Place]:
     """Where each frame lies, in order; a cluster whose head is damaged is passed over. What a checksum covers
     is looked at by `Place.read`. Raises `StorageError` when the bytes are no Matroska."""

@@ -6,16 +6,18 @@ Rules kept here: one process at a time writes to a folder; nothing is deleted be
 import contextlib
 import fcntl
 import os
+import threading
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
+from mesh.clock import SYSTEM_CLOCK
 from mesh.errors import StorageError
 from mesh.recordings.folder import LOCK, QUARANTINE
 from nodes.collect.recorder import storage_error
 from nodes.collect.segment import sync_folder
 
-LOOKS = 100
+LOOKS, LOOK_S = 200, 0.005
 
 
 class FolderLock:
@@ -45,7 +47,7 @@ class FolderLock:
 
 
 def _take(fd: int) -> None:
-    """Lock it. Who looks whether a folder is held shares the lock for a moment: that holds nobody up.
+    """Lock it. Who looks whether a folder is held shares the lock for a moment, which is waited for.
 
     Raises `OSError` when somebody holds it.
     """
@@ -55,6 +57,7 @@ def _take(fd: int) -> None:
             return
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         fcntl.flock(fd, fcntl.LOCK_UN)
+        SYSTEM_CLOCK.wait(threading.Event(), LOOK_S)
     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
