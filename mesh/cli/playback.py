@@ -4,18 +4,21 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated
 
+import cv2
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from mesh.cli.log import set_up
 from mesh.cli.options import LogJson, LogLevel, read_size
-from mesh.cli.viewing import check_picture, save
+from mesh.cli.viewing import check_picture, save, save_bytes
 from mesh.clock import SYSTEM_CLOCK
-from mesh.errors import StorageError
+from mesh.errors import ConfigError, StorageError
+from mesh.names import check_name
 from mesh.recordings.reading import open_recordings
 from mesh.recordings.times import parse_time
 
@@ -97,6 +100,41 @@ def export(
             done = export(recordings, film, out, tell)
     left_out = f", {done.undecoded} damaged ones left out" if done.undecoded else ""
     typer.echo(f"{out}: {done.pictures} pictures, {done.seconds:.1f} s{left_out}")
+
+
+def timeline(
+    folder: Folder,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A .png.")],
+    camera: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A camera; once for each. Else all.")
+    ] = None,
+    day: Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="UTC; else today.")] = None,
+    log_level: LogLevel = "warning",
+    log_json: LogJson = False,
+) -> None:
+    """Draw a day: what was recorded of each camera, its gaps, and what was seen when."""
+    set_up(log_level, log_json)
+    from mesh.recordings.day import day_of
+    from mesh.recordings.timeline import timeline
+
+    if out.suffix.lower() != ".png":
+        raise ConfigError(f"{out}: the picture's name ends in .png")
+    wanted = _day(day)
+    with open_recordings(folder) as recordings:
+        names = camera or recordings.cameras()
+    days = [day_of(folder, check_name("camera", name), wanted) for name in names]
+    if not any(each.recorded for each in days):
+        raise StorageError(f"nothing of {', '.join(names) or 'any camera'} was recorded on {wanted}")
+    save_bytes(out, bytes(cv2.imencode(".png", timeline(days, wanted))[1]))
+
+
+def _day(text: str | None) -> date:
+    if text is None:
+        return datetime.fromtimestamp(SYSTEM_CLOCK.wall_ns() / 1e9, UTC).date()
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(f"--day {text!r} is none: write 2026-11-30") from error
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from mesh.recordings.folder import check_folder
 from mesh.recordings.index import VERSION, Listed, SegmentRow, segment_row
 from mesh.recordings.opening import Why, open_index, read_files
 from mesh.recordings.query import FAR_NS, Missing, Occurrence, Query, Total
-from mesh.recordings.timeline import Span, between, joined, recorded
+from mesh.recordings.spans import Span, between, joined, recorded
 
 Stream = tuple[str, str]  # camera, stage
 ALL = Query()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from mesh.recordings.index import SegmentRow
 from mesh.recordings.query import Occurrence, Query
-from mesh.recordings.timeline import Span, clipped
+from mesh.recordings.spans import Span, clipped
 from mesh.recordings.times import DAY_NS, SECOND_NS, day_of
 
 Stream = tuple[str, str]

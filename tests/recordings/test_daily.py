@@ -3,7 +3,7 @@
 from mesh.recordings.daily import Day, daily
 from mesh.recordings.index import SegmentRow
 from mesh.recordings.query import Occurrence, Query
-from mesh.recordings.timeline import Span
+from mesh.recordings.spans import Span
 from mesh.recordings.times import DAY_NS, SECOND_NS
 
 FIRST = 20_000 * DAY_NS
