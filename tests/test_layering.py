@@ -114,6 +114,8 @@ SEAMS: dict[str, set[str]] = {
         "mesh.recordings.index",
         "mesh.recordings.known",
         "mesh.recordings.kept",
+        "mesh.recordings.catalog",
+        "mesh.recordings.opening",
     },
     "tomlkit": {"mesh.registry"},
     "yaml": {"mesh.importing"},

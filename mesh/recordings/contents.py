@@ -83,9 +83,10 @@ class Contents:
             event,
             last_ns=max(event.last_ns, captured_ns),
             frames=event.frames + (not again),
-            best=_better(event.best, score),
+            best=better(event.best, score),
         )
 
 
-def _better(one: float | None, other: float | None) -> float | None:
+def better(one: float | None, other: float | None) -> float | None:
+    """The higher of two scores, of which either may not be there."""
     return other if one is None else one if other is None else max(one, other)

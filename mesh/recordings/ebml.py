@@ -36,11 +36,12 @@ class Cluster:
 @dataclass(frozen=True, slots=True)
 class Whole:
     """What is whole of a file: its clusters; where the segment's size stands (None: not even that is
-    there); and whether the file says how long it is, and is that long."""
+    there); whether the file says how long it is, and is that long; and how long it says it is."""
 
     clusters: tuple[Cluster, ...] = ()
     size_at: int | None = None
     finished: bool = False
+    says_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,14 @@ def whole(data: Bytes) -> Whole:
     if segment is None:
         return Whole()
     clusters = tuple(_clusters(data, segment.start))
-    return Whole(clusters, segment.start - SIZE_BYTES, segment.end == len(data))
+    return Whole(clusters, segment.start - SIZE_BYTES, segment.end == len(data), segment.end)
+
+
+def said_length(data: Bytes) -> int | None:
+    """How long a Matroska file says that it is; None while it has not been ended. Raises `StorageError` when
+    the bytes are no Matroska."""
+    segment = _segment(data)
+    return segment.end if segment is not None else None
 
 
 def places(data: Bytes) -> Iterator[Place]:

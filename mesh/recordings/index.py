@@ -18,11 +18,12 @@ sqlite3 raises ends here: `Damaged` when the database has to be made again, `Sto
 import json
 import random
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 from mesh.database import durable, transaction
 from mesh.errors import StorageError
@@ -33,8 +34,10 @@ NAME = "index.db"
 VERSION = 3
 BUSY_S = 5.0
 ID_BITS = 50
+HOLDINGS = ("segments", "events", "gaps")  # the tables that can be made again from the files
 
 _NEW_IN_3 = """CREATE INDEX segments_by_time ON segments (camera, first_ns);
+CREATE INDEX segments_by_length ON segments (last_ns - first_ns);
 CREATE TABLE events (
     path TEXT NOT NULL,
     label TEXT NOT NULL,
@@ -205,10 +208,7 @@ class Index:
         """Every recorded file, by path."""
         with self._translated():
             rows = self._db.execute("SELECT * FROM segments ORDER BY path").fetchall()
-        return [
-            SegmentRow(p, stage, camera, boot, bool(o), *counts)
-            for p, stage, camera, boot, o, *counts in rows
-        ]
+        return list(map(segment_row, rows))
 
     def streams(self) -> list[StreamRow]:
         with self._translated():
@@ -228,21 +228,18 @@ class Index:
         with self._translated():
             self._db.execute("DELETE FROM removing")
 
-    def write(self, segments: Iterable[Listed] = (), streams: Iterable[StreamRow] = ()) -> None:
-        """Write rows, or write them anew: all of them or, when this raises, none."""
+    def write(
+        self, segments: Iterable[Listed] = (), streams: Iterable[StreamRow] = (), *, anew: bool = False
+    ) -> None:
+        """Write rows, or write them anew: all of them or, when this raises, none. `anew`: nothing that was
+        known of segments before stays."""
         segments = list(segments)
         gone = [(each.row.path,) for each in segments if not (each.row.open or each.row.frames)]
         with self._translated(), transaction(self._db):
-            self._db.executemany(_UPSERT, [_SEGMENT(each.row) for each in segments])
-            self._db.executemany(
-                "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [(each.row.path, *_EVENT(event)) for each in segments for event in each.events],
-            )
-            self._db.executemany(
-                "INSERT OR REPLACE INTO gaps VALUES (?, ?, ?)",
-                [(each.row.path, *_GAP(gap)) for each in segments for gap in each.gaps],
-            )
-            for table in ("segments", "events", "gaps"):
+            for table in HOLDINGS if anew else ():
+                self._db.execute(f"DELETE FROM {table}")
+            put(self._db, segments)
+            for table in HOLDINGS:
                 self._db.executemany(f"DELETE FROM {table} WHERE path = ?", gone)
             self._db.executemany(_UPSERT_STREAM, map(_stream, streams))
 
@@ -259,8 +256,7 @@ class Index:
             )
         if version == 0:
             with transaction(self._db):
-                for statement in _SCHEMA.split(";\n"):
-                    self._db.execute(statement)
+                create(self._db)
                 self._db.execute("INSERT INTO folder VALUES (?, 0)", (random.getrandbits(ID_BITS),))
         if version == 1:
             self._update()
@@ -312,6 +308,31 @@ def translated(path: Path) -> Iterator[None]:
         raise StorageError(f"cannot write {path}: {error}; check the disk") from error
     except sqlite3.Error as error:
         raise Damaged(f"{path} cannot be read: {error}") from error
+
+
+def segment_row(columns: Sequence[Any]) -> SegmentRow:
+    """A row of the table segments."""
+    path, stage, camera, boot, is_open, *counts = columns
+    return SegmentRow(path, stage, camera, boot, bool(is_open), *counts)
+
+
+def create(db: sqlite3.Connection) -> None:
+    """Make the tables."""
+    for statement in _SCHEMA.split(";\n"):
+        db.execute(statement)
+
+
+def put(db: sqlite3.Connection, segments: Sequence[Listed]) -> None:
+    """Put into the tables what segments hold."""
+    db.executemany(_UPSERT, [_SEGMENT(each.row) for each in segments])
+    db.executemany(
+        "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [(each.row.path, *_EVENT(event)) for each in segments for event in each.events],
+    )
+    db.executemany(
+        "INSERT OR REPLACE INTO gaps VALUES (?, ?, ?)",
+        [(each.row.path, *_GAP(gap)) for each in segments for gap in each.gaps],
+    )
 
 
 def _stream(row: StreamRow) -> tuple[object, ...]:

@@ -96,6 +96,12 @@ def _found(said: dict[str, Any]) -> Found:
     return label, by, score
 
 
+def next_pts_ms(first_ns: int, captured_ns: int, last_ms: int | None) -> int:
+    """A frame's time in its segment: milliseconds since the first frame, above the last one's. Pure."""
+    since = (captured_ns - first_ns) // 1_000_000
+    return max(0, since) if last_ms is None else max(last_ms + 1, since)
+
+
 def found_in(frame: Frame) -> tuple[Found, ...]:
     """What was found in a frame, as its line says it."""
     return tuple((d.label, d.by, d.score if math.isfinite(d.score) else None) for d in frame.detections)

@@ -1,8 +1,4 @@
-"""The folder that a collector records to: who may use it, which files lie in it, and where odd ones go.
-
-    DIR/CAMERA/YYYY-MM-DD/HH-MM-SS[.MMM[.N]]-STAGE.mkv, .jsonl   recordings
-    DIR/index.db (and -wal, -shm), DIR/index.lock            the index, and the lock of the one who writes
-    DIR/quarantine/                                          files that could not be read, with reasons
+"""The folder that a collector records to: who may use it, and where odd files go.
 
 Rules kept here: one process at a time writes to a folder; nothing is deleted because it cannot be read.
 """
@@ -10,22 +6,18 @@ Rules kept here: one process at a time writes to a folder; nothing is deleted be
 import contextlib
 import fcntl
 import os
-import re
-from collections.abc import Iterator
+import threading
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
+from mesh.clock import SYSTEM_CLOCK
 from mesh.errors import StorageError
-from mesh.names import NAME
+from mesh.recordings.folder import LOCK, QUARANTINE
 from nodes.collect.recorder import storage_error
 from nodes.collect.segment import sync_folder
 
-LOCK = "index.lock"
-QUARANTINE = "quarantine"
-
-_DAY = re.compile(r"\d{4}-\d\d-\d\d\Z")
-_RECORDING = re.compile(r"\d\d-\d\d-\d\d(\.\d+)*-[a-z0-9][a-z0-9_-]*\.(mkv|jsonl)\Z")
+LOOKS, LOOK_S = 200, 0.005
 
 
 class FolderLock:
@@ -38,7 +30,7 @@ class FolderLock:
         except OSError as error:
             raise storage_error(into, error) from error
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(self._fd)
         except OSError as error:
             holder = os.pread(self._fd, 32, 0).decode(errors="replace").strip()
             os.close(self._fd)
@@ -54,15 +46,19 @@ class FolderLock:
         os.close(self._fd)
 
 
-def recordings(into: Path) -> Iterator[Path]:
-    """Every recorded segment, in order, as the path of its `.mkv`; of its two files one may be missing."""
-    for camera in sorted(into.iterdir()):
-        if not camera.is_dir() or not NAME.match(camera.name):
-            continue
-        for day in sorted(camera.iterdir()):
-            if day.is_dir() and _DAY.match(day.name):
-                found = (file for file in day.iterdir() if _RECORDING.match(file.name))
-                yield from sorted({file.with_suffix(".mkv") for file in found})
+def _take(fd: int) -> None:
+    """Lock it. Who looks whether a folder is held shares the lock for a moment, which is waited for.
+
+    Raises `OSError` when somebody holds it.
+    """
+    for _ in range(LOOKS):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_UN)
+        SYSTEM_CLOCK.wait(threading.Event(), LOOK_S)
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def put_aside(into: Path, files: list[Path], why: str) -> Path:

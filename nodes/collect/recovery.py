@@ -17,11 +17,12 @@ from pathlib import Path
 from mesh.delivery import Seen
 from mesh.delivery.seen import SEEN_PER_STREAM
 from mesh.errors import StorageError
-from mesh.recordings.contents import Contents
 from mesh.recordings.ebml import Whole, size_field, whole
+from mesh.recordings.folder import recordings
+from mesh.recordings.held import listed
 from mesh.recordings.index import NAME, Damaged, Index, Listed, SegmentRow, StreamRow
 from mesh.recordings.lines import Entry, entries
-from nodes.collect.folder import put_aside, recordings
+from nodes.collect.folder import put_aside
 from nodes.collect.recorder import storage_error
 from nodes.collect.removal import remove_files
 from nodes.collect.segment import sync_folder
@@ -43,19 +44,20 @@ class Recovered:
 @dataclass(frozen=True, slots=True)
 class Cut:
     """How much of a segment to keep: frames, and the bytes of each file; `size_at` is where the video's own
-    size stands. `done`: both files are exactly that already."""
+    size stands. `done`: both files are exactly that already; `ended`: they once were what they should be."""
 
     frames: int
     video_bytes: int
     line_bytes: int
     size_at: int
     done: bool
+    ended: bool = False
 
 
 def recover(into: Path) -> Recovered:
     """Make the folder and its index agree. Raises `StorageError` when the disk refuses."""
     try:
-        index = _open_index(into)
+        index = sound_index(into)
         try:
             return _recover(into, index)
         except BaseException:
@@ -88,10 +90,11 @@ def decide(video: Whole, lines: Sequence[Entry], video_bytes: int, line_bytes: i
     all_frames = sum(len(cluster.times_ms) for cluster in video.clusters)
     if video.finished and frames == all_frames == len(lines) and line_end == line_bytes:
         return Cut(frames, video_bytes, line_bytes, video.size_at or 0, done=True)
-    return Cut(frames, end, line_end, video.size_at or 0, done=False)
+    return Cut(frames, end, line_end, video.size_at or 0, done=False, ended=video.says_bytes is not None)
 
 
-def _open_index(into: Path) -> Index:
+def sound_index(into: Path) -> Index:
+    """The folder's index; a new one in place of one that is missing or damaged."""
     try:
         return Index(into)
     except Damaged as error:
@@ -111,10 +114,10 @@ def _recover(into: Path, index: Index) -> Recovered:
     for path in there:
         row = known.get(path)
         if row is None or row.open or not row.first_ns or not _is_pair(into / path):
-            changed.append(_mend(into, path, row))
+            changed.append(mend(into, path, row))
     now = known | {each.row.path: each.row for each in changed}
     segments = [row for _, row in sorted(now.items()) if row.frames]
-    streams = _counted(index.streams(), segments)
+    streams = counted(index.streams(), segments)
     index.write(changed, streams.values())
     return Recovered(index, streams, _seen(into, segments))
 
@@ -123,7 +126,7 @@ def _is_pair(video: Path) -> bool:
     return video.exists() and video.with_suffix(".jsonl").exists()
 
 
-def _counted(known: Iterable[StreamRow], segments: Iterable[SegmentRow]) -> dict[Stream, StreamRow]:
+def counted(known: Iterable[StreamRow], segments: Iterable[SegmentRow]) -> dict[Stream, StreamRow]:
     """The streams, with the counts that the segments give, and what was removed."""
     rows = {(row.stage, row.camera, row.boot): row for row in known}
     recorded = Counter({stream: row.removed for stream, row in rows.items()})
@@ -137,8 +140,12 @@ def _counted(known: Iterable[StreamRow], segments: Iterable[SegmentRow]) -> dict
     }
 
 
-def _mend(into: Path, path: str, known: SegmentRow | None) -> Listed:
-    """Make a segment whole, and say what it holds: nothing, where it is gone."""
+def mend(into: Path, path: str, known: SegmentRow | None, *, is_tail_lost: bool = True) -> Listed:
+    """Make a segment whole, and say what it holds: nothing, where it is gone.
+
+    `is_tail_lost`: what it lacks may not have come to the disk. Else one that was ended once and is not whole
+    any more is damaged, and is put aside as it is.
+    """
     video, lines = into / path, (into / path).with_suffix(".jsonl")
     safe = known.frames if known else 0
     nothing = Listed(SegmentRow(path, "", "", 0, open=False))
@@ -146,6 +153,8 @@ def _mend(into: Path, path: str, known: SegmentRow | None) -> Listed:
         cut, kept = _examine(video, lines)
         if cut.frames < safe:
             raise StorageError(f"{safe} frames of it were safe, and {cut.frames} can be read")
+        if not (is_tail_lost or cut.done) and (cut.ended or (kept and not cut.frames)):
+            raise StorageError(f"it is damaged: {cut.frames} frames can be read")
     except StorageError as error:
         files = [file for file in (video, lines) if file.exists()]
         log.error("%s: %s; moved to %s", video, error, put_aside(into, files, str(error)).parent)
@@ -157,17 +166,6 @@ def _mend(into: Path, path: str, known: SegmentRow | None) -> Listed:
         log.warning("%s was cut short when its collector ended: %d frames are whole", video, cut.frames)
         _cut(video, lines, cut)
     return listed(path, kept[: cut.frames], video.stat().st_size + lines.stat().st_size)
-
-
-def listed(path: str, kept: Sequence[Entry], size: int) -> Listed:
-    """A segment that is closed as the index has it, from its lines. Pure."""
-    stage, camera, boot, _, _ = kept[0].identity
-    holds = Contents()
-    for entry in kept:
-        holds.add(entry.captured_ns, entry.found, late=entry.late)
-    times = holds.first_ns, holds.last_ns
-    row = SegmentRow(path, stage, camera, boot, False, holds.frames, holds.late, *times, size)
-    return Listed(row, tuple(holds.events), tuple(holds.gaps))
 
 
 def _examine(video: Path, lines: Path) -> tuple[Cut, list[Entry]]:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from mesh.frame import Frame
 from mesh.recordings.contents import Contents
-from mesh.recordings.lines import found_in, line
+from mesh.recordings.lines import found_in, line, next_pts_ms
 from nodes.collect.layout import About, Picture, picture
 from nodes.collect.matroska import MatroskaWriter, write_all
 from nodes.collect.syncing import begin_writing
@@ -77,12 +77,6 @@ def needs_new_segment(state: SegmentState, item: Item, limits: SegmentLimits) ->
     if not (item.late and not state.late) and abs(frame.captured_ns - state.first_ns) >= limits.seconds * 1e9:
         return True
     return limits.bytes is not None and state.bytes + len(frame.payload) > limits.bytes
-
-
-def next_pts_ms(first_ns: int, captured_ns: int, last_ms: int | None) -> int:
-    """A frame's time in its segment: milliseconds since the first frame, above the last one's. Pure."""
-    since = (captured_ns - first_ns) // 1_000_000
-    return max(0, since) if last_ms is None else max(last_ms + 1, since)
 
 
 class End(NamedTuple):

@@ -249,7 +249,7 @@ OF_VERSION_2 = (  # from what stands now
     "DROP TABLE events",
     "DROP TABLE gaps",
     "DROP TABLE removing",
-    *(f"DROP INDEX segments_{each}" for each in ("by_time", "by_age", "open")),
+    *(f"DROP INDEX segments_{each}" for each in ("by_time", "by_length", "by_age", "open")),
     *(f"ALTER TABLE segments DROP COLUMN {name}" for name in ("first_ns", "last_ns", "bytes")),
     *(f"ALTER TABLE streams DROP COLUMN {name}" for name in ("removed", "removed_late")),
     "ALTER TABLE folder DROP COLUMN aged_ns",

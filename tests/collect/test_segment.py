@@ -8,8 +8,8 @@ import pytest
 
 from mesh.errors import WireError
 from mesh.frame import Detection, Hop
-from mesh.recordings.lines import line
-from nodes.collect.segment import Item, SegmentLimits, SegmentState, needs_new_segment, next_pts_ms
+from mesh.recordings.lines import line, next_pts_ms
+from nodes.collect.segment import Item, SegmentLimits, SegmentState, needs_new_segment
 from tests.collect.support import START_NS, make
 
 STATE = SegmentState(boot=7, width=96, height=64, first_ns=START_NS, bytes=50_000)

@@ -1,0 +1,98 @@
+"""Which recordings a command is for: the options that the verbs of `mesh recordings` share."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mesh.clock import SYSTEM_CLOCK
+from mesh.errors import ConfigError
+from mesh.names import check_name
+from mesh.recordings.query import Query
+from mesh.recordings.times import parse_range, parse_time, show_time
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that a collector records to.")]
+Cameras = Annotated[
+    list[str] | None, typer.Option("--camera", metavar="NAME", help="Of this camera; once for each.")
+]
+Stages = Annotated[
+    list[str] | None, typer.Option("--stage", metavar="STAGE", help="Of this stage; once for each.")
+]
+From = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="TIME",
+        help="From then on: today, yesterday, -2h, 10:00, 2026-11-30T10:00; UTC, or with Z or +01:00.",
+    ),
+]
+To = Annotated[
+    str | None, typer.Option("--to", metavar="TIME", help="Until before then; a day is its beginning.")
+]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option("--label", metavar="LABEL", help="In which this was seen; once for each of several."),
+]
+By = Annotated[
+    list[str] | None, typer.Option("--by", metavar="PROCESSOR", help="Seen by this one; once for each.")
+]
+MinScore = Annotated[
+    float | None, typer.Option("--min-score", min=0, max=1, help="Seen with this score at its best, or more.")
+]
+
+
+def query(
+    camera: list[str] | None,
+    stage: list[str] | None,
+    begin: str | None,
+    end: str | None,
+    label: list[str] | None = None,
+    by: list[str] | None = None,
+    min_score: float | None = None,
+    at: str | None = None,
+) -> Query:
+    """What the options ask for. Raises `ConfigError`."""
+    now_ns = SYSTEM_CLOCK.wall_ns()
+    if at is not None and (begin is not None or end is not None):
+        raise ConfigError("--at is a moment of its own: leave out --from and --to")
+    from_ns, to_ns = parse_range(begin, end, now_ns)
+    if at is not None:
+        from_ns = parse_time(at, now_ns)
+        to_ns = from_ns + 1
+    return Query(
+        cameras=tuple(check_name("camera", name) for name in camera or ()),
+        stages=tuple(check_name("stage", name) for name in stage or ()),
+        from_ns=from_ns,
+        to_ns=to_ns,
+        labels=tuple(label or ()),
+        by=tuple(by or ()),
+        min_score=min_score,
+    )
+
+
+def when(first_ns: int, last_ns: int) -> dict[str, object]:
+    """A stretch of time, as `--json` tells it."""
+    return {
+        "from": show_time(first_ns),
+        "to": show_time(last_ns),
+        "from_ns": first_ns,
+        "to_ns": last_ns,
+        "seconds": (last_ns - first_ns) / 1e9,
+    }
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr, where that is a terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda done, total: None
+        return
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
