@@ -52,10 +52,11 @@ class Commands(TyperGroup):
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        return _command(cmd_name) if cmd_name in COMMANDS else None
+        return command(cmd_name) if cmd_name in COMMANDS else None
 
 
-def _command(name: str) -> Any:  # click's, or typer's own copy of it
+def command(name: str) -> Any:  # of click, or of typer's own copy of it
+    """A command by its name, which is one of `COMMANDS`."""
     place, _, attribute = COMMANDS[name].partition(":")
     module = import_module(f"mesh.cli.{place}")
     found = getattr(module, attribute)

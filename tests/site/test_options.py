@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.main import get_command
 
-from mesh.cli.main import app
+from mesh.cli.main import command as command_of
 from mesh.site.parts import plan
 from mesh.site.sections import CaptureSection, CollectSection, NodeSection, ProcessSection
 from tests.site.support import site_of
@@ -43,7 +42,12 @@ KEYS = {
     "segment_mb": "1.5",
     "commit_ms": "50",
     "commit_frames": "9",
+    "keep_days": "14.5",
+    "keep_gb": "500",
+    "keep_free": '"10%"',
+    "keep": '["door=30d"]',
 }
+NOT_TOGETHER = {"durability"}  # with commit_ms
 COLLECTED = KEYS | {"input": '["raw", "made"]'}
 NO_OPTIONS = {
     "device": "it is who runs the node, and its label",
@@ -58,6 +62,7 @@ NO_KEYS = {
         **dict.fromkeys(("--fps", "--size", "--quality", "--loop", "--pace", "--frames"), ONLY_WITH_CAMERA),
         **dict.fromkeys(("--seconds", "--lossless", "--stall", "--hwaccel"), ONLY_WITH_CAMERA),
         **dict.fromkeys(("--give-up", "--partitions"), ONLY_WITH_CAMERA),
+        **dict.fromkeys(("--stage", "--speed"), "they are for replays, which are no fleet's"),
     },
     "process": {"--spool": "it lies in the state folder of mesh up"},
     "collect": {},
@@ -77,7 +82,7 @@ OF_THE_SITE = {
 
 
 def command(kind: str) -> Any:
-    return get_command(app).commands["node"].commands[kind]  # type: ignore[attr-defined]  # it is a group
+    return command_of("node").commands[kind]
 
 
 def options(kind: str) -> set[str]:
@@ -87,7 +92,8 @@ def options(kind: str) -> set[str]:
 def file_of(kind: str) -> str:
     """A file in which every key of a kind's table stands."""
     keys = COLLECTED if kind == "collect" else KEYS
-    table = "\n".join(f"{key} = {keys[key]}" for key in SECTIONS[kind].model_fields)
+    written = SECTIONS[kind].model_fields.keys() - NOT_TOGETHER
+    table = "\n".join(f"{key} = {keys[key]}" for key in sorted(written))
     made = '[process.made]\nprocessors = ["motion"]\nstage = "made"\n' if kind == "collect" else ""
     return f"[devices.hub]\n[{kind}.it]\n{table}\n{made}"
 
@@ -136,6 +142,10 @@ def test_what_a_table_says_is_what_its_command_is_told(kind: str, tmp_path: Path
             "segment_mb": 1.5,
             "commit_ms": 50.0,
             "commit_frames": 9,
+            "keep_days": 14.5,
+            "keep_gb": 500.0,
+            "keep_free": "10%",
+            "keep": ["door=30d"],
         },
     }
     wanted = common | own[kind]
@@ -144,6 +154,5 @@ def test_what_a_table_says_is_what_its_command_is_told(kind: str, tmp_path: Path
 
 def test_the_registry_is_told_where_it_is(tmp_path: Path) -> None:
     arguments = plan(site_of(tmp_path, file_of("capture")), tmp_path / "state").parts["registry"].arguments
-    registry = get_command(app).commands["registry"]  # type: ignore[attr-defined]  # it is a group
-    told = registry.make_context("registry", list(arguments[1:])).params
+    told = command_of("registry").make_context("registry", list(arguments[1:])).params
     assert (told["bind"], told["state"]) == ("tcp://127.0.0.1:7700", tmp_path / "state" / "registry")
