@@ -97,6 +97,15 @@ class Site:
         assert found is not None
         return found
 
+    def wait_registry(self) -> None:
+        """Wait until the registry answers: a script asks it once, and gives up."""
+        self.wait_for(lambda: self.mesh.nodes() is not None, "the registry answers")
+
+    def publish(self, stage: str, camera: str) -> mesh.Publication:
+        """A script's stream, once the registry answers."""
+        self.wait_registry()
+        return self.mesh.publish(stage, camera)
+
     def wait_nodes(self, *names: str, state: NodeState = NodeState.RUNNING) -> None:
         self.wait_for(
             lambda: {n.id for n in self.mesh.nodes() if n.state is state} >= set(names),

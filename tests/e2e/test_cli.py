@@ -142,7 +142,7 @@ def test_a_snapshots_boxes_are_drawn(site: Site, tmp_path: Path) -> None:
     plain, boxes = tmp_path / "plain.png", tmp_path / "boxes.png"
     with mesh.connect(site.url) as here:
         found = here.snapshot("yard")
-    with Site(tmp_path) as still, still.mesh.publish("raw", "still") as out:
+    with Site(tmp_path) as still, still.publish("raw", "still") as out:
         running = [
             still.processes.start("snapshot", "still", file, *options, "--registry", still.url)
             for file, options in ((plain, ()), (boxes, ("--boxes",)))

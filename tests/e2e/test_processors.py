@@ -92,7 +92,7 @@ def test_a_processor_from_the_working_directory(folder: Path) -> None:
 
 
 def test_a_processor_that_raises_costs_its_frame_alone_and_degrades_its_node(folder: Path) -> None:
-    with Site(folder) as site, site.mesh.publish("raw", "door") as out:
+    with Site(folder) as site, site.publish("raw", "door") as out:
         process = site.node("process", "mine:Fragile", "--policy", "fifo", cwd=folder)
         site.wait_for(lambda: out.listened_to, "the node subscribes")
         for k in range(23):

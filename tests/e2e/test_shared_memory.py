@@ -16,6 +16,7 @@ pytestmark = pytest.mark.skipif(not SUPPORTED, reason="rings need Linux's locks 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     with Site(tmp_path) as site:
+        site.wait_registry()
         yield site
 
 

@@ -279,7 +279,7 @@ def test_top_is_sorted_and_filtered(site: Site) -> None:
 def test_top_goes_on_while_the_registry_is_away(tmp_path: Path) -> None:
     with (
         Site(tmp_path) as site,
-        site.mesh.publish("raw", "bench"),
+        site.publish("raw", "bench"),
         Terminal(site.processes, "top", "--registry", site.url, "--interval", 0.3) as terminal,
     ):
         terminal.wait_for(lambda: terminal.has("bench", "online"), "the script's camera is shown")
