@@ -7,23 +7,27 @@ with mesh.connect() as m:
         print(frame.camera, frame.seq, frame.image.shape)
 """
 
-from mesh.client import Mesh, NoFrame, Subscription, connect, subscribe
-from mesh.errors import (
-    ConfigError,
-    Conflict,
-    DecodeError,
-    MeshError,
-    ProcessorError,
-    RegistryError,
-    RegistryUnavailable,
-    SourceError,
-    StorageError,
-    TransportError,
-    WireError,
-)
-from mesh.frame import Codec, Detection, EndOfStream, Frame, Hop
-from mesh.publication import Publication, publish
-from mesh.recordings.reading import Recordings, open_recordings
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mesh.client import Mesh, NoFrame, Subscription, connect, subscribe
+    from mesh.errors import (
+        ConfigError,
+        Conflict,
+        DecodeError,
+        MeshError,
+        ProcessorError,
+        RegistryError,
+        RegistryUnavailable,
+        SourceError,
+        StorageError,
+        TransportError,
+        WireError,
+    )
+    from mesh.frame import Codec, Detection, EndOfStream, Frame, Hop
+    from mesh.publication import Publication, publish
+    from mesh.recordings.reading import Recordings, open_recordings
 
 __all__ = [
     "Codec",
@@ -52,3 +56,24 @@ __all__ = [
     "publish",
     "subscribe",
 ]
+
+# Where each is. It is imported when it is asked for: a registry is of this package, too, and needs no pixels.
+_PLACES = {
+    "mesh.client": "Mesh NoFrame Subscription connect subscribe",
+    "mesh.errors": "ConfigError Conflict DecodeError MeshError ProcessorError RegistryError "
+    "RegistryUnavailable SourceError StorageError TransportError WireError",
+    "mesh.frame": "Codec Detection EndOfStream Frame Hop",
+    "mesh.publication": "Publication publish",
+    "mesh.recordings.reading": "Recordings open_recordings",
+}
+_PLACE_OF = {name: place for place, names in _PLACES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACE_OF:
+        raise AttributeError(f"module 'mesh' has no {name!r}")
+    return getattr(import_module(_PLACE_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -10,10 +10,9 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from mesh.cli.leash import obey
 from mesh.cli.log import say_error
 from mesh.errors import MeshError
-from mesh.presence import this_version
+from mesh.site.leash import obey
 
 EXIT_INTERRUPTED = 130
 
@@ -85,6 +84,8 @@ def mesh() -> None:
 
 def version() -> None:
     """Print the version."""
+    from mesh.presence import this_version
+
     typer.echo(f"mesh {this_version()}")
 
 

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from mesh.errors import MeshError
 from mesh.scope import Scope
+from mesh.site.leash import LEASH
 from mesh.site.parts import Part
 
-LEASH = "MESH_LEASH"  # the environment's name for the pipe's number
 LONGEST_LINE = 64 * 1024  # bytes
 PIPE_BYTES = 64 * 1024  # what a pipe holds
 LAST_WORDS_S = 1.0

@@ -5,9 +5,9 @@ import signal
 import subprocess
 import sys
 
-from mesh.site.child import LEASH
+from mesh.site.leash import LEASH
 
-OBEYS = "from mesh.cli.leash import obey; obey(); print('goes on', flush=True); input()"
+OBEYS = "from mesh.site.leash import obey; obey(); print('goes on', flush=True); input()"
 
 
 def started(leash: str, *held: int) -> "subprocess.Popen[bytes]":

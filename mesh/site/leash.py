@@ -5,7 +5,7 @@ import os
 import select
 import signal
 
-from mesh.site.child import LEASH
+LEASH = "MESH_LEASH"  # the environment's name for the pipe's number
 
 
 def obey() -> None:
