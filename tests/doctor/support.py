@@ -1,14 +1,9 @@
 """What the doctor's tests share: it is asked as the command asks it, and its findings are looked up."""
 
-import contextlib
-import os
 import socket
-import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.doctor import Asked, Finding, Level, Pointed, examine, gather
@@ -67,30 +62,3 @@ def write(registry: Registry, *records: Record, ttl: float = 600.0) -> None:
     lease = registry.grant(ttl)
     for record in records:
         registry.put(record.key, record.value(), lease=lease)  # type: ignore[attr-defined]  # each has a key
-
-
-@contextlib.contextmanager
-def mounted(folder: Path, *options: str) -> Iterator[Path]:
-    """A file system of its own at `folder`; skips where it cannot be had."""
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", *options, "tmpfs", str(folder)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("there is no mount command here")
-    if done.returncode:
-        pytest.skip(f"cannot mount a tmpfs: {done.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
-def fill(disk: Path, leave: int = 0) -> None:
-    """Take all the room that there is, but for `leave` bytes."""
-    with (disk / "ballast").open("wb", buffering=0) as file:
-        while (free := os.statvfs(disk).f_bavail * os.statvfs(disk).f_bsize - leave) > 0:
-            try:
-                file.write(bytes(min(free, 1 << 20)))
-            except OSError:
-                break

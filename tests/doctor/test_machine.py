@@ -15,13 +15,14 @@ from mesh.doctor.reach import Reached
 from mesh.registry import Folder, open_registry
 from mesh.registry.persist import STATE_FILE
 from mesh.registry.server import RegistryServer
-from tests.doctor.support import examined, fill, mounted, node, of
+from tests.doctor.support import examined, node, of
+from tests.support.disks import fill, mounted
 
 TIB = 1 << 40
 
 
 def test_a_disk_that_is_full_has_failed(tmp_path: Path) -> None:
-    with mounted(tmp_path / "disk", "-o", "size=8m") as disk:
+    with mounted(tmp_path / "disk", "size=8m") as disk:
         fill(disk)
         findings = examined("memory:", folders=[("recordings", disk / "door")])
     found = of(findings, "disk", f"recordings: {disk}/door")
@@ -79,7 +80,7 @@ def test_a_folder_that_is_none_has_failed(tmp_path: Path) -> None:
 
 
 def test_a_folder_on_a_read_only_disk_cannot_be_written(tmp_path: Path) -> None:
-    with mounted(tmp_path / "disk", "-o", "ro") as disk:
+    with mounted(tmp_path / "disk", "ro") as disk:
         findings = examined("memory:", folders=[("recordings", disk), ("spool", disk / "new")])
     there, new = (
         of(findings, "permissions", subject) for subject in (f"recordings: {disk}", f"spool: {disk}/new")

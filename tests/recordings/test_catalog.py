@@ -14,8 +14,8 @@ from mesh.recordings.catalog import Catalog
 from mesh.recordings.index import VERSION
 from mesh.recordings.query import Missing, Occurrence, Query
 from nodes.collect.recorder import Recorder
-from tests.doctor.support import mounted
 from tests.recordings.made import NOON, SECOND, every_second, frame, note, person, record
+from tests.support.disks import mounted
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +177,7 @@ def test_a_newer_index_and_no_folder_are_refused(made: Path, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("crashed", [False, True])
 def test_a_folder_that_is_mounted_read_only_is_read(made: Path, tmp_path: Path, crashed: bool) -> None:
-    with mounted(tmp_path / "disk") as disk:
+    with mounted(tmp_path / "disk", "rw") as disk:
         into = disk / "recordings"
         shutil.copytree(made, into)
         writer = sqlite3.connect(into / "index.db")
