@@ -82,4 +82,9 @@ def _of_process(process: Process) -> Finding:
         return warning(CHECK, process.name, "was asked to end, and is not started again", "mesh reload")
     said = f": {process.last}" if process.last else ""
     found = f"ended {process.failures} times in a row{said}"
-    return failed(CHECK, process.name, found, "mend what it says; it is tried again by itself")
+    return failed(
+        CHECK,
+        process.name,
+        found,
+        "mend what it says; it is tried again by itself (this goes when it has run for a minute)",
+    )
