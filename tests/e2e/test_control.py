@@ -35,7 +35,7 @@ def test_a_node_is_asked_how_it_is_and_drained_without_losing_a_frame(tmp_path: 
         assert (status["kind"], status["state"], status["cameras"]) == ("process", "running", "1")
         assert int(status["processed"]) >= 10
 
-        process.send(signal.SIGSTOP)  # for less time than the publisher's queue lasts
+        process.suspend()  # for less time than the publisher's queue lasts
         with pytest.raises(TransportError, match=r"^node .process. did not answer within 0.3 s: it hangs"):
             site.mesh.control("process", "drain", timeout=0.3)
         process.send(signal.SIGCONT)
@@ -163,7 +163,7 @@ def test_a_camera_is_paused_and_looked_at_by_hand(tmp_path: Path) -> None:
         site.wait_camera("door", CameraState.PAUSED)
         assert server.served == served + 1
 
-        capture.send(signal.SIGSTOP)
+        capture.suspend()
         for name, operation, arguments in HANGING:
             with pytest.raises(TransportError, match=r"node 'next' did not answer within 0.1 s: it hangs"):
                 site.mesh.control(name, operation, timeout=0.1, **arguments)

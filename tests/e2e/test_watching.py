@@ -294,7 +294,7 @@ def test_top_goes_on_while_the_registry_is_away(tmp_path: Path) -> None:
         terminal.wait_for(
             lambda: terminal.has("bench", "online") and not terminal.has("ago, at "), "it is back"
         )
-        site.registry.send(signal.SIGSTOP)
+        site.registry.suspend()
         try:
             terminal.wait_for(lambda: terminal.has("ago, at "), "the registry hangs")
             terminal.press("q")

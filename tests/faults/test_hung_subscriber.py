@@ -42,7 +42,7 @@ def test_a_hung_subscriber_costs_its_siblings_nothing_and_comes_back_to_fresh_fr
         for viewer in viewers:
             site.wait_for(lambda viewer=viewer: seen(viewer)["frames"] > 30, "it sees frames")  # type: ignore[misc]
         before_kb, hung = capture.rss_kb(), viewers[2]
-        hung.send(signal.SIGSTOP)
+        hung.suspend()
         threading.Event().wait(HANG_S)  # the fault itself lasts so long
         grown_kb = capture.rss_kb() - before_kb
         captured = site.count("door")["captured"]

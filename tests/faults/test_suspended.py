@@ -17,7 +17,7 @@ def test_a_node_that_was_suspended_for_longer_than_its_lease_goes_on(tmp_path: P
         capture = site.capture("door=synthetic:?size=320x240&fps=30")
         site.wait_recorded("door", STAGE, 5)
         (listed,) = (node for node in site.mesh.nodes() if node.id == "process")
-        process.send(signal.SIGSTOP)
+        process.suspend()
         site.wait_for(lambda: "process" not in {n.id for n in site.mesh.nodes()}, "its lease has ended")
         before = site.count("door")
         site.wait_for(

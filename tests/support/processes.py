@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from tests.support.waiting import WITHIN_S
+from tests.support.waiting import WITHIN_S, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 LOG_LINES_SHOWN = 15
@@ -90,6 +90,16 @@ class Process:
 
     def send(self, number: signal.Signals) -> None:
         self.popen.send_signal(number)
+
+    def suspend(self) -> None:
+        """`kill -STOP`, and wait until each of its threads stands: one on another core goes on for a moment,
+        and may still answer. SIGCONT has it go on."""
+        self.send(signal.SIGSTOP)
+        wait_for(lambda: self._thread_states() <= {"T"}, f"{self.name} is suspended")
+
+    def _thread_states(self) -> set[str]:
+        stats = [(task / "stat").read_text() for task in Path(f"/proc/{self.popen.pid}/task").iterdir()]
+        return {stat.rpartition(")")[2].split()[0] for stat in stats}
 
     def stop(self, number: signal.Signals = signal.SIGTERM, within: float = WITHIN_S) -> int:
         """Ask it to end, and wait; its exit code."""
