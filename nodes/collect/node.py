@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mesh.choice import Choices
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.control import ControlRefused, Operation
 from mesh.delivery import Delivery, Handover, Receiver
@@ -25,12 +26,14 @@ from mesh.scope import Scope
 from mesh.stats import Counters, Rarely
 from mesh.transport import Subscriber
 from mesh.wire import Envelope
+from nodes.collect.choosing import Choosing
 from nodes.collect.commits import DEFAULT_POLICY, CommitPolicy
 from nodes.collect.folder import FolderLock
 from nodes.collect.keeping import Keeper
 from nodes.collect.recorder import Recorder
-from nodes.collect.recording import Outlets, Recording
+from nodes.collect.recording import Recording
 from nodes.collect.recovery import Recovered, recover
+from nodes.collect.writing import Outlets
 from nodes.counting import group_count
 from nodes.node import Node
 from nodes.operations import check_none
@@ -56,6 +59,7 @@ class CollectConfig:
     commit:           how long results wait until they are written to the disk for good, at most, and how
                       many; they are acknowledged then
     keep:             what goes when it is too old or takes too much
+    choices:          what is recorded of each camera, unless its own setup says otherwise
     """
 
     into: Path
@@ -64,6 +68,7 @@ class CollectConfig:
     segment_bytes: int | None = None
     commit: CommitPolicy = DEFAULT_POLICY
     keep: Keep = field(default_factory=Keep)
+    choices: Choices = field(default_factory=Choices)
 
 
 class Collect:
@@ -89,6 +94,7 @@ class Collect:
             on_room=self._made_room,
             clock=clock,
         )
+        self._choosing = Choosing(config.choices, clock)
         self._counters = Counters()
         self._rarely = Rarely()
         self._heard_at = clock.monotonic()
@@ -119,6 +125,7 @@ class Collect:
         self._intake, self._recording_scope = Scope("intake", node.scope), Scope("recording", node.scope)
         self._lock = FolderLock(self._config.into)
         self._recovered = recover(self._config.into)
+        self._choosing.follow(self._recording_scope, node.registry)
         self._start_recording(node, self._recovered)
         self._intake.on_stop(self._handover.close)
         self._intake.on_stop(self._going.set)
@@ -200,6 +207,7 @@ class Collect:
             self._inbox,
             outlets,
             policy=self._config.commit,
+            chooses=self._choosing.of,
             clock=self._clock,
         )
         self._recording_scope.on_stop(self._handover.wake)
