@@ -31,7 +31,17 @@ FABRIC = VALUES | {
     "mesh.registry",
     "mesh.placement",
 }
-NODE = {"mesh", "nodes.node", "nodes.address", "nodes.counting", "nodes.operations"}
+NODE = {
+    "mesh",
+    "nodes.node",
+    "nodes.address",
+    "nodes.connection",
+    "nodes.counting",
+    "nodes.operations",
+    "nodes.options",
+    "nodes.redact",
+    "nodes.secrets",
+}
 LAYERS: dict[str, set[str]] = {
     "mesh.cli": {"mesh", "nodes"},
     "mesh.__main__": {"mesh.cli"},

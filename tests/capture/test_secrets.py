@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from mesh.errors import ConfigError
-from nodes.capture.secrets import Secrets, check_kept, fill, has_secret, read_secrets, shown
+from nodes.capture.kept import check_kept
+from nodes.secrets import Secrets, fill, has_secret, read_secrets, shown
 
 ELSEWHERE = "tcp://192.0.2.1:7700"
 PLACED = "rtsp://viewer:{DOOR_PASSWORD}@192.0.2.7/stream"
