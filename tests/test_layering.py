@@ -133,6 +133,7 @@ SEAMS: dict[str, set[str]] = {
     "rich": {"mesh.cli", "mesh.top.screen"},
     "textual": {"mesh.top.screen"},
     "prometheus_client": {"nodes.metrics"},
+    "paho": {"nodes.collect.forwarding.mqtt_session"},
     "flask": {"mesh.bench.rivals"},
     "requests": {"mesh.bench.rivals", "mesh.registry.etcd_members"},
     "etcd3gw": {"mesh.registry.etcd_members"},
