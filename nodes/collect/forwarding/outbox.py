@@ -116,8 +116,12 @@ class Outbox(Generic[T]):
     def again(self, sent: Iterable[int]) -> None:
         """Begin anew with all that is held, of which those numbers had been sent."""
         with self._lock:
-            self._counters.add(RESENT, len(set(sent) & self._held.keys()))
+            self.resent(len(set(sent) & self._held.keys()))
             self._todo = deque(self._held.values())
+
+    def resent(self, frames: int) -> None:
+        """So many are sent another time."""
+        self._counters.add(RESENT, frames)
 
     def finish(self, numbers: Iterable[int]) -> None:
         """The other end has these for good."""
