@@ -23,8 +23,8 @@ MOST_BYTES = 8 << 20  # one frame that is larger goes alone
 REFUSED, FILTERED, RESENT, PICTURELESS = (
     "forward_refused",
     "forward_filtered",
-    "forward_resent",
-    "forward_pictureless",
+    "resent",
+    "pictureless",
 )
 
 log = logging.getLogger(__name__)

@@ -108,7 +108,7 @@ def test_a_broker_that_hangs_is_left_and_told(tmp_path: Path) -> None:
         clock.advance_until(lambda: "no MQTT broker, or one that hangs" in carrier.why, step=5)
         broker.go_on()
         clock.advance_until(lambda: done.has([0, 1]))
-        assert carrier.stats()["forward_resent"] >= 1
+        assert carrier.stats()["resent"] >= 1
 
 
 def test_a_wrong_password_is_told_and_tried_again_until_it_is_right(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_what_the_broker_finds_too_large_is_refused_and_does_not_keep_the_rest(
             wait_for(lambda: done.has(range(5)))
             stats = carrier.stats()
         wait_for(lambda: sequences(listener.heard()) == [0, 2, 3, 4])
-    assert (stats["forward_refused"], stats["forward_pictureless"]) == (1, 1)
+    assert (stats["forward_refused"], stats["pictureless"]) == (1, 1)
 
 
 def test_a_frame_on_which_a_broker_breaks_off_again_and_again_is_refused(tmp_path: Path) -> None:

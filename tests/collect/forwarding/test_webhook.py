@@ -59,7 +59,7 @@ def test_frames_are_posted_as_their_lines_are_and_signed_as_the_page_verifies() 
         with carrying(url) as (carrier, done):
             offer(carrier, [frame])
             wait_for(lambda: done.has([3]))
-            assert (carrier.why, carrier.stats()["forward_resent"]) == ("", 0)
+            assert (carrier.why, carrier.stats()["resent"]) == ("", 0)
     (hook,) = server.taken
     assert hook.target == "/a%20hook?room=7", "what is not ours is the receiver's"
     assert hook.headers["host"] == f"127.0.0.1:{server.port}"
@@ -131,7 +131,7 @@ def test_a_failure_is_tried_again_with_the_same_id_and_a_time_of_its_own() -> No
         assert done.has([])
         clock.advance_until(lambda: done.has([0]))
         wait_for(lambda: carrier.why == "")
-        assert carrier.stats()["forward_resent"] == 3
+        assert carrier.stats()["resent"] == 3
     assert len({hook.id for hook in server.all}) == 1
     assert len({hook.body for hook in server.all}) == 1
     stamps = [int(hook.headers["webhook-timestamp"]) for hook in server.all]
