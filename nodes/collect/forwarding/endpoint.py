@@ -73,7 +73,7 @@ def endpoint_of(address: Address) -> Endpoint:
     target = quote(address.path or "/", safe=_PRINTABLE) + (f"?{urlencode(theirs)}" if theirs else "")
     return Endpoint(
         shown,
-        address.host,
+        _ascii(shown, address.host),
         port,
         _tls(shown, address.scheme, given),
         target,
@@ -87,6 +87,14 @@ def endpoint_of(address: Address) -> Endpoint:
 def basic(user: str) -> str:
     """The header's value for `USER:PASSWORD` (RFC 7617)."""
     return "Basic " + base64.b64encode(user.encode()).decode()
+
+
+def _ascii(shown: str, host: str) -> str:
+    """A host as a request's head names it. Raises `ConfigError`."""
+    try:
+        return host.encode("idna").decode()
+    except UnicodeError:
+        raise ConfigError(f"{shown}: there can be no host of that name") from None
 
 
 def _keys(shown: str, given: Mapping[str, str]) -> tuple[bytes, ...]:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 OPEN_S = 15.0
 RETRY_S, RETRY_MOST_S = 0.5, 60.0
+STEADY_S = 30.0  # a connection that lasted so long was a good one
 STRIKES = 5
 
 Form = tuple[Publication, ...]
@@ -102,7 +103,7 @@ class MqttCarrier:
         except (OSError, Broken) as error:
             self._fails(str(error) if isinstance(error, Broken) else reason(error))
             return False
-        sending = Sending(self._outbox, session, self._alone)
+        sending, began = Sending(self._outbox, session, self._alone), self._clock.monotonic()
         try:
             self._serve(session, sending)
         except OldBroker:
@@ -115,18 +116,18 @@ class MqttCarrier:
         finally:
             session.close()
             self._outbox.again(sending.on_the_way)
-        return sending.acknowledged > 0 or (session.is_open and not sending.on_the_way)
+        return sending.acknowledged > 0 or self._clock.monotonic() - began >= STEADY_S
 
     def _serve(self, session: "Session", sending: "Sending") -> None:
         while not self._scope.stopping.is_set():
             answers = session.turn(self._waker.fd)
             self._waker.clear()
             sending.take(answers)
-            if session.is_open and (answers or not sending.on_the_way):
-                self._why = ""
             if sending.acknowledged:
                 self._alone = sending.alone = False
             sending.go_on()
+            if session.is_open and (sending.acknowledged or not sending.on_the_way):
+                self._why = ""  # not before: it may yet break off on what is sent
 
     def _fails(self, why: str) -> None:
         self._why = f"{self._broker.shown}: {why}"

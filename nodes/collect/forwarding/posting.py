@@ -23,6 +23,7 @@ from nodes.collect.forwarding.endpoint import Endpoint, basic
 from nodes.collect.forwarding.verdict import Answer
 from nodes.connection import Connection, Ended, Patience
 
+PROXY_PORT = 3128  # where none is given
 OPEN_S = 15.0
 ANSWER_S = 30.0
 REST_S = 2.0  # for what follows an answer's head
@@ -42,11 +43,22 @@ def proxy_for(endpoint: Endpoint, named: Mapping[str, str]) -> Proxy | None:
     url = named.get(endpoint.scheme)
     if not url or proxy_bypass(endpoint.host):
         return None
-    parts = urlsplit(url if "://" in url else f"http://{url}")
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        port = parts.port or PROXY_PORT
+    except ValueError:
+        raise _no_proxy(endpoint) from None
     if parts.scheme != "http" or not parts.hostname:
-        raise ConfigError(f"{endpoint.scheme}_proxy names no http:// proxy: others are not known here")
+        raise _no_proxy(endpoint)
     user = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else ""
-    return Proxy(parts.hostname, parts.port or 3128, user)
+    return Proxy(parts.hostname, port, user)
+
+
+def _no_proxy(endpoint: Endpoint) -> ConfigError:
+    return ConfigError(
+        f"{endpoint.shown}: {endpoint.scheme}_proxy in the environment names no proxy that is known here: "
+        "write http://HOST:PORT there, or its host in no_proxy"
+    )
 
 
 class Poster:

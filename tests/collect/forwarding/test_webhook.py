@@ -448,6 +448,7 @@ def test_how_long_it_asks_to_be_left_alone(text: str, seconds: float) -> None:
         ("http://h/x?secret=", "a webhook's secret is whsec_ and base64"),
         ("http://h/x?unsigned=1&jpeg=2", "jpeg=2 is wrong: give 0 or 1"),
         ("http://h/x?unsigned=1&ca=/x", "ca= goes with TLS: write https://"),
+        ("https://.h/x?unsigned=1", "there can be no host of that name"),
     ],
 )
 def test_a_mistake_in_the_url_is_one_line(url: str, wrong: str) -> None:
@@ -455,6 +456,13 @@ def test_a_mistake_in_the_url_is_one_line(url: str, wrong: str) -> None:
         WebhookCarrier(scope, parse(url), Noted())
     assert wrong in str(error.value)
     assert "hunter2" not in str(error.value)
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1080", "http://127.0.0.1:port"])
+def test_a_proxy_that_cannot_be_asked_is_told_at_once(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    monkeypatch.setenv("http_proxy", proxy)
+    with Scope("wrong") as scope, pytest.raises(ConfigError, match="http_proxy in the environment names no"):
+        WebhookCarrier(scope, parse("http://elsewhere.invalid/?unsigned=1"), Noted())
 
 
 def test_a_secret_that_stands_in_the_url_is_refused() -> None:
