@@ -30,8 +30,8 @@ from nodes.connection import Connection, Patience
 KEEPALIVE_S = 30
 ACKNOWLEDGED_S = 60.0  # within which a broker acknowledges what it is sent
 TURN_S = 1.0
-ALLOWED_BYTES = 1 << 20  # that a broker may send unasked, and for each message that it is sent
-ALLOWED_BYTES_A_MESSAGE = 4096
+ALLOWED_BYTES = 1 << 20  # that a broker may send, besides:
+ALLOWED_BYTES_A_MESSAGE = 4096  # for each one that it acknowledges
 MOST_ON_ITS_WAY = 65_535
 NOT_SAID = 1 << 28  # bytes: what the protocol allows
 ONLINE, OFFLINE = b"online", b"offline"
@@ -42,13 +42,8 @@ WITH_WILL = 0x04
 OF_A_MESSAGE = frozenset((0x81, 0x82, 0x90, 0x95, 0x99))
 
 # Mosquitto says of a message what the standard has it say of a connection; paho would break off.
-TOO_LARGE = "Packet too large"
-ReasonCode.names = MappingProxyType(
-    {
-        **ReasonCode.names,
-        0x95: {TOO_LARGE: [PacketTypes.PUBACK, PacketTypes.CONNACK, PacketTypes.DISCONNECT]},
-    }
-)
+_TOO_LARGE = {"Packet too large": [PacketTypes.PUBACK, PacketTypes.CONNACK, PacketTypes.DISCONNECT]}
+ReasonCode.names = MappingProxyType({**ReasonCode.names, 0x95: _TOO_LARGE})
 
 _GARBLED = (ValueError, LookupError, TypeError, struct.error, MQTTException)
 

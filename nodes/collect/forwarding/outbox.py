@@ -20,12 +20,8 @@ from nodes.collect.forwarding.carrier import Done
 
 MOST_FRAMES = 256
 MOST_BYTES = 8 << 20  # one frame that is larger goes alone
-REFUSED, FILTERED, RESENT, PICTURELESS = (
-    "forward_refused",
-    "forward_filtered",
-    "resent",
-    "pictureless",
-)
+REFUSED, FILTERED = "forward_refused", "forward_filtered"  # done, and not handed over
+RESENT, PICTURELESS = "resent", "pictureless"
 
 log = logging.getLogger(__name__)
 
@@ -101,11 +97,6 @@ class Outbox(Generic[T]):
         """One goes without its picture."""
         self._counters.add(PICTURELESS)
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing waits or is on its way."""
-        return not self._held
-
     def next(self, most_bytes: int | None = None) -> Parcel[T] | None:
         """The next one to send, unless it has more bytes than that; None where there is none."""
         with self._lock:
@@ -125,11 +116,8 @@ class Outbox(Generic[T]):
 
     def finish(self, numbers: Iterable[int]) -> None:
         """The other end has these for good."""
-        with self._lock:
-            gone = [parcel for n in numbers if (parcel := self._held.pop(n, None)) is not None]
-            self._bytes -= sum(parcel.size for parcel in gone)
-        if gone:
-            self._done([parcel.number for parcel in gone])
+        if gone := self._removed(numbers):
+            self._done(gone)
 
     def refuse(self, numbers: Iterable[int], why: str) -> None:
         """The other end never takes these."""
@@ -138,15 +126,20 @@ class Outbox(Generic[T]):
         if (held := self._saying.ready(self._clock.monotonic())) is not None:
             more = f" ({held} more such words since the last)" if held else ""
             log.warning("%s: %d frames are refused for good: %s%s", self._shown, len(refused), why, more)
-        with self._lock:
-            gone = [parcel for n in refused if (parcel := self._held.pop(n, None)) is not None]
-            self._bytes -= sum(parcel.size for parcel in gone)
+        self._removed(refused)  # or was never put
         self._done(refused)
 
     @property
     def _has_room(self) -> bool:
         with self._lock:
             return not self._held or (len(self._held) < MOST_FRAMES and self._bytes < MOST_BYTES)
+
+    def _removed(self, numbers: Iterable[int]) -> list[int]:
+        """Those of them that were held, and are no more."""
+        with self._lock:
+            gone = [parcel for n in numbers if (parcel := self._held.pop(n, None)) is not None]
+            self._bytes -= sum(parcel.size for parcel in gone)
+        return [parcel.number for parcel in gone]
 
     def _put(self, parcel: Parcel[T]) -> None:
         with self._lock:

@@ -9,6 +9,7 @@ for each piece as long as for the whole, and nobody could end that.
 """
 
 import io
+import ssl
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ ANSWER_S = 30.0
 REST_S = 2.0  # for what follows an answer's head
 SLOWEST_BYTES_A_S = 8 << 10
 MOST_ANSWER_BYTES = 64 << 10
+
+_CLOSED = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ class Poster:
         kept = self._http is not None
         try:
             return self._post(headers, body)
-        except ConnectionError:
+        except _CLOSED:
             # The other end may close what it keeps, just when this one is about to use it.
             if not kept:
                 raise
@@ -100,12 +103,12 @@ class Poster:
             http = self._http = self._http or self._opened()
             stream: _Stream = http.sock  # type: ignore[assignment]  # as `_opened` has it
             stream.patience = self._patience(ANSWER_S + len(body) / SLOWEST_BYTES_A_S)
-            with suppress(ConnectionError):  # an answer may be there all the same: 413, and closed
+            with suppress(*_CLOSED):  # an answer may be there all the same: 413, and closed
                 http.request("POST", self._target, body, {**self._headers, **headers})
             stream.patience = self._patience(ANSWER_S)
             with http.getresponse() as response:
                 stream.patience = self._patience(REST_S)
-                if not _read_through(response):
+                if not _read_through(response) or http.sock is None:  # it said that it closes
                     self.close()
                 return Answer(response.status, response.headers.get("Retry-After", ""))
         except BaseException:

@@ -255,6 +255,23 @@ def test_what_answers_badly_is_left_and_told(said: bytes, why: str) -> None:
         assert done.has([])
 
 
+def test_no_more_is_on_its_way_than_the_broker_lets() -> None:
+    got = bytearray()
+
+    def answer(connection: socket.socket) -> None:
+        connection.recv(1 << 16)
+        connection.sendall(b"\x20\x06\x00\x00\x03\x21\x00\x05")  # welcome: five messages at a time
+        while data := connection.recv(1 << 16):
+            got.extend(data)
+
+    with Answering(answer) as server:
+        with carrying(f"mqtt://127.0.0.1:{server.port}/site") as (carrier, done):
+            offer(carrier, [seen(seq) for seq in range(20)])
+            wait_for(lambda: got.count(b"site/door/motion") >= 4)
+        assert done.has([])
+    assert (got.count(b"site/status"), got.count(b"site/door/motion")) == (1, 4)
+
+
 def test_it_ends_at_once_while_the_other_end_hangs() -> None:
     """One takes the connection and says nothing, the other does not even take it. Nothing is waited for: the
     clock stands."""

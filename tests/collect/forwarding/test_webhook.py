@@ -120,6 +120,18 @@ def test_what_waits_goes_together_over_one_connection() -> None:
     assert len({hook.id for hook in server.all}) == len(server.all)
 
 
+def test_a_server_that_keeps_no_connection_is_asked_over_new_ones() -> None:
+    with (
+        Hooks(lambda hook: Reply(200, {"Connection": "close"})) as server,
+        carrying(server.url()) as (carrier, done),
+    ):
+        for seq in range(3):
+            offer(carrier, [seen(seq)])
+            wait_for(lambda seq=seq: done.has(range(seq + 1)))  # type: ignore[misc]
+        assert carrier.stats()["resent"] == 0
+    assert len({hook.port for hook in server.all}) == 3
+
+
 def test_a_failure_is_tried_again_with_the_same_id_and_a_time_of_its_own() -> None:
     clock = ManualClock()
     with (
