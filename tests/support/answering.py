@@ -9,6 +9,7 @@ function that waits for the other end returns, and every thread has ended.
 
 import contextlib
 import socket
+import ssl
 from collections.abc import Callable
 from typing import Self
 
@@ -16,10 +17,10 @@ from mesh.scope import Scope
 
 
 class Answering:
-    """Serving on entry. `connections` counts those that came."""
+    """Serving on entry, with TLS where that is given. `connections` counts those that came."""
 
-    def __init__(self, answer: Callable[[socket.socket], object]) -> None:
-        self.connections = 0
+    def __init__(self, answer: Callable[[socket.socket], object], tls: ssl.SSLContext | None = None) -> None:
+        self.connections, self.tls = 0, tls
         self._answer = answer
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listening.getsockname()[1])
@@ -48,8 +49,11 @@ class Answering:
             self._scope.spawn("answer", self._serve, connection)
 
     def _serve(self, connection: socket.socket) -> None:
-        with connection, contextlib.suppress(OSError):
-            self._answer(connection)
+        with contextlib.suppress(OSError), connection:
+            if self.tls is not None:
+                connection = self.tls.wrap_socket(connection, server_side=True)
+            with connection:
+                self._answer(connection)
 
 
 def drained(connection: socket.socket) -> None:

@@ -8,12 +8,11 @@ import secrets
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import unquote
 
 from mesh.errors import ConfigError
 from nodes.collect.forwarding.address import Address
-from nodes.collect.forwarding.trust import context
+from nodes.collect.forwarding.trust import chosen
 from nodes.options import Reader, choice, read_given
 
 PORTS = {"mqtt": 1883, "mqtts": 8883}
@@ -116,7 +115,7 @@ def broker_of(address: Address) -> Broker:
         shown,
         address.host,
         port,
-        _tls(shown, address.scheme, given),
+        chosen(shown, None if address.scheme == "mqtts" else "mqtts", given),
         address.user or None,
         address.password,
         given.get("client") or f"framemesh{secrets.token_hex(6)}",
@@ -126,14 +125,6 @@ def broker_of(address: Address) -> Broker:
         given.get("jpeg") == "inline",
         "only" in given,
     )
-
-
-def _tls(shown: str, scheme: str, given: Mapping[str, Any]) -> ssl.SSLContext | None:
-    if scheme == "mqtts":
-        return context(shown, given.get("ca"), given.get("cert"))
-    if wrong := given.keys() & {"ca", "cert"}:
-        raise ConfigError(f"{shown}: {min(wrong)}= goes with TLS: write mqtts://")
-    return None
 
 
 def _topic(shown: str, path: str) -> str:

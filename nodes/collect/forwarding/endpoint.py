@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 from mesh.errors import ConfigError
 from nodes.collect.forwarding.address import Address
 from nodes.collect.forwarding.signing import keys_of
-from nodes.collect.forwarding.trust import context
+from nodes.collect.forwarding.trust import chosen
 from nodes.options import Reader, choice, read_given
 
 PORTS = {"http": 80, "https": 443}
@@ -75,7 +75,7 @@ def endpoint_of(address: Address) -> Endpoint:
         shown,
         _ascii(shown, address.host),
         port,
-        _tls(shown, address.scheme, given),
+        chosen(shown, None if address.scheme == "https" else "https", given),
         target,
         f"{address.user}:{address.password or ''}" if address.user else "",
         _keys(shown, given),
@@ -108,11 +108,3 @@ def _keys(shown: str, given: Mapping[str, str]) -> tuple[bytes, ...]:
         return keys_of(secret) if secret is not None else ()
     except ConfigError as error:
         raise ConfigError(f"{shown}: {error}") from None
-
-
-def _tls(shown: str, scheme: str, given: Mapping[str, str]) -> ssl.SSLContext | None:
-    if scheme == "https":
-        return context(shown, given.get("ca"), given.get("cert"))
-    if wrong := given.keys() & {"ca", "cert"}:
-        raise ConfigError(f"{shown}: {min(wrong)}= goes with TLS: write https://")
-    return None

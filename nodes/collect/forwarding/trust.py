@@ -5,8 +5,19 @@ no way to leave that out; nothing here asks a terminal for a key's password.
 """
 
 import ssl
+from collections.abc import Mapping
 
 from mesh.errors import ConfigError
+
+
+def chosen(shown: str, secure: str | None, given: Mapping[str, str]) -> ssl.SSLContext | None:
+    """What the options in `given` say; None where the URL's scheme is not the one with TLS, which `secure`
+    names then. Raises `ConfigError`."""
+    if secure is None:
+        return context(shown, given.get("ca"), given.get("cert"))
+    if wrong := given.keys() & {"ca", "cert"}:
+        raise ConfigError(f"{shown}: {min(wrong)}= goes with TLS: write {secure}://")
+    return None
 
 
 def context(shown: str, ca: str | None, cert: str | None) -> ssl.SSLContext:

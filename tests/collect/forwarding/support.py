@@ -8,6 +8,21 @@ from nodes.collect.forwarding.carrier import Carrier
 from tests.support.frames import jpeg_frame
 from tests.support.waiting import wait_for
 
+TOLD = {  # of `seen(3)`, without its picture
+    "version": 1,
+    "camera": "door",
+    "boot": 7,
+    "seq": 3,
+    "stage": "motion",
+    "captured_ns": 1_700_000_000_099_999_999,
+    "captured_at": "2023-11-14T22:13:20.099Z",
+    "detections": [{"label": "person", "score": 0.5, "box": [1, 2, 3, 4], "by": "motion"}],
+    "hops": [],
+    "attributes": {"zone": "yard"},
+    "width": 64,
+    "height": 48,
+}
+
 
 class Noted:
     """Numbers that are done, in the order in which they became so."""
