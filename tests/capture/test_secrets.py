@@ -35,6 +35,13 @@ def test_placeholders_are_filled_in_percent_encoded() -> None:
     assert fill(PLACED, {"DOOR_PASSWORD": "a/b@c"}) == "rtsp://viewer:a%2Fb%40c@192.0.2.7/stream"
 
 
+def test_placeholders_stand_in_what_recordings_are_forwarded_to() -> None:
+    assert fill("mqtts://edge:{PW}@h/site?jpeg=1", {"PW": "p@ss"}) == "mqtts://edge:p%40ss@h/site?jpeg=1"
+    assert fill("https://h/x?secret={HOOK}&only=detections", {"HOOK": "whsec_a+b="}) == (
+        "https://h/x?secret=whsec_a%2Bb%3D&only=detections"
+    )
+
+
 def test_a_missing_secret_is_named() -> None:
     with pytest.raises(ConfigError, match="the secret DOOR_PASSWORD is not known here"):
         fill(PLACED, {"OTHER": "x"})
