@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mesh.choice import Choices
+from mesh.choice import Choices, Takes
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.control import ControlRefused, Operation
 from mesh.delivery import Delivery, Handover, Receiver
@@ -47,6 +47,7 @@ HANDOVER_S = 5.0  # well below the time after which TCP gives up on a peer that 
 QUIET_S = 0.5
 LOOK_EVERY_S = 0.1
 GROUP = "collect"
+RAW = "raw"  # as cameras give it: nobody has looked at it
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,12 @@ class Collect:
         self._lock = FolderLock(self._config.into)
         self._recovered = recover(self._config.into)
         self._choosing.follow(self._recording_scope, node.registry)
+        if RAW in self.inputs and self._config.choices.default.takes(RAW) is Takes.FOUND:
+            log.warning(
+                "nothing is found in the frames of %s: none is recorded but of cameras for which --record "
+                "or their setup says continuous; record the stage of a process node instead",
+                RAW,
+            )
         self._start_recording(node, self._recovered)
         self._intake.on_stop(self._handover.close)
         self._intake.on_stop(self._going.set)

@@ -1,7 +1,9 @@
 """Whose word holds of what is recorded of a camera: its setup's, the collector's of it, or that of all."""
 
 import secrets
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,8 @@ from mesh.registry import Registry, open_registry
 from mesh.registry.server import RegistryServer
 from mesh.scope import Scope
 from nodes.collect.choosing import Choosing
+from nodes.collect.node import Collect, CollectConfig
+from nodes.node import Node, NodeConfig
 from tests.capture.test_decision import camera
 from tests.support.waiting import wait_for
 
@@ -55,6 +59,22 @@ def test_a_setup_that_is_malformed_leaves_what_was_known(registry: Registry) -> 
         setups.add(registry, camera("gate", record="off"))
         wait_for(lambda: choosing.of("gate").mode is Mode.OFF)
         assert choosing.of("door").mode is Mode.OFF
+
+
+@pytest.mark.parametrize(("record", "warned"), [("motion", True), ("continuous", False)])
+def test_a_stage_in_which_nothing_can_be_found_is_told(
+    registry: Registry, tmp_path: Path, caplog: pytest.LogCaptureFixture, record: str, warned: bool
+) -> None:
+    config = CollectConfig(tmp_path, ("raw",), choices=choices_of([record]))
+    node = Node(Collect(config), NodeConfig(registry.url, "rec", drain_s=0.0))
+    thread = threading.Thread(target=node.run, kwargs={"signals": False})
+    thread.start()
+    try:
+        wait_for(lambda: registry.get("nodes/rec"))
+    finally:
+        node.finish()
+        thread.join()
+    assert ("nothing is found in the frames of raw" in caplog.text) is warned
 
 
 def test_what_was_known_last_holds_while_the_registry_is_away() -> None:
