@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from mesh.choice import POST_S, PRE_S, choices_of
 from mesh.cli.log import set_up
 from mesh.cli.options import (
     Durability,
@@ -18,6 +19,9 @@ from mesh.cli.options import (
     LogLevel,
     MaxAge,
     Metrics,
+    PostRoll,
+    PreRoll,
+    RecordWhat,
     RegistryUrl,
     read_size,
     state_folder,
@@ -332,6 +336,9 @@ def collect(
     keep_gb: KeepGb = None,
     keep_free: KeepFree = None,
     keep: KeepOwn = None,
+    record: RecordWhat = None,
+    pre_roll: PreRoll = PRE_S,
+    post_roll: PostRoll = POST_S,
     registry: RegistryUrl = None,
     name: Name = None,
     bind: Bind = "127.0.0.1",
@@ -364,6 +371,7 @@ def collect(
             limit,
             policy_of(durability, commit_ms, commit_frames, segment),
             keep_of(keep_days, keep_gb, keep_free, keep or ()),
+            choices_of(record or (), pre_roll, post_roll),
         )
     )
     config = NodeConfig(

@@ -54,6 +54,22 @@ KeepOwn = Annotated[
         help="A camera's own limit: door=30d (instead of --keep-days), door=50GB, or door=30d,50GB.",
     ),
 ]
+RecordWhat = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--record",
+        metavar="[CAMERA=]MODE",
+        help="What is recorded: continuous (unless given), motion, events (what is more than motion) or off; "
+        "with pre=S, post=S, stage=NAME, and for events label=NAME and score=X: door=events,label=person,"
+        "post=20. For all cameras, or one; a camera's own setup goes before what is said for all.",
+    ),
+]
+PreRoll = Annotated[
+    float, typer.Option(metavar="SECONDS", min=0, help="How much is recorded before what is found.")
+]
+PostRoll = Annotated[
+    float, typer.Option(metavar="SECONDS", min=0, help="How much is recorded after what is found.")
+]
 Durability = Annotated[
     str | None,
     typer.Option(

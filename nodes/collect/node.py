@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mesh.choice import Choices, Takes
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.control import ControlRefused, Operation
 from mesh.delivery import Delivery, Handover, Receiver
@@ -25,12 +26,14 @@ from mesh.scope import Scope
 from mesh.stats import Counters, Rarely
 from mesh.transport import Subscriber
 from mesh.wire import Envelope
+from nodes.collect.choosing import Choosing
 from nodes.collect.commits import DEFAULT_POLICY, CommitPolicy
 from nodes.collect.folder import FolderLock
 from nodes.collect.keeping import Keeper
 from nodes.collect.recorder import Recorder
-from nodes.collect.recording import Outlets, Recording
+from nodes.collect.recording import Recording
 from nodes.collect.recovery import Recovered, recover
+from nodes.collect.writing import Outlets
 from nodes.counting import group_count
 from nodes.node import Node
 from nodes.operations import check_none
@@ -44,6 +47,7 @@ HANDOVER_S = 5.0  # well below the time after which TCP gives up on a peer that 
 QUIET_S = 0.5
 LOOK_EVERY_S = 0.1
 GROUP = "collect"
+RAW = "raw"  # as cameras give it: nobody has looked at it
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class CollectConfig:
     commit:           how long results wait until they are written to the disk for good, at most, and how
                       many; they are acknowledged then
     keep:             what goes when it is too old or takes too much
+    choices:          what is recorded of each camera, unless its own setup says otherwise
     """
 
     into: Path
@@ -64,6 +69,7 @@ class CollectConfig:
     segment_bytes: int | None = None
     commit: CommitPolicy = DEFAULT_POLICY
     keep: Keep = field(default_factory=Keep)
+    choices: Choices = field(default_factory=Choices)
 
 
 class Collect:
@@ -89,6 +95,7 @@ class Collect:
             on_room=self._made_room,
             clock=clock,
         )
+        self._choosing = Choosing(config.choices, clock)
         self._counters = Counters()
         self._rarely = Rarely()
         self._heard_at = clock.monotonic()
@@ -119,6 +126,13 @@ class Collect:
         self._intake, self._recording_scope = Scope("intake", node.scope), Scope("recording", node.scope)
         self._lock = FolderLock(self._config.into)
         self._recovered = recover(self._config.into)
+        self._choosing.follow(self._recording_scope, node.registry)
+        if RAW in self.inputs and self._config.choices.default.takes(RAW) is Takes.FOUND:
+            log.warning(
+                "nothing is found in the frames of %s: none is recorded but of cameras for which --record "
+                "or their setup says continuous; record the stage of a process node instead",
+                RAW,
+            )
         self._start_recording(node, self._recovered)
         self._intake.on_stop(self._handover.close)
         self._intake.on_stop(self._going.set)
@@ -200,6 +214,7 @@ class Collect:
             self._inbox,
             outlets,
             policy=self._config.commit,
+            chooses=self._choosing.of,
             clock=self._clock,
         )
         self._recording_scope.on_stop(self._handover.wake)

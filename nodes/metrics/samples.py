@@ -72,13 +72,16 @@ def measured(
     for camera in cameras:
         if camera.state is not CameraState.ENDED:
             yield Sample("mesh_camera_up", (camera.name,), (float(camera.state is CameraState.ONLINE),))
-    yield from _waiting(report.groups)
+    yield from _waiting(report)
 
 
-def _waiting(groups: Iterable[GroupCount]) -> Iterator[Sample]:
+def _waiting(report: StatsRecord) -> Iterator[Sample]:
     """What waits, over the boots of a camera."""
     sums: dict[tuple[str, Labels], int] = {}
-    for count in groups:
+    for recorded in report.recorded:
+        held: tuple[str, Labels] = "mesh_recorded_held", (recorded.camera, recorded.stage)
+        sums[held] = sums.get(held, 0) + recorded.held
+    for count in report.groups:
         taken = (count.camera, count.stage, count.group)
         gauges = {("mesh_group_frames_in_flight", taken): count.in_flight}
         if count.pushes:
@@ -138,6 +141,7 @@ def _of_recorded(count: RecordedCount) -> Iterator[Counted]:
         "frames": count.recorded - found.recorded,
         "duplicates": count.duplicates - found.duplicates,
         "late": count.late - found.late,
+        "skipped": count.skipped - count.held - found.skipped,
     }
     for word, n in own.items():
         yield Counted(Sample(f"mesh_recorded_{word}_total", labels, (n,)), source)

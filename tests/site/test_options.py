@@ -46,6 +46,9 @@ KEYS = {
     "keep_gb": "500",
     "keep_free": '"10%"',
     "keep": '["door=30d"]',
+    "record": '["motion", "door=events,label=person"]',
+    "pre_roll": "3",
+    "post_roll": "20.5",
 }
 NOT_TOGETHER = {"durability"}  # with commit_ms
 COLLECTED = KEYS | {"input": '["raw", "made"]'}
@@ -146,6 +149,9 @@ def test_what_a_table_says_is_what_its_command_is_told(kind: str, tmp_path: Path
             "keep_gb": 500.0,
             "keep_free": "10%",
             "keep": ["door=30d"],
+            "record": ["motion", "door=events,label=person"],
+            "pre_roll": 3.0,
+            "post_roll": 20.5,
         },
     }
     wanted = common | own[kind]
