@@ -9,7 +9,7 @@ the camera's clock is an event, too (`mesh.steps`).
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 EVENT_GAP_NS = 5_000_000_000  # what is not seen for longer has gone
 GAP_NS = 5_000_000_000  # the least that is a gap
@@ -46,15 +46,39 @@ class Sightings:
 
     def begun_ns(self, captured_ns: int, label: str, by: str) -> int:
         """When the event began that a sight belongs to: then, or before."""
-        first_ns, last_ns = self._going_on.get((label, by), (captured_ns, captured_ns))
-        return captured_ns if captured_ns - last_ns > EVENT_GAP_NS else first_ns
+        before = self._going_on.get((label, by))
+        return before[0] if before is not None and _goes_on(before[1], captured_ns) else captured_ns
 
-    def see(self, captured_ns: int, label: str, by: str) -> int:
-        """Take in a sight; when its event began."""
-        first_ns = self.begun_ns(captured_ns, label, by)
-        _, last_ns = self._going_on.get((label, by), (captured_ns, captured_ns))
-        self._going_on[label, by] = first_ns, max(last_ns, captured_ns)
-        return first_ns
+    def see(self, captured_ns: int, label: str, by: str) -> None:
+        """Take in a sight."""
+        before = self._going_on.get((label, by))
+        if before is None:
+            self._going_on[label, by] = captured_ns, captured_ns
+        elif _goes_on(before[1], captured_ns):
+            self._going_on[label, by] = before[0], max(before[1], captured_ns)
+        else:
+            self._going_on[label, by] = captured_ns, max(before[1], captured_ns)
+
+
+def _goes_on(last_ns: int, captured_ns: int) -> bool:
+    """Whether a sight belongs to the event that was seen last then."""
+    return captured_ns - last_ns <= EVENT_GAP_NS
+
+
+@dataclass(slots=True)
+class _Running:
+    """The newest event of a label, and its place among all; `told` is whether it stands there as it is."""
+
+    at: int
+    first_ns: int
+    last_ns: int
+    frames: int
+    best: float | None
+    told: bool = False
+
+    def event(self, label: str, by: str) -> Event:
+        self.told = True
+        return Event(label, by, self.first_ns, self.last_ns, self.frames, self.best)
 
 
 class Contents:
@@ -68,14 +92,21 @@ class Contents:
         self.frames = self.late = 0
         self.first_ns = self.last_ns = 0
         self.skipped_ns = 0
-        self.events: list[Event] = []
         self.gaps: list[Gap] = []
-        self._sightings = Sightings()
-        self._newest: dict[tuple[str, str], int] = {}  # where in `events` the newest of each label stands
+        self._events: list[Event] = []
+        self._running: dict[tuple[str, str], _Running] = {}
         self._interval_ns = 0
 
     def __repr__(self) -> str:
-        return f"<Contents {self.frames} frames, {len(self.events)} events, {len(self.gaps)} gaps>"
+        return f"<Contents {self.frames} frames, {len(self._events)} events, {len(self.gaps)} gaps>"
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """In the order in which they began."""
+        for (label, by), running in self._running.items():
+            if not running.told:
+                self._events[running.at] = running.event(label, by)
+        return tuple(self._events)
 
     def add(self, captured_ns: int, found: Iterable[Found], *, late: bool, skipped_ns: int = 0) -> None:
         """The next frame, with what was found in it, and what was left out before it."""
@@ -99,20 +130,22 @@ class Contents:
         self.last_ns = max(self.last_ns, captured_ns)
 
     def _see(self, captured_ns: int, label: str, by: str, score: float | None) -> None:
-        first_ns = self._sightings.see(captured_ns, label, by)
-        at = self._newest.get((label, by))
-        if at is None or self.events[at].first_ns != first_ns:
-            self._newest[label, by] = len(self.events)
-            self.events.append(Event(label, by, captured_ns, captured_ns, 1, score))
+        running = self._running.get((label, by))
+        if running is None or not _goes_on(running.last_ns, captured_ns):
+            self._begin(captured_ns, label, by, score)
             return
-        event = self.events[at]
-        again = captured_ns == event.last_ns  # several in one frame
-        self.events[at] = replace(
-            event,
-            last_ns=max(event.last_ns, captured_ns),
-            frames=event.frames + (not again),
-            best=better(event.best, score),
-        )
+        if captured_ns != running.last_ns:  # else it is another one in the same frame
+            running.frames += 1
+            running.last_ns = max(running.last_ns, captured_ns)
+        running.best = better(running.best, score)
+        running.told = False
+
+    def _begin(self, captured_ns: int, label: str, by: str, score: float | None) -> None:
+        if (before := self._running.get((label, by))) is not None:
+            self._events[before.at] = before.event(label, by)
+        running = _Running(len(self._events), captured_ns, captured_ns, 1, score)
+        self._running[label, by] = running
+        self._events.append(running.event(label, by))
 
 
 def better(one: float | None, other: float | None) -> float | None:

@@ -6,16 +6,17 @@ files' own lines, which come to the same; nothing reaches beyond the day; stretc
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from mesh.errors import StorageError
 from mesh.recordings import names
-from mesh.recordings.contents import GAP_NS, Contents
+from mesh.recordings.contents import GAP_NS, Contents, Event, Gap
 from mesh.recordings.index import Listed
 from mesh.recordings.known import Known
 from mesh.recordings.names import DAY_NS, begin_of, beside
@@ -24,6 +25,17 @@ from mesh.recordings.segments import SegmentReader
 log = logging.getLogger(__name__)
 
 Stretch = tuple[int, int]  # nanoseconds since the epoch, from and to
+
+
+class _Holds(NamedTuple):
+    """What a segment holds; see `Contents`."""
+
+    frames: int
+    first_ns: int
+    last_ns: int
+    skipped_ns: int
+    events: Sequence[Event]
+    gaps: Sequence[Gap]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +84,7 @@ def joined(stretches: Iterable[Stretch], day: date) -> tuple[Stretch, ...]:
     return tuple(made)
 
 
-def _told(root: Path, camera: str, day: date) -> Iterator[Contents]:
+def _told(root: Path, camera: str, day: date) -> Iterator[_Holds]:
     """What each segment of a camera holds that may reach into a day."""
     for each in (beside(day, -1), day):
         known = _known(root, camera, each)
@@ -93,25 +105,23 @@ def _known(root: Path, camera: str, day: date) -> dict[str, Listed]:
     return {}
 
 
-def _as_listed(listed: Listed) -> Contents:
-    holds, row = Contents(), listed.row
-    holds.frames, holds.first_ns, holds.last_ns = row.frames, row.first_ns, row.last_ns
-    holds.skipped_ns = row.skipped_ns
-    holds.events, holds.gaps = list(listed.events), list(listed.gaps)
-    return holds
+def _as_listed(listed: Listed) -> _Holds:
+    row = listed.row
+    return _Holds(row.frames, row.first_ns, row.last_ns, row.skipped_ns, listed.events, listed.gaps)
 
 
-def _as_read(path: Path) -> Contents:
+def _as_read(path: Path) -> _Holds:
     """What a segment's lines come to. Raises `StorageError`."""
     holds = Contents()
     with SegmentReader(path) as segment:
         for line in segment.lines():
             said = line.entry
             holds.add(said.captured_ns, said.found, late=said.late, skipped_ns=said.skipped_ns)
-    return holds
+    times = holds.first_ns, holds.last_ns, holds.skipped_ns
+    return _Holds(holds.frames, *times, holds.events, holds.gaps)
 
 
-def _between_gaps(holds: Contents) -> Iterator[Stretch]:
+def _between_gaps(holds: _Holds) -> Iterator[Stretch]:
     """The stretches of a segment in which frames were taken."""
     start = holds.first_ns
     for gap in sorted(holds.gaps, key=lambda gap: gap.first_ns):

@@ -32,4 +32,4 @@ def listed(path: str, kept: Sequence[Entry], size: int) -> Listed:
     times = holds.first_ns, holds.last_ns
     counts = holds.frames, holds.late
     row = SegmentRow(path, stage, camera, boot, False, *counts, *times, size, holds.skipped_ns)
-    return Listed(row, tuple(holds.events), tuple(holds.gaps))
+    return Listed(row, holds.events, tuple(holds.gaps))

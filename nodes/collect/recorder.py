@@ -259,7 +259,7 @@ class Recorder:
             segment.safe_bytes,
             holds.skipped_ns,
         )
-        self._rows[segment.name] = Listed(row, tuple(holds.events), tuple(holds.gaps))
+        self._rows[segment.name] = Listed(row, holds.events, tuple(holds.gaps))
 
     def __enter__(self) -> Self:
         return self
