@@ -9,6 +9,7 @@ import typer
 from mesh.cli.log import set_up
 from mesh.cli.options import (
     Durability,
+    Forward,
     Insecure,
     KeepDays,
     KeepFree,
@@ -332,6 +333,7 @@ def collect(
     keep_gb: KeepGb = None,
     keep_free: KeepFree = None,
     keep: KeepOwn = None,
+    forward: Forward = None,
     registry: RegistryUrl = None,
     name: Name = None,
     bind: Bind = "127.0.0.1",
@@ -348,10 +350,12 @@ def collect(
     """Record what process nodes push, and whole stages where asked, and publish it again.
 
     Under DIR each camera has a folder, with a Matroska file and a .jsonl (a line a frame) for each segment.
-    With --keep… the oldest are removed; never one that has a file STEM.lock beside it.
+    With --keep… the oldest are removed; never one that has a file STEM.lock beside it. With --forward it goes
+    to another site, too; while that is not reached it waits in DIR, and is filled in later.
     """
     set_up(log_level, log_json)
     from nodes.collect.commits import policy_of
+    from nodes.collect.forwarding.address import addresses
     from nodes.collect.node import Collect, CollectConfig
     from nodes.node import Node, NodeConfig
 
@@ -364,6 +368,7 @@ def collect(
             limit,
             policy_of(durability, commit_ms, commit_frames, segment),
             keep_of(keep_days, keep_gb, keep_free, keep or ()),
+            addresses(forward or []),
         )
     )
     config = NodeConfig(

@@ -54,6 +54,14 @@ KeepOwn = Annotated[
         help="A camera's own limit: door=30d (instead of --keep-days), door=50GB, or door=30d,50GB.",
     ),
 ]
+Forward = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="URL",
+        help="Forward what is recorded to another site's collectors, which its registry knows: "
+        "tcp://HOST:PORT[/COLLECTOR]; with ?from=-2h or ?from=begin what was recorded before, too.",
+    ),
+]
 Durability = Annotated[
     str | None,
     typer.Option(

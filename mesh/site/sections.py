@@ -212,6 +212,7 @@ class CollectSection(NodeSection):
     keep_gb: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)] | None = None
     keep_free: Annotated[Text, AfterValidator(_is_free_space)] | None = None
     keep: Annotated[list[Text], AfterValidator(_are_limits)] = []
+    forward: list[Text] = []
 
     @model_validator(mode="after")
     def _says_once_when_to_commit(self) -> Self:

@@ -28,7 +28,7 @@ from nodes.capture.decision import decide
 from nodes.capture.secrets import Secrets
 from nodes.capture.setup import print_of
 from nodes.capture.sources.reactor import Reactor
-from nodes.node import Node
+from nodes.node import NOTHING, Node
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,7 @@ class Fleet:
     kind = NodeKind.CAPTURE
     inputs: tuple[str, ...] = ()
     folders: tuple[Path, ...] = ()
+    told = NOTHING
 
     def __init__(self, secrets: Secrets | None = None, clock: Clock = SYSTEM_CLOCK) -> None:
         self._secrets = secrets or Secrets()

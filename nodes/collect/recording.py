@@ -16,6 +16,7 @@ from mesh.delivery import Delivery, Handover, Identity, identity
 from mesh.errors import DecodeError, StorageError, WireError
 from mesh.frame import EndOfStream, Frame
 from mesh.inbox import Cause, Inbox
+from mesh.recordings.index import SegmentRow
 from mesh.registry.records import RecordedCount
 from mesh.stats import Counters, Rarely
 from mesh.wire import Envelope
@@ -36,12 +37,14 @@ INBOX_TURN = 64
 @dataclass(frozen=True, slots=True)
 class Outlets:
     """Where things go: frames that were recorded and ends of streams to subscribers, acknowledgements to
-    senders, and what is wrong (empty: nothing any more) to whoever looks after the node."""
+    senders, what is wrong (empty: nothing any more) to whoever looks after the node, and files that hold
+    more for good than before to whoever reads them."""
 
     forward: Callable[[Frame | EndOfStream], None]
     stamp: Callable[[Frame], Frame]
     acknowledge: Callable[[Iterable[Envelope]], None]
     unwell: Callable[[str], None]
+    committed: Callable[[list[SegmentRow]], None] = lambda rows: None
 
 
 class Recording:
@@ -76,6 +79,7 @@ class Recording:
             recovered.seen,
             self._streams,
             outlets.acknowledge,
+            outlets.committed,
             policy,
             handover.wake,
         )

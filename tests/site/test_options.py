@@ -46,6 +46,7 @@ KEYS = {
     "keep_gb": "500",
     "keep_free": '"10%"',
     "keep": '["door=30d"]',
+    "forward": '["tcp://hq.example:7700?from=-2h"]',
 }
 NOT_TOGETHER = {"durability"}  # with commit_ms
 COLLECTED = KEYS | {"input": '["raw", "made"]'}
@@ -146,6 +147,7 @@ def test_what_a_table_says_is_what_its_command_is_told(kind: str, tmp_path: Path
             "keep_gb": 500.0,
             "keep_free": "10%",
             "keep": ["door=30d"],
+            "forward": ["tcp://hq.example:7700?from=-2h"],
         },
     }
     wanted = common | own[kind]
