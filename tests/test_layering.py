@@ -31,7 +31,17 @@ FABRIC = VALUES | {
     "mesh.registry",
     "mesh.placement",
 }
-NODE = {"mesh", "nodes.node", "nodes.address", "nodes.counting", "nodes.operations"}
+NODE = {
+    "mesh",
+    "nodes.node",
+    "nodes.address",
+    "nodes.connection",
+    "nodes.counting",
+    "nodes.operations",
+    "nodes.options",
+    "nodes.redact",
+    "nodes.secrets",
+}
 LAYERS: dict[str, set[str]] = {
     "mesh.cli": {"mesh", "nodes"},
     "mesh.__main__": {"mesh.cli"},
@@ -125,6 +135,7 @@ SEAMS: dict[str, set[str]] = {
     "rich": {"mesh.cli", "mesh.top.screen"},
     "textual": {"mesh.top.screen"},
     "prometheus_client": {"nodes.metrics"},
+    "paho": {"nodes.collect.forwarding.mqtt_session"},
     "flask": {"mesh.bench.rivals"},
     "requests": {"mesh.bench.rivals", "mesh.registry.etcd_members"},
     "etcd3gw": {"mesh.registry.etcd_members"},

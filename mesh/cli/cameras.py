@@ -255,9 +255,9 @@ def try_(
     set_up(log_level, log_json)
     from mesh.cli.viewing import save_bytes
     from nodes.capture.probe import probe
-    from nodes.capture.secrets import Secrets
     from nodes.capture.setup import config_of
     from nodes.capture.sources.base import SourceOptions
+    from nodes.secrets import Secrets
 
     if save is not None and save.suffix.lower() not in (".jpg", ".jpeg"):
         raise ConfigError(f"{save}: a saved frame's name ends in .jpg")
@@ -322,7 +322,7 @@ def _change(registry: str | None, name: str, values: dict[str, Any], insecure: b
 
 
 def _check(setup: CameraSetup, registry: str, insecure: bool) -> None:
-    from nodes.capture.secrets import check_kept
+    from nodes.capture.kept import check_kept
     from nodes.capture.setup import check_setup
 
     check_setup(setup)
@@ -357,7 +357,7 @@ def _setup_to_test(camera: str, registry: str | None) -> CameraSetup:
 
 def _rows(mesh: Mesh, found: list[CameraSetup]) -> list[dict[str, Any]]:
     """How cameras are configured, and how they are."""
-    from nodes.capture.secrets import shown
+    from nodes.secrets import shown
 
     cameras = {camera.name: camera for camera in mesh.cameras()}
     waiting = setups.waiting(mesh.setups(), cameras.values(), mesh.nodes())

@@ -71,8 +71,8 @@ def doctor(
     keys, disk, permissions, cameras and resources. 1 is the exit code when something has failed.
     """
     set_up(log_level, log_json)
-    from nodes.capture.secrets import has_secret, read_secrets
     from nodes.capture.sources.container import ffmpeg_version
+    from nodes.secrets import has_secret, read_secrets
 
     if registry is not None and not registry.startswith(SCHEMES):
         raise ConfigError(f"--registry {registry!r} is no address: it begins with {', '.join(SCHEMES)}")
@@ -132,7 +132,7 @@ def _word(level: Level) -> str:
 
 def _written(file: Path | None, state: Path | None, timeout: float) -> tuple[Written | None, Site | None]:
     """A site's file as `mesh doctor` looks at it: the one that was named, or the usual one if it is there."""
-    from nodes.capture.secrets import has_secret
+    from nodes.secrets import has_secret
 
     if file is None and not DEFAULT_FILE.exists():
         return None, None

@@ -97,7 +97,7 @@ def _waiting(
     configured: Sequence[CameraSetup], cameras: Sequence[CameraRecord], nodes: Sequence[NodeRecord]
 ) -> list[dict[str, Any]]:
     """The configured cameras that nobody captures, as rows like the others'."""
-    from nodes.capture.secrets import shown
+    from nodes.secrets import shown
 
     why = setups.waiting(configured, cameras, nodes)
     nothing = {"node": "", "codec": "", "width": 0, "height": 0, "fps": 0.0}

@@ -138,8 +138,8 @@ def capture(
     from nodes.capture.camera import CameraConfig, Pace
     from nodes.capture.fleet import Fleet
     from nodes.capture.node import Capture
-    from nodes.capture.secrets import Secrets
     from nodes.node import Node, NodeConfig
+    from nodes.secrets import Secrets
 
     if pace not in set(Pace):
         raise ConfigError(f"--pace {pace!r} is none: use {' or '.join(Pace)}")
@@ -389,7 +389,7 @@ def collect(
 def _camera(text: str) -> tuple[str, str]:
     name, equals, url = text.partition("=")
     if not equals or not url:
-        from nodes.capture.sources.redact import redact
+        from nodes.redact import redact
 
         raise ConfigError(f"--camera {redact(text)!r} is not NAME=URL, such as door=rtsp://192.0.2.7/stream")
     return name, url

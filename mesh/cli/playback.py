@@ -76,6 +76,9 @@ def export(
     fps: Annotated[
         float | None, typer.Option(min=0.01, max=240, help="Pictures a second of film, at most.")
     ] = None,
+    skip_gaps: Annotated[
+        bool, typer.Option("--skip-gaps", help="Leave out what lies between, where nothing was recorded.")
+    ] = False,
     log_level: LogLevel = "warning",
     log_json: LogJson = False,
 ) -> None:
@@ -95,6 +98,7 @@ def export(
             speed=speed,
             size=read_size(size),
             fps=fps,
+            skip_gaps=skip_gaps,
         )
         with _progress(out.name) as tell:
             done = export(recordings, film, out, tell)

@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 from mesh.codec import Image
 from mesh.errors import ConfigError, DecodeError, StorageError
 from mesh.frame import Frame
-from mesh.recordings.grid import SECOND_NS, Grid, Size, even, fitted, tile_of
+from mesh.recordings.grid import SECOND_NS, Elapsed, Grid, Size, even, fitted, tile_of
 from mesh.recordings.reading import Recordings
 
 GRID_FPS = 25.0
@@ -41,6 +41,8 @@ class Film:
     speed:       how many times as fast as it was
     size:        (width, height) of the picture; None is as it was recorded
     fps:         pictures a second, at most; None is as they were recorded, or 25 for several cameras
+    skip_gaps:   whether stretches of more than five seconds in which no frame was taken are left out, but for
+                 one second
     """
 
     cameras: tuple[str, ...]
@@ -51,6 +53,7 @@ class Film:
     speed: float = 1.0
     size: Size | None = None
     fps: float | None = None
+    skip_gaps: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +152,13 @@ def _thinned(frames: Iterator[Frame], film: Film) -> Iterator[Frame]:
 
 def _copied(frames: Iterable[Frame], first: Frame, film: Film, out: Path) -> Written:
     count, pts = 0, -1
+    elapsed = Elapsed(first.captured_ns, film.skip_gaps)
     with _writing(out, "matroska", {}) as container:
         stream = _stream(container, "mjpeg", (first.width, first.height), "yuvj420p", 1000)
         container.metadata["title"] = f"{first.camera} {first.stage} {_iso(first.captured_ns)}"
         for frame in frames:
             packet = av.Packet(bytes(frame.payload))
-            pts = _pts(frame.captured_ns - first.captured_ns, film, 1000, pts)
+            pts = _pts(elapsed.at(frame.captured_ns), film, 1000, pts)
             packet.pts = packet.dts = pts
             packet.time_base, packet.stream, packet.is_keyframe = Fraction(1, 1000), stream, True
             container.mux(packet)
@@ -164,13 +168,14 @@ def _copied(frames: Iterable[Frame], first: Frame, film: Film, out: Path) -> Wri
 
 def _filmed(frames: Iterable[Frame], first: Frame, film: Film, out: Path) -> Written:
     size = even(film.size or (first.width, first.height))
-    undecoded = 0
+    elapsed, undecoded = Elapsed(first.captured_ns, film.skip_gaps), 0
 
     def pictures() -> Iterator[Picture]:
         nonlocal undecoded
         for frame in frames:
+            since_ns = elapsed.at(frame.captured_ns)
             try:
-                yield frame.captured_ns - first.captured_ns, fitted(frame, size, boxes=film.boxes)
+                yield since_ns, fitted(frame, size, boxes=film.boxes)
             except DecodeError:
                 undecoded += 1
 
@@ -179,7 +184,7 @@ def _filmed(frames: Iterable[Frame], first: Frame, film: Film, out: Path) -> Wri
 
 def _grid(frames: Mapping[str, Iterable[Frame]], first: Frame, last: Frame, film: Film, out: Path) -> Written:
     tile = tile_of(len(film.cameras), (first.width, first.height), film.size)
-    grid = Grid(film.cameras, tile, film.boxes)
+    grid = Grid(film.cameras, tile, film.boxes, film.skip_gaps)
     step_ns = max(1, round(SECOND_NS * film.speed / (film.fps or GRID_FPS)))
     pictures = grid.pictures(frames, first.captured_ns, last.captured_ns + step_ns, step_ns)
     return _encoded(pictures, grid.size, film, out, lambda: grid.undecoded)

@@ -23,6 +23,7 @@ Size = tuple[int, int]  # width, height in pixels
 
 MOST = (1920, 1080)  # of a grid's picture, unless asked for
 SECOND_NS = 1_000_000_000
+STILL_NS = SECOND_NS  # how much of a gap is shown where gaps are left out
 _WHITE, _GRAY, _BAND = (255, 255, 255), (150, 150, 150), 0.45
 
 
@@ -68,6 +69,24 @@ def fitted(frame: Frame, size: Size, *, boxes: bool = False) -> Image:
     return whole
 
 
+class Elapsed:
+    """How far into a film it is at a time; where `skip_gaps`, what stretches without a frame show of
+    themselves is no more than `STILL_NS`. Pure."""
+
+    def __init__(self, start_ns: int, skip_gaps: bool) -> None:
+        self._start_ns = self._last_ns = start_ns
+        self._skips = skip_gaps
+        self._left_out_ns = 0
+
+    def at(self, captured_ns: int) -> int:
+        """Nanoseconds of film until a frame, the next one that was captured."""
+        still_ns = captured_ns - self._last_ns
+        if self._skips and still_ns > GAP_NS:
+            self._left_out_ns += still_ns - STILL_NS
+        self._last_ns = captured_ns
+        return captured_ns - self._start_ns - self._left_out_ns
+
+
 @dataclass(slots=True)
 class _Tile:
     """One camera's place: its frame now, and what is drawn of it."""
@@ -80,11 +99,13 @@ class _Tile:
 
 @dataclass(slots=True)
 class Grid:
-    """A picture of several cameras, each in a tile of size `tile`."""
+    """A picture of several cameras, each in a tile of size `tile`; with `skip_gaps`, stretches in which none
+    of them has a frame are left out."""
 
     cameras: Sequence[str]
     tile: Size
     boxes: bool = False
+    skip_gaps: bool = False
     undecoded: int = 0
     _tiles: dict[str, _Tile] = field(default_factory=dict)
     _image: Image = field(init=False)
@@ -109,12 +130,23 @@ class Grid:
         since the beginning, and (H, W, 3) BGR, which is the same array each time."""
         coming = heapq.merge(*frames.values(), key=lambda frame: frame.captured_ns)
         ahead = next(coming, None)
-        for at_ns in range(start_ns, end_ns, step_ns):
+        at_ns = newest_ns = start_ns
+        shown_ns = 0
+        while at_ns < end_ns:
             while ahead is not None and ahead.captured_ns <= at_ns:
                 self._tiles[ahead.camera].frame = ahead
+                newest_ns = ahead.captured_ns
                 ahead = next(coming, None)
             if self._draw(at_ns):
-                yield at_ns - start_ns, self._image
+                yield shown_ns, self._image
+            left_ns = ahead.captured_ns - at_ns if ahead is not None else 0
+            at_ns += step_ns * (math.ceil(left_ns / step_ns) if self._skips(at_ns, newest_ns, left_ns) else 1)
+            shown_ns += step_ns
+
+    def _skips(self, at_ns: int, newest_ns: int, left_ns: int) -> bool:
+        """Whether the next moment to show is that of the next frame, `left_ns` from now."""
+        since_ns = at_ns - newest_ns
+        return self.skip_gaps and since_ns + left_ns > GAP_NS and left_ns > 0 and since_ns >= STILL_NS
 
     def _draw(self, at_ns: int) -> bool:
         """Bring the picture up to a moment; whether that changed it."""

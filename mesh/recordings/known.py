@@ -14,9 +14,9 @@ from typing import Any
 
 from mesh.errors import StorageError
 from mesh.recordings.contents import Event, Gap
-from mesh.recordings.index import NAME, VERSION, Listed, SegmentRow
+from mesh.recordings.index import NAME, Listed, SegmentRow
+from mesh.recordings.opening import Why, open_index
 
-BUSY_S = 5.0
 _SEGMENTS = (
     "SELECT path, stage, camera, boot, open, frames, late, first_ns, last_ns, bytes FROM segments"
     " WHERE path > ? AND path < ?"
@@ -30,21 +30,10 @@ class Known:
 
     def __init__(self, root: Path) -> None:
         self.path = root / NAME
-        if not self.path.is_file():
-            raise StorageError(f"{self.path}: no such index")
-        try:
-            self._db = sqlite3.connect(
-                f"{self.path.absolute().as_uri()}?mode=ro", BUSY_S, uri=True, check_same_thread=False
-            )
-        except sqlite3.Error as error:
-            raise StorageError(f"{self.path} cannot be read: {error}") from error
-        try:
-            ((version,),) = self._all("PRAGMA user_version")
-            if version != VERSION:
-                raise StorageError(f"{self.path} is of another version")
-        except BaseException:
-            self.close()
-            raise
+        found = open_index(root, any_thread=True)
+        if isinstance(found, Why):
+            raise StorageError(f"{root}: {found.text}")
+        self._db = found
 
     def __repr__(self) -> str:
         return f"<Known {self.path}>"

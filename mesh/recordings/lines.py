@@ -1,4 +1,4 @@
-"""A frame's line in a segment's `.jsonl`.
+"""A frame's line in a segment's `.jsonl`; and what it says of its frame, for whoever is told elsewhere.
 
 Rules kept here: one JSON object a line, in UTF-8, that any JSON reader takes: bytes become base64 text, and
 numbers that JSON has no word for (NaN, infinities) become null; what this module wrote it reads again.
@@ -113,7 +113,35 @@ def line(frame: Frame, pts_ms: int, *, late: bool = False) -> bytes:
 
     Raises `WireError` for annotations that are not plain values.
     """
-    entry = _line(frame, pts_ms, late)
+    entry = told(frame, pts_ms=pts_ms)
+    if late:
+        entry["late"] = True
+    return encoded(frame, entry) + b"\n"
+
+
+def told(frame: Frame, **times: int | str) -> dict[str, Any]:
+    """What a line says of its frame; `times` stand beside `captured_ns`."""
+    entry: dict[str, Any] = {
+        "camera": frame.camera,
+        "boot": frame.boot,
+        "seq": frame.seq,
+        "stage": frame.stage,
+        "captured_ns": frame.captured_ns,
+        **times,
+        "detections": [detection_map(found) for found in frame.detections],
+        "hops": [(hop.node, hop.received_ns, hop.sent_ns) for hop in frame.hops],
+    }
+    if frame.pts_ns is not None:
+        entry["source_pts_ms"] = frame.pts_ns / 1_000_000
+    if frame.part:
+        entry["part"] = frame.part
+    if frame.attributes:
+        entry["attributes"] = frame.attributes
+    return entry
+
+
+def encoded(frame: Frame, entry: dict[str, Any]) -> bytes:
+    """What is `told` of `frame` as JSON, on one line. Raises `WireError` for what are no plain values."""
     try:
         return _encode(entry)
     except (TypeError, ValueError, RecursionError):
@@ -122,7 +150,7 @@ def line(frame: Frame, pts_ms: int, *, late: bool = False) -> bytes:
 
 
 def _encode(entry: dict[str, Any]) -> bytes:
-    return _JSON.encode(entry).encode() + b"\n"
+    return _JSON.encode(entry).encode()
 
 
 def _encode_odd(frame: Frame, entry: dict[str, Any]) -> bytes:
@@ -130,28 +158,6 @@ def _encode_odd(frame: Frame, entry: dict[str, Any]) -> bytes:
         return _encode(_plain(entry))
     except (TypeError, ValueError, RecursionError) as error:
         raise WireError(f"annotations of {frame!r} cannot be written as JSON: {error}") from error
-
-
-def _line(frame: Frame, pts_ms: int, late: bool) -> dict[str, Any]:
-    entry: dict[str, Any] = {
-        "camera": frame.camera,
-        "boot": frame.boot,
-        "seq": frame.seq,
-        "stage": frame.stage,
-        "captured_ns": frame.captured_ns,
-        "pts_ms": pts_ms,
-        "detections": [detection_map(found) for found in frame.detections],
-        "hops": [(hop.node, hop.received_ns, hop.sent_ns) for hop in frame.hops],
-    }
-    if frame.pts_ns is not None:
-        entry["source_pts_ms"] = frame.pts_ns / 1_000_000
-    if frame.part:
-        entry["part"] = frame.part
-    if late:
-        entry["late"] = True
-    if frame.attributes:
-        entry["attributes"] = frame.attributes
-    return entry
 
 
 def _plain(value: Any) -> Any:

@@ -30,19 +30,23 @@ class Why:
     text: str
 
 
-def open_index(into: Path) -> sqlite3.Connection | Why:
-    """The index, to read; or why it cannot be. Raises `StorageError` for one that is newer than this."""
+def open_index(into: Path, *, any_thread: bool = False) -> sqlite3.Connection | Why:
+    """The index, to read; or why it cannot be. Raises `StorageError` for one that is newer than this.
+
+    any_thread:  whether other threads than this one may use it, one at a time
+    """
     if not (into / NAME).exists():
         return Why("it has no index")
-    found = _open(into / NAME, READ_ONLY)
+    found = _open(into / NAME, READ_ONLY, any_thread)
     if isinstance(found, Why) and not _has_more(into):
-        found = _open(into / NAME, AS_IT_IS)
+        found = _open(into / NAME, AS_IT_IS, any_thread)
     return found
 
 
-def _open(path: Path, way: str) -> sqlite3.Connection | Why:
+def _open(path: Path, way: str, any_thread: bool) -> sqlite3.Connection | Why:
+    uri = f"{path.absolute().as_uri()}?{way}"
     try:
-        db = sqlite3.connect(f"{path.absolute().as_uri()}?{way}", uri=True, timeout=BUSY_S)
+        db = sqlite3.connect(uri, BUSY_S, uri=True, check_same_thread=not any_thread)
     except sqlite3.Error as error:
         return Why(f"its index cannot be used: {error}")
     found = _looked_at(path, db)

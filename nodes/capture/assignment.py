@@ -26,11 +26,11 @@ from mesh.scope import Scope
 from nodes.capture.asked import told
 from nodes.capture.camera import Camera
 from nodes.capture.feed import STAGE
-from nodes.capture.secrets import Secrets, shown
 from nodes.capture.setup import config_of, print_of
 from nodes.capture.sources.reactor import Reactor
 from nodes.capture.valve import Valve
 from nodes.node import Node
+from nodes.secrets import Secrets, shown
 
 log = logging.getLogger(__name__)
 

@@ -28,8 +28,8 @@ from nodes.capture.sources.base import Grab, SharedSource, Source, SourceOptions
 from nodes.capture.sources.catalog import open_source
 from nodes.capture.sources.failures import unforeseen
 from nodes.capture.sources.reactor import Reactor
-from nodes.capture.sources.redact import redact
 from nodes.capture.valve import Valve
+from nodes.redact import redact
 
 log = logging.getLogger(__name__)
 

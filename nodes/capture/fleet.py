@@ -25,10 +25,10 @@ from mesh.setups import FLEET
 from nodes.capture.asked import Asked
 from nodes.capture.assignment import Assignment, Surroundings
 from nodes.capture.decision import decide
-from nodes.capture.secrets import Secrets
 from nodes.capture.setup import print_of
 from nodes.capture.sources.reactor import Reactor
 from nodes.node import NOTHING, Node
+from nodes.secrets import Secrets
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from mesh.codec import DEFAULT_QUALITY
 from mesh.errors import DecodeError, SourceError
 from nodes.capture.sources.base import Grab, Source, SourceOptions
 from nodes.capture.sources.catalog import open_source
-from nodes.capture.sources.redact import redact
+from nodes.redact import redact
 
 MOST = 100  # pictures of a source that waits for nobody
 

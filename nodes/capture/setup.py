@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from mesh.errors import ConfigError
 from mesh.registry.setups import CameraSetup
 from nodes.capture.camera import CameraConfig, Pace
-from nodes.capture.secrets import PLACEHOLDER, check_placeholders, fill, shown
 from nodes.capture.sources.catalog import check_source
 from nodes.capture.sources.hwaccel import check_hwaccel
+from nodes.secrets import PLACEHOLDER, check_placeholders, fill, shown
 
 _ANY = "x"  # in place of a secret, where only the form of a URL is looked at
 

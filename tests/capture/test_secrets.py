@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from mesh.errors import ConfigError
-from nodes.capture.secrets import Secrets, check_kept, fill, has_secret, read_secrets, shown
+from nodes.capture.kept import check_kept
+from nodes.secrets import Secrets, fill, has_secret, read_secrets, shown
 
 ELSEWHERE = "tcp://192.0.2.1:7700"
 PLACED = "rtsp://viewer:{DOOR_PASSWORD}@192.0.2.7/stream"
@@ -32,6 +33,13 @@ def test_a_password_is_told_from_a_placeholder(url: str, secret: bool) -> None:
 
 def test_placeholders_are_filled_in_percent_encoded() -> None:
     assert fill(PLACED, {"DOOR_PASSWORD": "a/b@c"}) == "rtsp://viewer:a%2Fb%40c@192.0.2.7/stream"
+
+
+def test_placeholders_stand_in_what_recordings_are_forwarded_to() -> None:
+    assert fill("mqtts://edge:{PW}@h/site?jpeg=1", {"PW": "p@ss"}) == "mqtts://edge:p%40ss@h/site?jpeg=1"
+    assert fill("https://h/x?secret={HOOK}&only=detections", {"HOOK": "whsec_a+b="}) == (
+        "https://h/x?secret=whsec_a%2Bb%3D&only=detections"
+    )
 
 
 def test_a_missing_secret_is_named() -> None:

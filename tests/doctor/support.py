@@ -11,8 +11,8 @@ from mesh.place import this_place
 from mesh.presence import this_version
 from mesh.registry import Registry
 from mesh.registry.records import NodeKind, NodeRecord, Record
-from nodes.capture.secrets import has_secret, read_secrets
 from nodes.capture.sources.container import ffmpeg_version
+from nodes.secrets import has_secret, read_secrets
 
 PATIENT_S = 30.0  # for what answers: a slow machine is no fault
 BRIEF_S = 2.0  # where something never answers

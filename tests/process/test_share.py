@@ -56,7 +56,8 @@ class Site:
     def start(self, processor: str = "passthrough") -> None:
         work = ProcessConfig((processor,), stage="made", group="g", policy=Policy.FIFO, push=False)
         config = NodeConfig(self.url, "me", lease_s=3600.0, drain_s=10.0)
-        self.node = Node(Process(work, self.clock), config, self.clock)
+        self.work = Process(work, self.clock)
+        self.node = Node(self.work, config, self.clock)
         self.thread = threading.Thread(target=self._run, name="node me")
         self.thread.start()
 
@@ -77,6 +78,12 @@ class Site:
 
     def wait_listed(self, key: str) -> None:
         wait_for(lambda: self.registry.get(key), f"{key} is listed")
+
+    def wait_seen(self, node: str) -> None:
+        """Until the node reckons with another one: of what it is told it shows nothing."""
+        share = self.work._share
+        assert share is not None
+        wait_for(lambda: node in {each.id for each in share._nodes or ()}, f"{node} is seen")
 
     def advance_until(self, condition: Callable[[], object]) -> None:
         self.clock.advance_until(condition)
@@ -147,6 +154,7 @@ def test_others_that_do_not_take_over_leave_time_to_finish(
     publisher.publish(jpeg_frame())
     assert Gate.entered.wait(30)
     site.put(member("stuck", weight=1000.0))  # everything is placed on it, and it takes nothing
+    site.wait_seen("stuck")
     began = site.clock.monotonic()
     site.node.finish()
     site.clock.advance_until(lambda: "did not take over everything" in caplog.text, step=0.02)

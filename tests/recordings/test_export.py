@@ -127,6 +127,33 @@ def test_several_cameras_stand_side_by_side_on_one_clock(tmp_path: Path) -> None
     assert seen.pictures[0][44:, 96:].max() > 90  # its name and the time
 
 
+def test_gaps_are_left_out_where_asked_for(tmp_path: Path) -> None:
+    """Of one camera, of which each gap shows a second, and of two: what no camera recorded."""
+    times = [0.0, 0.5, 600.0, 600.5, 605.0, 4000.0]
+    record(tmp_path / "rec", [smooth(seq, at) for seq, at in enumerate(times)])
+    for name in ("a.mkv", "a.mp4"):
+        assert written(tmp_path / "rec", tmp_path / name, skip_gaps=True).pictures == len(times)
+        assert play(tmp_path / name).times == [0.0, 0.5, 1.5, 2.0, 6.5, 7.5]
+    assert play_times(tmp_path, skip_gaps=False)[-1] == 4000.0
+
+
+def play_times(folder: Path, **film: object) -> list[float]:
+    written(folder / "rec", folder / "b.mkv", **film)
+    return play(folder / "b.mkv").times
+
+
+def test_what_no_camera_recorded_is_left_out_of_several(tmp_path: Path) -> None:
+    door = [smooth(seq, at, "door") for seq, at in enumerate((0.0, 0.5, 600.0))]
+    yard = [smooth(50 + seq, 598 + seq * 0.5, "yard") for seq in range(3)]
+    record(tmp_path / "rec", door + yard)
+    written(tmp_path / "rec", tmp_path / "a.mp4", "door", "yard", fps=2, skip_gaps=True)
+    seen = play(tmp_path / "a.mp4")
+    assert seen.times == [0.0, 0.5, 1.0, 2.0, 2.5, 3.0, 4.0]  # at 1.0 the clock of the empty tile changed
+    assert near(seen.pictures[3][:40, 96:], yard[0].image[:40])
+    assert seen.pictures[3][:40, :96].max() < 30, "of the door, it is a gap"
+    assert near(seen.pictures[6][:40, :96], door[2].image[:40])
+
+
 def test_damage_is_left_out_and_counted(tmp_path: Path) -> None:
     frames = [smooth(seq, seq / 10) for seq in range(5)]
     record(tmp_path / "rec", frames)

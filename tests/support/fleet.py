@@ -22,8 +22,8 @@ from mesh.registry import Registry
 from mesh.registry.records import CameraRecord, CameraState, NodeRecord, NodeState
 from mesh.setups import shares
 from nodes.capture.fleet import Fleet
-from nodes.capture.secrets import Secrets
 from nodes.node import Node, NodeConfig
+from nodes.secrets import Secrets
 from tests.support.waiting import wait_for
 
 

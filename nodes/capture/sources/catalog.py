@@ -11,8 +11,8 @@ from types import MappingProxyType
 from mesh.errors import ConfigError
 from nodes.capture.sources import device, file, http, images, opencv, recording, rtsp, synthetic
 from nodes.capture.sources.base import Source, SourceOptions
-from nodes.capture.sources.redact import redact
 from nodes.capture.sources.urls import scheme_of
+from nodes.redact import redact
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,12 @@ from nodes.capture.sources import urls
 from nodes.capture.sources.base import Size, SourceOptions
 from nodes.capture.sources.container import ContainerSource, Target
 from nodes.capture.sources.failures import NotOffered, Origin
+from nodes.options import Reader, choice, number, read_options
 
-_READERS: dict[str, urls.Reader] = {
+_READERS: dict[str, Reader] = {
     "size": urls.size,
-    "fps": urls.number(0.1, 1000),
-    "format": urls.choice("mjpeg", "yuyv422"),
+    "fps": number(0.1, 1000),
+    "format": choice("mjpeg", "yuyv422"),
 }
 _NONBLOCK = {"fflags": "+4"}  # AVFMT_FLAG_NONBLOCK, which FFmpeg's options give no name
 
@@ -41,7 +42,7 @@ def parse(url: str) -> Device:
     name, _, query = urls.rest_of(url).partition("?")
     if not name:
         raise ConfigError(f"{url!r} names no camera; write for instance device:0?size=1280x720&fps=30")
-    device = Device(unquote(name), **urls.read_options(url, query, _READERS))
+    device = Device(unquote(name), **read_options(url, query, _READERS))
     target(device, url)
     return device
 

@@ -8,13 +8,13 @@ without a length is live; a video file behind HTTP has one, and is paced by the 
 from urllib.request import getproxies, proxy_bypass
 
 from nodes.capture.sources.base import Source, SourceOptions
-from nodes.capture.sources.connection import Ended, Patience
 from nodes.capture.sources.container import ContainerSource, Target
 from nodes.capture.sources.exchange import NotHttp, Response, get
 from nodes.capture.sources.failures import Origin, broken_off, refused_with, stalled, stopped
 from nodes.capture.sources.mjpeg import MjpegSource, is_mjpeg
-from nodes.capture.sources.redact import redact
 from nodes.capture.sources.urls import address_of, network_url
+from nodes.connection import Ended, Patience
+from nodes.redact import redact
 
 # Without these FFmpeg reads twenty pictures to guess a frame rate that MJPEG over HTTP does not have.
 _OPTIONS = {"fpsprobesize": "0", "analyzeduration": "1000000"}

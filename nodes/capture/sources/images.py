@@ -19,10 +19,11 @@ from mesh.frame import Detection
 from nodes.capture.sources import urls
 from nodes.capture.sources.base import Grab, Size, SourceOptions
 from nodes.capture.sources.jpegs import JpegGrab, resized
+from nodes.options import Reader, number, read_options
 
 _JPEGS = frozenset((".jpg", ".jpeg"))
 _OTHERS = frozenset((".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
-_READERS: dict[str, urls.Reader] = {"fps": urls.number(0.001, 1000)}
+_READERS: dict[str, Reader] = {"fps": number(0.001, 1000)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ def parse(url: str) -> Directory:
     text, _, query = urls.rest_of(url).partition("?")
     if not text:
         raise ConfigError(f"{url!r} names no directory; write for instance images:pictures?fps=5")
-    return Directory(Path(text), **urls.read_options(url, query, _READERS))
+    return Directory(Path(text), **read_options(url, query, _READERS))
 
 
 def open_images(url: str, options: SourceOptions) -> "ImagesSource":

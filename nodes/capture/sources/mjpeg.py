@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 
 from mesh.errors import SourceError
 from nodes.capture.sources.base import Grab, SourceOptions
-from nodes.capture.sources.connection import Connection, Ended, Patience
 from nodes.capture.sources.container import with_huffman_tables
 from nodes.capture.sources.exchange import Response
 from nodes.capture.sources.failures import Origin, broken_off, stalled
 from nodes.capture.sources.jpegs import JpegGrab, JpegSeries
 from nodes.capture.sources.multipart import MultipartParser
+from nodes.connection import Connection, Ended, Patience
 
 TURN_BYTES = 1 << 20  # read from one camera before the others have their turn: all that its socket holds
 

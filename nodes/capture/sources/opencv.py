@@ -22,8 +22,8 @@ from mesh.errors import ConfigError, SourceError
 from nodes.capture.sources.base import Grab, SourceOptions
 from nodes.capture.sources.opencv_child import END, HEADER, HELLO, NO_PTS, SIZE
 from nodes.capture.sources.pixels import PixelGrab
-from nodes.capture.sources.redact import redact
 from nodes.capture.sources.urls import rest_of
+from nodes.redact import redact
 
 _CHILD = "nodes.capture.sources.opencv_child"
 _POLL_S = 0.05

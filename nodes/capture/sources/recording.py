@@ -21,6 +21,7 @@ from mesh.recordings.times import parse_time
 from nodes.capture.sources import urls
 from nodes.capture.sources.base import SourceOptions
 from nodes.capture.sources.jpegs import FrameGrab
+from nodes.options import Reader, read_options
 
 GAP_NS = 5_000_000_000
 
@@ -36,7 +37,7 @@ class Replay:
     end: str | None = None
 
 
-def _name(kind: str) -> urls.Reader:
+def _name(kind: str) -> Reader:
     def read(text: str) -> str:
         try:
             return check_name(kind, text)
@@ -54,7 +55,7 @@ def _time(text: str) -> str:
     return text
 
 
-_READERS: dict[str, urls.Reader] = {
+_READERS: dict[str, Reader] = {
     "camera": _name("camera"),
     "from": _time,
     "to": _time,
@@ -67,7 +68,7 @@ def parse(url: str) -> Replay:
     text, _, query = urls.rest_of(url).partition("?")
     if not text:
         raise ConfigError(f"{url!r} names no folder; write for instance recording:DIR?camera=door&from=-2h")
-    given = urls.read_options(url, query.replace("+", "%2B"), _READERS)  # +01:00, which a query makes a space
+    given = read_options(url, query.replace("+", "%2B"), _READERS)  # +01:00, which a query makes a space
     names = {"camera": "camera", "stage": "stage", "from": "start", "to": "end"}
     return Replay(Path(text), **{names[name]: value for name, value in given.items()})
 

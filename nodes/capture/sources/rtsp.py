@@ -7,8 +7,8 @@ track alone is asked for, so that sound cannot hide a picture that stands still.
 from nodes.capture.sources.base import SourceOptions
 from nodes.capture.sources.container import ContainerSource, Target
 from nodes.capture.sources.failures import Origin
-from nodes.capture.sources.redact import redact
 from nodes.capture.sources.urls import address_of, network_url
+from nodes.redact import redact
 
 # FFmpeg reads ahead to guess the frame rate, which delays the first picture; a second has to do.
 _OPTIONS = {

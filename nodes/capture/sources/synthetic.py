@@ -22,15 +22,16 @@ from nodes.capture.sources import urls
 from nodes.capture.sources.base import Grab, Size, SourceOptions
 from nodes.capture.sources.jpegs import resized
 from nodes.capture.sources.scene import MIN_CODES_SIDE, Scene, SceneOptions
+from nodes.options import Reader, number, read_options, whole
 
-_READERS: dict[str, urls.Reader] = {
+_READERS: dict[str, Reader] = {
     "size": urls.size,
-    "fps": urls.number(0.1, 1000),
-    "objects": urls.whole(0, 50),
-    "seed": urls.whole(0, 2**32 - 1),
-    "noise": urls.whole(0, 30),
-    "frames": urls.whole(1, 10**12),
-    "codes": urls.whole(0, 1),
+    "fps": number(0.1, 1000),
+    "objects": whole(0, 50),
+    "seed": whole(0, 2**32 - 1),
+    "noise": whole(0, 30),
+    "frames": whole(1, 10**12),
+    "codes": whole(0, 1),
 }
 _SCENE = ("size", "fps", "objects", "seed", "noise", "codes")
 _MIN_SIDE = 32
@@ -49,7 +50,7 @@ def parse(url: str) -> Synthetic:
     before, _, query = urls.rest_of(url).partition("?")
     if before:
         raise ConfigError(f"{url}: options follow a '?', for instance synthetic:?size=640x480&fps=30")
-    given = urls.read_options(url, query, _READERS)
+    given = read_options(url, query, _READERS)
     scene = SceneOptions(**{name: given[name] for name in _SCENE if name in given})
     smallest = MIN_CODES_SIDE if scene.codes else _MIN_SIDE
     if min(scene.size) < smallest:

@@ -1,19 +1,15 @@
-"""Source URLs: their scheme, path and options, read without opening anything.
+"""Source URLs: their scheme, host and path, read without opening anything.
 
 Rules kept here: pure; every mistake is one `ConfigError` that says what would be right, and never shows a
 password.
 """
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import quote, urlsplit
 
 from mesh.errors import ConfigError
 from nodes.capture.sources.base import Size
-from nodes.capture.sources.redact import redact
-
-Reader = Callable[[str], Any]
+from nodes.redact import redact
 
 MAX_SIDE = 16384
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # two letters or more: C:\ is a path
@@ -32,21 +28,6 @@ def rest_of(url: str) -> str:
     return url.partition(":")[2]
 
 
-def read_options(url: str, query: str, readers: Mapping[str, Reader]) -> dict[str, Any]:
-    """The options of `?a=1&b=2`, each read by its reader. Raises `ConfigError` listing those there are."""
-    given = parse_qsl(query, keep_blank_values=True)
-    options: dict[str, Any] = {}
-    for name, text in given:
-        if name not in readers:
-            known = ", ".join(readers)
-            raise ConfigError(f"{redact(url)}: no option {name!r}; the options here are {known}")
-        try:
-            options[name] = readers[name](text)
-        except ValueError as error:
-            raise ConfigError(f"{redact(url)}: {name}={text} is wrong: {error}") from error
-    return options
-
-
 def size(text: str) -> Size:
     """WIDTHxHEIGHT in pixels."""
     found = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
@@ -54,44 +35,6 @@ def size(text: str) -> Size:
     if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
         raise ValueError(f"give WIDTHxHEIGHT, for instance 1280x720, each side 1 to {MAX_SIDE}")
     return width, height
-
-
-def number(low: float, high: float) -> Callable[[str], float]:
-    """A reader of numbers from `low` to `high`."""
-
-    def read(text: str) -> float:
-        message = f"give a number from {low:g} to {high:g}"
-        try:
-            value = float(text)
-        except ValueError as error:
-            raise ValueError(message) from error
-        if not low <= value <= high:
-            raise ValueError(message)
-        return value
-
-    return read
-
-
-def whole(low: int, high: int) -> Callable[[str], int]:
-    """A reader of whole numbers from `low` to `high`."""
-
-    def read(text: str) -> int:
-        if not re.fullmatch(r"\d{1,18}", text) or not low <= int(text) <= high:
-            raise ValueError(f"give a whole number from {low} to {high}")
-        return int(text)
-
-    return read
-
-
-def choice(*choices: str) -> Callable[[str], str]:
-    """A reader of one word out of a few."""
-
-    def read(text: str) -> str:
-        if text not in choices:
-            raise ValueError(f"give {' or '.join(choices)}")
-        return text
-
-    return read
 
 
 def network_url(url: str) -> str:

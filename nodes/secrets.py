@@ -1,20 +1,19 @@
-"""Passwords of cameras, kept out of their configuration: `rtsp://user:{DOOR_PASSWORD}@192.0.2.7/stream`.
+"""Passwords kept out of configurations: `rtsp://user:{DOOR_PASSWORD}@192.0.2.7/stream`.
 
 Rules kept here: a placeholder stands only where `redact` hides what is there (or is the user's name), so that
-what is filled in shows nowhere; a secret is looked up anew for each start of a camera; no error shows one.
+what is filled in shows nowhere; a secret is looked up anew at each start of what needs it; no error shows
+one.
 """
 
-import ipaddress
 import os
 import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from mesh.errors import ConfigError
-from nodes.capture.sources.redact import HIDDEN, redact
-from nodes.capture.sources.urls import scheme_of
+from nodes.redact import HIDDEN, redact
 
 PLACEHOLDER = re.compile(r"\{([A-Z][A-Z0-9_]*)\}")
 _LINE = re.compile(r"([A-Z][A-Z0-9_]*)\s*=\s*(.*)")
@@ -45,51 +44,16 @@ def check_placeholders(url: str) -> None:
         )
 
 
-def check_kept(camera: str, url: str, registry_url: str) -> None:
-    """Refuse to hand a password to a registry that is on another machine, or whose file others may read.
-
-    Raises `ConfigError` that says what to do instead.
-    """
-    if not has_secret(url):
-        return
-    scheme, _, rest = registry_url.partition(":")
-    if scheme == "file" and (wide := _readable_by_others(Path(rest.removeprefix("//")))):
-        raise ConfigError(f"camera {camera}: others could read its password in {wide}: chmod 600 {wide}")
-    if scheme in ("file", "memory") or (scheme == "tcp" and _is_here(urlsplit(registry_url).hostname)):
-        return
-    word = camera.upper().replace("-", "_")
-    example = f"{{{word if word[0].isalpha() else f'CAMERA_{word}'}_PASSWORD}}"
-    raise ConfigError(
-        f"camera {camera}: its URL holds a password, and the registry {registry_url} is not on this host "
-        f"alone: write {example} in its place and set that for the capture node (in its environment or its "
-        "--secrets FILE), or add --insecure if the network is trusted"
-    )
-
-
-def _readable_by_others(path: Path) -> Path | None:
-    for file in (path, path.with_name(path.name + ".live")):
-        if file.exists() and stat.S_IMODE(file.stat().st_mode) & 0o077:
-            return file
-    return None
-
-
-def _is_here(host: str | None) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
-    except ValueError:
-        return False
-
-
 def fill(url: str, secrets: Mapping[str, str]) -> str:
     """`url` with its placeholders filled in. Raises `ConfigError` that names the one that is missing."""
     check_placeholders(url)
-    as_it_is = scheme_of(url) == "opencv"
+    as_it_is = url.lower().startswith("opencv:")
 
     def value(found: "re.Match[str]") -> str:
         name = found[1]
         if not secrets.get(name):
             raise ConfigError(
-                f"the secret {name} is not known here: set it in the capture node's environment, "
+                f"the secret {name} is not known here: set it in the node's environment, "
                 "or in its --secrets FILE"
             )
         if not as_it_is:

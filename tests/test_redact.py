@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.capture.sources.redact import redact
+from nodes.redact import redact
 
 
 @pytest.mark.parametrize(

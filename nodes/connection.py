@@ -1,9 +1,7 @@
-"""A TCP connection to a camera, with TLS over it for https.
+"""A TCP connection, with TLS over it where that is asked for.
 
 Rules kept here: every wait ends at its deadline, or soon after `ended()` holds; after opening, `receive`
 never blocks; what the kernel holds is bounded, so that pictures that wait there are young.
-
-A certificate is not verified, as FFmpeg does not by itself: cameras sign their own.
 """
 
 import select
@@ -53,18 +51,29 @@ class Patience:
 class Connection:
     """An open connection. Raises `OSError`, `TimeoutError` or `Ended` while it is being opened."""
 
-    def __init__(self, host: str, port: int, tls: bool, patience: Patience) -> None:
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, patience: Patience) -> None:
         self._sock = _connected(host, port, patience)
         self._secure: ssl.SSLSocket | None = None
+        if tls is not None:
+            self.start_tls(tls, host, patience)
+
+    def __repr__(self) -> str:
+        return f"<Connection {self._sock!r}>"
+
+    def start_tls(self, tls: ssl.SSLContext, host: str, patience: Patience) -> None:
+        """Go on with TLS, with whom `host` names. Closed when that fails; raises as opening does."""
         try:
-            if tls:
-                self._sock = self._secure = _with_tls(self._sock, host, patience)
+            secure = tls.wrap_socket(self._sock, server_hostname=host, do_handshake_on_connect=False)
+            self._sock = self._secure = secure  # it has taken the other one over
+            _shake_hands(secure, patience)
         except BaseException:
             self._sock.close()
             raise
 
-    def __repr__(self) -> str:
-        return f"<Connection {self._sock!r}>"
+    @property
+    def socket(self) -> socket.socket:
+        """What is underneath, for a library that reads and writes by itself; it never blocks."""
+        return self._sock
 
     def fileno(self) -> int:
         return self._sock.fileno()
@@ -92,10 +101,11 @@ class Connection:
         return data
 
     def send(self, data: bytes, patience: Patience) -> None:
-        """Send all of `data`. Raises `TimeoutError` or `Ended`."""
-        while data:
+        """Send all of `data`. Raises `OSError`, `TimeoutError` or `Ended`."""
+        left = memoryview(data)
+        while left:
             try:
-                data = data[self._sock.send(data) :]
+                left = left[self._sock.send(left) :]
             except _LATER:
                 patience.until_ready(self._sock, select.POLLOUT)
 
@@ -110,6 +120,8 @@ def _connected(host: str, port: int, patience: Patience) -> socket.socket:
         sock = socket.socket(family, kind, protocol)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
+            # What is written in two pieces would wait for the first one's acknowledgement: 40 ms.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setblocking(False)
             _connect(sock, address, patience)
         except OSError as error:
@@ -139,18 +151,6 @@ def _connect(sock: socket.socket, address: object, patience: Patience) -> None:
         patience.until_ready(sock, select.POLLOUT)
         if number := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             raise OSError(number, "not connected") from None
-
-
-def _with_tls(sock: socket.socket, host: str, patience: Patience) -> ssl.SSLSocket:
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    secure = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
-    try:
-        _shake_hands(secure, patience)
-    except BaseException:
-        secure.close()  # it has taken the socket over
-        raise
-    return secure
 
 
 def _shake_hands(secure: ssl.SSLSocket, patience: Patience) -> None:
