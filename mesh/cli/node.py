@@ -334,6 +334,12 @@ def collect(
     keep_free: KeepFree = None,
     keep: KeepOwn = None,
     forward: Forward = None,
+    secrets: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="NAME=value lines for {NAME} in the URLs of --forward; else the environment."
+        ),
+    ] = None,
     registry: RegistryUrl = None,
     name: Name = None,
     bind: Bind = "127.0.0.1",
@@ -351,13 +357,14 @@ def collect(
 
     Under DIR each camera has a folder, with a Matroska file and a .jsonl (a line a frame) for each segment.
     With --keep… the oldest are removed; never one that has a file STEM.lock beside it. With --forward it goes
-    to another site, too; while that is not reached it waits in DIR, and is filled in later.
+    elsewhere, too; while that is not reached it waits in DIR, and is sent later.
     """
     set_up(log_level, log_json)
     from nodes.collect.commits import policy_of
-    from nodes.collect.forwarding.address import addresses
+    from nodes.collect.forwarding.destinations import destinations
     from nodes.collect.node import Collect, CollectConfig
     from nodes.node import Node, NodeConfig
+    from nodes.secrets import Secrets
 
     limit = int(segment_mb * 1e6) if segment_mb else None
     work = Collect(
@@ -368,7 +375,7 @@ def collect(
             limit,
             policy_of(durability, commit_ms, commit_frames, segment),
             keep_of(keep_days, keep_gb, keep_free, keep or ()),
-            addresses(forward or []),
+            destinations(forward or (), Secrets(secrets).read()),
         )
     )
     config = NodeConfig(

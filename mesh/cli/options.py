@@ -58,8 +58,9 @@ Forward = Annotated[
     list[str] | None,
     typer.Option(
         metavar="URL",
-        help="Forward what is recorded to another site's collectors, which its registry knows: "
-        "tcp://HOST:PORT[/COLLECTOR]; with ?from=-2h or ?from=begin what was recorded before, too.",
+        help="Forward what is recorded: to another site's collectors, which its registry at "
+        "tcp://HOST:PORT[/COLLECTOR] knows, to a broker at mqtt[s]://HOST/TOPIC, or to a webhook at "
+        "http[s]://HOST/PATH; with ?from=-2h or ?from=begin what was recorded before, too.",
     ),
 ]
 Durability = Annotated[

@@ -88,9 +88,9 @@ class NodeChecks:
         metrics_address(listen, insecure=True)
 
     def destinations(self, urls: Sequence[str]) -> None:
-        from nodes.collect.forwarding.address import addresses
+        from nodes.collect.forwarding.destinations import check_destinations
 
-        addresses(urls)
+        check_destinations(urls)
 
 
 def up(

@@ -199,7 +199,7 @@ class ProcessSection(NodeSection):
 
 
 class CollectSection(NodeSection):
-    """`[collect.NAME]`: a node that records into a folder."""
+    """`[collect.NAME]`: a node that records into a folder; `secrets` is a file."""
 
     into: PathText = "recordings"
     input: list[Name] = []
@@ -213,6 +213,7 @@ class CollectSection(NodeSection):
     keep_free: Annotated[Text, AfterValidator(_is_free_space)] | None = None
     keep: Annotated[list[Text], AfterValidator(_are_limits)] = []
     forward: list[Text] = []
+    secrets: PathText | None = None
 
     @model_validator(mode="after")
     def _says_once_when_to_commit(self) -> Self:

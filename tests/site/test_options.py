@@ -148,6 +148,7 @@ def test_what_a_table_says_is_what_its_command_is_told(kind: str, tmp_path: Path
             "keep_free": "10%",
             "keep": ["door=30d"],
             "forward": ["tcp://hq.example:7700?from=-2h"],
+            "secrets": tmp_path / "secrets.env",
         },
     }
     wanted = common | own[kind]

@@ -4,6 +4,7 @@ Rules kept here: what cannot be a destination is a `ConfigError` that says how o
 or `repr` shows a password. What else an option means, the carrier of its scheme knows.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import unquote, urlsplit
@@ -13,7 +14,14 @@ from mesh.names import check_name
 from mesh.recordings.times import parse_time
 
 # What there is, and how it is written.
-SCHEMES: Mapping[str, str] = {"tcp": "tcp://HOST:PORT[/COLLECTOR], the registry of the other site"}
+SCHEMES: Mapping[str, str] = {
+    "tcp": "tcp://HOST:PORT[/COLLECTOR] for the registry of another site",
+    "mqtt": "mqtt[s]://HOST[:PORT]/TOPIC for a broker",
+    "mqtts": "",
+    "http": "http[s]://HOST[:PORT]/PATH for a webhook",
+    "https": "",
+}
+WEBHOOKS = frozenset({"http", "https"})
 FROM = "from"
 BEGIN = "begin"  # of everything that is recorded
 LAST_PORT = 65534  # a registry takes the next one, too
@@ -28,16 +36,23 @@ class Address:
     scheme: str
     host: str
     port: int | None = None
-    path: str = ""
+    path: str = field(default="", repr=False)
     user: str | None = None
     password: str | None = field(default=None, repr=False)
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
         """Its name: what it is told apart by, and shown as; options and who logs in are not part of it."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         port = "" if self.port is None else f":{self.port}"
-        return f"{self.scheme}://{host}{port}{self.path}"
+        return f"{self.scheme}://{host}{port}{self._place}"
+
+    @property
+    def _place(self) -> str:
+        """Its path. A webhook's may be its secret: some digits tell it apart from others."""
+        if self.scheme not in WEBHOOKS or self.path in ("", "/"):
+            return self.path
+        return f"/…{hashlib.sha256(self.path.encode()).hexdigest()[:8]}"
 
 
 def parse(url: str) -> Address:
@@ -122,4 +137,4 @@ def _shown(url: str) -> str:
 
 
 def _forms() -> str:
-    return "write " + ", or ".join(SCHEMES.values())
+    return "write " + ", or ".join(filter(None, SCHEMES.values()))

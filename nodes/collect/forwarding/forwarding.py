@@ -19,6 +19,8 @@ from mesh.scope import Scope
 from nodes.collect.forwarding.address import Address, since_ns, without_from
 from nodes.collect.forwarding.collectors import CollectorCarrier
 from nodes.collect.forwarding.forwarder import Forwarder, Made
+from nodes.collect.forwarding.mqtt import MqttCarrier
+from nodes.collect.forwarding.webhook import WebhookCarrier
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +100,14 @@ class Forwarding:
 
 def carriers(own: NodeRecord, registry: str) -> Mapping[str, Made]:
     """What makes the carrier of a destination, by its scheme."""
-    return {"tcp": partial(_to_collectors, own, registry)}
+    to_collectors = partial(_to_collectors, own, registry)
+    return {
+        "tcp": to_collectors,
+        "mqtt": MqttCarrier,
+        "mqtts": MqttCarrier,
+        "http": WebhookCarrier,
+        "https": WebhookCarrier,
+    }
 
 
 def _to_collectors(
