@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from mesh import codec, setups
 from mesh.cli.main import app
 from mesh.client import NoFrame, connect
-from mesh.errors import MeshError
+from mesh.errors import ConfigError, MeshError
 from mesh.registry import Registry, open_registry
 from mesh.registry.records import CameraRecord
 from tests.capture.sources.support import picture
@@ -81,6 +81,7 @@ def test_what_is_wrong_is_refused_in_a_line_and_nothing_is_written(run: Run, reg
     assert "no such kind of source" in _refused(run("camera", "add", "gate", "gopher://x"))
     assert "is not a name" in _refused(run("camera", "add", "The Gate", "synthetic:"))
     assert "size: " in _refused(run("camera", "add", "gate", "synthetic:", "--size", "big"))
+    assert "record: 'often' is no choice" in _refused(run("camera", "set", "door", "--record", "often"))
     assert "--hwaccel 'abacus'" in _refused(run("camera", "set", "door", "--hwaccel", "abacus"))
     assert "not to both" in _refused(run("camera", "set", "door", "--node", "a", "--label", "b=c"))
     assert "nothing to change" in _refused(run("camera", "set", "door"))
@@ -91,10 +92,19 @@ def test_what_is_wrong_is_refused_in_a_line_and_nothing_is_written(run: Run, reg
 
 def test_what_was_set_is_unset_with_none(run: Run, registry: Registry) -> None:
     values = {"--quality": "50", "--stall": "3", "--give-up": "9", "--partitions": "4", "--pace": "max"}
+    values |= {"--record": "events,pre=3,label=person"}
     given = [word for pair in values.items() for word in pair]
     assert run("camera", "add", "door", "synthetic:", *given).exit_code == 0
     assert setups.setups(registry) == [
-        camera("door", quality=50, stall_s=3, give_up_s=9, partitions=4, pace="max")
+        camera(
+            "door",
+            quality=50,
+            stall_s=3,
+            give_up_s=9,
+            partitions=4,
+            pace="max",
+            record="events,pre=3,label=person",
+        )
     ]
     none = [word for option in values for word in (option, "none")]
     assert run("camera", "set", "door", *none).exit_code == 0
@@ -200,3 +210,20 @@ def test_a_camera_that_nobody_captures_is_told_to_who_waits_for_a_frame(registry
     with connect(registry.url) as mesh, pytest.raises(NoFrame) as refused:
         mesh.snapshot("door", timeout=0.01)
     assert str(refused.value).startswith("nobody captures camera 'door': no capture node runs")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (("--record", "door"), "--record 'door': 'door' is no choice"),
+        (("--record", "door=motion,pre=x"), "--record 'door=motion,pre=x': pre=x: give a number"),
+        (("--post-roll", "90000"), "--post-roll=90000.0: give a number from 0 to 86400"),
+    ],
+)
+def test_a_collector_refuses_what_is_no_choice_before_anything_is_made(
+    tmp_path: Path, given: tuple[str, str], told: str
+) -> None:
+    done = CliRunner().invoke(app, ("node", "collect", "--into", str(tmp_path / "into"), *given))
+    assert isinstance(done.exception, ConfigError)
+    assert told in str(done.exception)
+    assert not (tmp_path / "into").exists()

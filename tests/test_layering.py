@@ -20,6 +20,8 @@ GROUND = {
     "mesh.database",
     "mesh.place",
     "mesh.ages",
+    "mesh.choice",
+    "mesh.steps",
 }
 VALUES = GROUND | {"mesh.codec", "mesh.pixels", "mesh.frame", "mesh.picture"}
 FABRIC = VALUES | {
@@ -102,6 +104,8 @@ LAYERS: dict[str, set[str]] = {
     "mesh.place": set(),
     "mesh.backoff": set(),
     "mesh.ages": set(),
+    "mesh.choice": {"mesh.errors", "mesh.names"},
+    "mesh.steps": set(),
     "mesh.errors": set(),
     "mesh.clock": set(),
     "mesh.scope": set(),

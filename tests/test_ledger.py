@@ -167,14 +167,20 @@ def test_each_nodes_clock_is_told_where_it_is_known() -> None:
     }
 
 
-def recorded(node: str, count: int, index: int) -> StatsRecord:
-    item = RecordedCount(camera="door", boot=7, stage="motion", recorded=count, index=index)
+def recorded(node: str, count: int, index: int, skipped: int = 0) -> StatsRecord:
+    item = RecordedCount(camera="door", boot=7, stage="motion", recorded=count, skipped=skipped, index=index)
     return StatsRecord(node=node, at_ns=0, recorded=(item,))
 
 
 def test_a_folder_counts_once_though_two_collectors_used_it_one_after_the_other() -> None:
     reports = [recorded("first", 30, 5), recorded("second", 100, 5), recorded("elsewhere", 7, 6)]
     assert summarise(reports)["cameras"]["door"]["recorded"] == {"motion": 107}
+
+
+def test_of_a_folder_in_which_nothing_was_recorded_by_choice_the_last_word_counts() -> None:
+    reports = [recorded("second", 0, 5, skipped=100), recorded("first", 0, 5, skipped=30)]
+    door = summarise(reports)["cameras"]["door"]
+    assert (door["recorded"], door["skipped"]) == ({"motion": 0}, {"motion": 100})
 
 
 def test_what_a_running_member_has_not_told_yet_is_in_flight_and_not_unaccounted() -> None:

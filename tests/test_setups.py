@@ -147,8 +147,8 @@ def test_a_file_that_is_written_over_a_camera_leaves_it_paused(registry: Registr
     assert setups.changed(camera("door", paused=True), {"fps": 2}).paused
 
 
-def test_a_pause_is_none_of_the_capture(registry: Registry) -> None:
+def test_a_pause_and_what_is_recorded_are_none_of_the_captures(registry: Registry) -> None:
     door = camera("door", fps=2)
-    paused = door.model_copy(update={"paused": True})
+    paused = door.model_copy(update={"paused": True, "record": "motion"})
     assert paused.capture == door.capture
     assert print_of(paused) == print_of(door)

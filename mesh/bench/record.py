@@ -33,8 +33,9 @@ from mesh.wire import Ack, Envelope, encode_ack
 from nodes.collect.commits import DEFAULT_POLICY
 from nodes.collect.node import HANDOVER_BYTES, HANDOVER_RESULTS
 from nodes.collect.recorder import Recorder
-from nodes.collect.recording import Outlets, Recording
+from nodes.collect.recording import Recording
 from nodes.collect.recovery import recover
+from nodes.collect.writing import Outlets
 
 CAMERAS = (1, 100)
 BATCH = 64  # as the receiver's

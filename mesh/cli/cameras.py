@@ -58,6 +58,10 @@ Label = Annotated[
     str | None,
     typer.Option("--label", metavar="NAME=VALUE|none", help="Only nodes with that label may capture it."),
 ]
+Record = Annotated[
+    str | None,
+    typer.Option(metavar="MODE|none", help="What collectors record of it, as with `mesh node collect`."),
+]
 SecretsFile = Annotated[
     Path | None,
     typer.Option("--secrets", metavar="FILE", help="NAME=value lines for {NAME} in URLs; else environment."),
@@ -84,6 +88,7 @@ def add(
     partitions: Partitions = None,
     node: Pin = None,
     label: Label = None,
+    record: Record = None,
     disabled: Annotated[bool, typer.Option("--disabled", help="Do not capture it yet.")] = False,
     registry: RegistryUrl = None,
     insecure: Trusted = False,
@@ -109,6 +114,7 @@ def add(
         partitions=partitions,
         node=node,
         label=label,
+        record=record,
     )
     made = CameraSetup.made(name, {k: v for k, v in given.items() if v is not None} | {"url": url})
     setup = made.model_copy(update={"enabled": not disabled})
@@ -134,6 +140,7 @@ def set_(
     partitions: Partitions = None,
     node: Pin = None,
     label: Label = None,
+    record: Record = None,
     registry: RegistryUrl = None,
     insecure: Trusted = False,
     log_level: LogLevel = "warning",
@@ -155,6 +162,7 @@ def set_(
         partitions=partitions,
         node=node,
         label=label,
+        record=record,
     )
     if not given:
         raise ConfigError(f"nothing to change: give an option, see `mesh camera set {name} --help`")

@@ -6,10 +6,12 @@ from typing import Annotated
 
 import typer
 
+from mesh.choice import POST_S, PRE_S, choices_of
 from mesh.cli.log import set_up
 from mesh.cli.options import (
     Durability,
     Forward,
+    ForwardSecrets,
     Insecure,
     KeepDays,
     KeepFree,
@@ -19,6 +21,9 @@ from mesh.cli.options import (
     LogLevel,
     MaxAge,
     Metrics,
+    PostRoll,
+    PreRoll,
+    RecordWhat,
     RegistryUrl,
     read_size,
     state_folder,
@@ -334,12 +339,10 @@ def collect(
     keep_free: KeepFree = None,
     keep: KeepOwn = None,
     forward: Forward = None,
-    secrets: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="NAME=value lines for {NAME} in the URLs of --forward; else the environment."
-        ),
-    ] = None,
+    secrets: ForwardSecrets = None,
+    record: RecordWhat = None,
+    pre_roll: PreRoll = PRE_S,
+    post_roll: PostRoll = POST_S,
     registry: RegistryUrl = None,
     name: Name = None,
     bind: Bind = "127.0.0.1",
@@ -376,6 +379,7 @@ def collect(
             policy_of(durability, commit_ms, commit_frames, segment),
             keep_of(keep_days, keep_gb, keep_free, keep or ()),
             destinations(forward or (), Secrets(secrets).read()),
+            choices_of(record or (), pre_roll, post_roll),
         )
     )
     config = NodeConfig(

@@ -63,6 +63,28 @@ Forward = Annotated[
         "http[s]://HOST/PATH; with ?from=-2h or ?from=begin what was recorded before, too.",
     ),
 ]
+ForwardSecrets = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="NAME=value lines for {NAME} in the URLs of --forward; else the environment."
+    ),
+]
+RecordWhat = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--record",
+        metavar="[CAMERA=]MODE",
+        help="What is recorded: continuous (unless given), motion, events (what is more than motion) or off; "
+        "with pre=S, post=S, stage=NAME, and for events label=NAME and score=X: door=events,label=person,"
+        "post=20. For all cameras, or one; a camera's own setup goes before what is said for all.",
+    ),
+]
+PreRoll = Annotated[
+    float, typer.Option(metavar="SECONDS", min=0, help="How much is recorded before what is found.")
+]
+PostRoll = Annotated[
+    float, typer.Option(metavar="SECONDS", min=0, help="How much is recorded after what is found.")
+]
 Durability = Annotated[
     str | None,
     typer.Option(

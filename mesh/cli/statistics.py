@@ -15,7 +15,7 @@ def stats(
     log_level: LogLevel = "warning",
     log_json: LogJson = False,
 ) -> None:
-    """Account for every frame: captured, processed, dropped (and why), lost, in flight, recorded."""
+    """Account for every frame: captured, processed, dropped (and why), lost, in flight, recorded, skipped."""
     set_up(log_level, log_json)
     with connect(registry) as mesh:
         summary = mesh.stats()
@@ -29,13 +29,13 @@ def _tables(summary: Summary) -> list[tuple[str, tuple[str, ...], list[tuple[obj
     cameras: list[tuple[object, ...]] = []
     groups: list[tuple[object, ...]] = []
     for name, camera in summary["cameras"].items():
-        recorded = ", ".join(f"{stage} {count}" for stage, count in camera["recorded"].items())
         cameras.append(
             (
                 name,
                 camera["captured"],
                 _causes(camera["dropped"]),
-                recorded or "-",
+                _stages(camera["recorded"]),
+                _stages(camera["skipped"]),
                 camera["duplicates"],
                 camera["late"],
                 camera["unaccounted"],
@@ -60,10 +60,23 @@ def _tables(summary: Summary) -> list[tuple[str, tuple[str, ...], list[tuple[obj
                     _causes(group["undelivered"]),
                 )
             )
-    camera_columns = ("camera", "captured", "dropped", "recorded", "duplicates", "late", "unaccounted")
+    camera_columns = (
+        "camera",
+        "captured",
+        "dropped",
+        "recorded",
+        "skipped",
+        "duplicates",
+        "late",
+        "unaccounted",
+    )
     fate = ("offered", "overlap", "processed", "dropped", "lost", "in flight", "duplicates")
     group_columns = ("camera", "group", "nodes", *fate, "results", "delivered", "waiting", "undelivered")
     return [("cameras", camera_columns, cameras), ("groups", group_columns, groups)]
+
+
+def _stages(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{stage} {count}" for stage, count in counts.items()) or "-"
 
 
 def _causes(counts: Mapping[str, int]) -> str:

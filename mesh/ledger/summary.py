@@ -49,11 +49,14 @@ class GroupSummary(TypedDict):
 
 
 class CameraSummary(TypedDict):
+    """`recorded` and `skipped` (left out by choice) are by stage."""
+
     boot: int
     captured: int
     dropped: dict[str, int]
     groups: dict[str, GroupSummary]
     recorded: dict[str, int]
+    skipped: dict[str, int]
     duplicates: int
     late: int
     unaccounted: int
@@ -146,6 +149,7 @@ def _camera(
         "dropped": _added(source.count.dropped for source in sources),
         "groups": {name: _group(group) for name, group in groups.items()},
         "recorded": _added({item.stage: item.recorded} for item in recorded),
+        "skipped": _added({item.stage: item.skipped} for item in recorded if item.skipped),
         "duplicates": sum(item.duplicates for item in recorded),
         "late": sum(item.late for item in recorded),
         "unaccounted": sum(group.frames.unaccounted for group in groups.values()),
@@ -224,9 +228,14 @@ def _recorded(counts: Iterable[tuple[str, RecordedCount]]) -> Sequence[RecordedC
     newest: dict[tuple[str, str], RecordedCount] = {}
     for node, count in counts:
         place = (f"index {count.index}" if count.index else node, count.stage)
-        if place not in newest or count.recorded >= newest[place].recorded:
+        if place not in newest or _known(count) >= _known(newest[place]):
             newest[place] = count
     return list(newest.values())
+
+
+def _known(count: RecordedCount) -> int:
+    """How many frames it tells of: no later report of a folder tells of fewer."""
+    return count.recorded + count.skipped
 
 
 def _added(counts: Iterable[dict[str, int]]) -> dict[str, int]:

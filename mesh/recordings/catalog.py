@@ -112,19 +112,22 @@ class Catalog:
         return [each for each in found if least is None or (each.best is not None and each.best >= least)]
 
     def gaps(self, query: Query = ALL, least_ns: int = 0) -> list[Missing]:
-        """The gaps of at least so many nanoseconds that reach into a query's times, by stream, in order."""
+        """The gaps of at least so many nanoseconds that reach into a query's times, by stream, in order. What
+        was left out by choice is none."""
         return [
             Missing(*stream, gap.first_ns, gap.last_ns)
-            for stream, spans in self.recorded(query, around=True).items()
+            for stream, spans in self.recorded(query, around=True, skipped=True).items()
             for gap in between(spans)
             if gap.last_ns - gap.first_ns >= least_ns
             and gap.first_ns < query.to_ns
             and gap.last_ns > query.from_ns
         ]
 
-    def recorded(self, query: Query = ALL, *, around: bool = False) -> dict[Stream, list[Span]]:
-        """When each stream was recorded; with `around` from the last segment before a query's times to the
-        first one after."""
+    def recorded(
+        self, query: Query = ALL, *, around: bool = False, skipped: bool = False
+    ) -> dict[Stream, list[Span]]:
+        """When each stream was recorded, or `skipped` by choice, too; with `around` from the last segment
+        before a query's times to the first one after."""
         when = replace(query, labels=(), by=(), min_score=None)
         held: defaultdict[Stream, dict[str, SegmentRow]] = defaultdict(dict)
         for row in self.segments(when):
@@ -134,7 +137,7 @@ class Catalog:
                 held[stream] |= {row.path: row for row in self._beside(stream, when)}
         gaps = self._gaps(path for rows in held.values() for path in rows)
         return {
-            stream: recorded((row, gaps[path]) for path, row in rows.items())
+            stream: recorded(((row, gaps[path]) for path, row in rows.items()), skipped=skipped)
             for stream, rows in sorted(held.items())
         }
 

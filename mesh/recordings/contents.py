@@ -1,10 +1,11 @@
-"""What a segment holds, as the index tells it: times, events and gaps. Pure.
+"""What a segment holds, as the index tells it: times, events and gaps; and what lines say of events. Pure.
 
 Rules kept here: all of it follows from the segment's own frames, in the order in which they stand in it, and
 from nothing else: whoever reads its lines again comes to the same, and what goes with a segment is known.
 
 An event is a stretch in which something of one label, found by one processor, was seen again and again; a gap
-is one in which no frame was taken. Both end with their segment: who lists them joins what touches.
+is one in which no frame was taken. Both end with their segment: who lists them joins what touches. A step of
+the camera's clock is an event, too (`mesh.steps`).
 """
 
 from collections.abc import Iterable
@@ -37,26 +38,52 @@ class Gap:
     last_ns: int
 
 
+class Sightings:
+    """What was seen in a segment so far: which sight begins an event, and to which one another belongs."""
+
+    def __init__(self) -> None:
+        self._going_on: dict[tuple[str, str], tuple[int, int]] = {}  # of each label the newest: first, last
+
+    def begun_ns(self, captured_ns: int, label: str, by: str) -> int:
+        """When the event began that a sight belongs to: then, or before."""
+        first_ns, last_ns = self._going_on.get((label, by), (captured_ns, captured_ns))
+        return captured_ns if captured_ns - last_ns > EVENT_GAP_NS else first_ns
+
+    def see(self, captured_ns: int, label: str, by: str) -> int:
+        """Take in a sight; when its event began."""
+        first_ns = self.begun_ns(captured_ns, label, by)
+        _, last_ns = self._going_on.get((label, by), (captured_ns, captured_ns))
+        self._going_on[label, by] = first_ns, max(last_ns, captured_ns)
+        return first_ns
+
+
 class Contents:
-    """Of the frames that were added so far."""
+    """Of the frames that were added so far.
+
+    skipped_ns:  when the first of those was captured that were left out by choice just before these; 0: none
+                 were
+    """
 
     def __init__(self) -> None:
         self.frames = self.late = 0
         self.first_ns = self.last_ns = 0
+        self.skipped_ns = 0
         self.events: list[Event] = []
         self.gaps: list[Gap] = []
-        self._open: dict[tuple[str, str], int] = {}  # where in `events` the newest of each label stands
+        self._sightings = Sightings()
+        self._newest: dict[tuple[str, str], int] = {}  # where in `events` the newest of each label stands
         self._interval_ns = 0
 
     def __repr__(self) -> str:
         return f"<Contents {self.frames} frames, {len(self.events)} events, {len(self.gaps)} gaps>"
 
-    def add(self, captured_ns: int, found: Iterable[Found], *, late: bool) -> None:
-        """The next frame, with what was found in it."""
+    def add(self, captured_ns: int, found: Iterable[Found], *, late: bool, skipped_ns: int = 0) -> None:
+        """The next frame, with what was found in it, and what was left out before it."""
         if self.frames:
             self._pass(captured_ns)
         else:
             self.first_ns = self.last_ns = captured_ns
+            self.skipped_ns = skipped_ns
         self.frames += 1
         self.late += late
         for label, by, score in found:
@@ -72,9 +99,10 @@ class Contents:
         self.last_ns = max(self.last_ns, captured_ns)
 
     def _see(self, captured_ns: int, label: str, by: str, score: float | None) -> None:
-        at = self._open.get((label, by))
-        if at is None or captured_ns - self.events[at].last_ns > EVENT_GAP_NS:
-            self._open[label, by] = len(self.events)
+        first_ns = self._sightings.see(captured_ns, label, by)
+        at = self._newest.get((label, by))
+        if at is None or self.events[at].first_ns != first_ns:
+            self._newest[label, by] = len(self.events)
             self.events.append(Event(label, by, captured_ns, captured_ns, 1, score))
             return
         event = self.events[at]

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from mesh.errors import StorageError
 from mesh.recordings import names
-from mesh.recordings.contents import GAP_NS, Contents, Found
+from mesh.recordings.contents import GAP_NS, Contents
 from mesh.recordings.index import Listed
 from mesh.recordings.known import Known
 from mesh.recordings.names import DAY_NS, begin_of, beside
-from mesh.recordings.segments import Line, SegmentReader
+from mesh.recordings.segments import SegmentReader
 
 log = logging.getLogger(__name__)
 
@@ -45,13 +45,15 @@ class Day:
 def day_of(root: Path, camera: str, day: date) -> Day:
     """A camera's day. Raises `StorageError` where the folder cannot be read."""
     recorded: list[Stretch] = []
+    skipped: list[Stretch] = []  # by choice, which is no gap
     seen: defaultdict[str, list[Stretch]] = defaultdict(list)
     for holds in _told(root, camera, day):
         recorded += _between_gaps(holds)
+        skipped += [(holds.skipped_ns, holds.first_ns)] if holds.skipped_ns else []
         for event in holds.events:
             seen[event.label].append((event.first_ns, event.last_ns))
     whole = joined(recorded, day)
-    gaps = tuple((before[1], after[0]) for before, after in pairwise(whole))
+    gaps = tuple((before[1], after[0]) for before, after in pairwise(joined(recorded + skipped, day)))
     labels = {label: joined(stretches, day) for label, stretches in sorted(seen.items())}
     return Day(camera, day, whole, gaps, {label: each for label, each in labels.items() if each})
 
@@ -94,6 +96,7 @@ def _known(root: Path, camera: str, day: date) -> dict[str, Listed]:
 def _as_listed(listed: Listed) -> Contents:
     holds, row = Contents(), listed.row
     holds.frames, holds.first_ns, holds.last_ns = row.frames, row.first_ns, row.last_ns
+    holds.skipped_ns = row.skipped_ns
     holds.events, holds.gaps = list(listed.events), list(listed.gaps)
     return holds
 
@@ -103,12 +106,9 @@ def _as_read(path: Path) -> Contents:
     holds = Contents()
     with SegmentReader(path) as segment:
         for line in segment.lines():
-            holds.add(line.captured_ns, _found(line), late=False)
+            said = line.entry
+            holds.add(said.captured_ns, said.found, late=said.late, skipped_ns=said.skipped_ns)
     return holds
-
-
-def _found(line: Line) -> Iterator[Found]:
-    return ((each.label, each.by, each.score) for each in line.fields["detections"])
 
 
 def _between_gaps(holds: Contents) -> Iterator[Stretch]:

@@ -28,7 +28,8 @@ def listed(path: str, kept: Sequence[Entry], size: int) -> Listed:
     stage, camera, boot, _, _ = kept[0].identity
     holds = Contents()
     for entry in kept:
-        holds.add(entry.captured_ns, entry.found, late=entry.late)
+        holds.add(entry.captured_ns, entry.found, late=entry.late, skipped_ns=entry.skipped_ns)
     times = holds.first_ns, holds.last_ns
-    row = SegmentRow(path, stage, camera, boot, False, holds.frames, holds.late, *times, size)
+    counts = holds.frames, holds.late
+    row = SegmentRow(path, stage, camera, boot, False, *counts, *times, size, holds.skipped_ns)
     return Listed(row, tuple(holds.events), tuple(holds.gaps))

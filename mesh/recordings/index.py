@@ -1,16 +1,18 @@
 """`DIR/index.db`: what is recorded in a folder. SQLite, and the only module of recordings that knows it.
 
 Rules kept here: a row is written once the files that it tells of are on the disk, and is on the disk itself
-when `write` returns; every row can be made again from those files, but for the counts of duplicates; what
-sqlite3 raises ends here: `Damaged` when the database has to be made again, `StorageError` for the rest.
+when `write` returns; every row can be made again from those files, but for the counts of duplicates and of
+what was skipped; what sqlite3 raises ends here: `Damaged` when the database has to be made again,
+`StorageError` for the rest.
 
     segments  one row a recorded file: where it is, whose frames it holds, from when to when, how many of them
-              are safe, and their bytes
+              are safe, their bytes, and since when frames were left out by choice before it
     events    stretches of a segment in which something was seen (`mesh.recordings.contents`)
     gaps      stretches of a segment in which no frame was taken
     streams   one row a (stage, camera, boot): its counts, and where each sender's run and each partition
               is to go on (`progress.Resume`, as JSON)
     removing  files that are not kept any more (`mesh.recordings.kept`): they may still be there, and are none
+    ahead     recordings whose times lay in the future when they were first seen, and when that was
     folder    one row: a number drawn when the index is made, which tells that two collectors, one after the
               other, report of the same recordings; and the time up to which their ages were counted
 """
@@ -31,7 +33,7 @@ from mesh.recordings.contents import Event, Gap
 from mesh.recordings.resume import Resume
 
 NAME = "index.db"
-VERSION = 3
+VERSION = 4
 BUSY_S = 5.0
 ID_BITS = 50
 HOLDINGS = ("segments", "events", "gaps")  # the tables that can be made again from the files
@@ -58,6 +60,12 @@ CREATE TABLE gaps (
 CREATE INDEX segments_by_age ON segments (camera, last_ns, path, bytes, open) WHERE open = 0;
 CREATE INDEX segments_open ON segments (path) WHERE open = 1;
 CREATE TABLE removing (path TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;"""
+_NEW_IN_4 = """CREATE TABLE ahead (
+    path TEXT PRIMARY KEY,
+    camera TEXT NOT NULL,
+    since_ns INTEGER NOT NULL   -- by which its age is counted
+) STRICT, WITHOUT ROWID;
+CREATE INDEX ahead_by_age ON ahead (camera, since_ns, path);"""
 _SCHEMA = f"""
 CREATE TABLE segments (
     path TEXT PRIMARY KEY,      -- of the .mkv, below the folder
@@ -69,10 +77,12 @@ CREATE TABLE segments (
     late INTEGER NOT NULL,      -- of those frames
     first_ns INTEGER NOT NULL,  -- when the earliest of them was captured; 0: not known yet
     last_ns INTEGER NOT NULL,
-    bytes INTEGER NOT NULL      -- of both files
+    bytes INTEGER NOT NULL,     -- of both files
+    skipped_ns INTEGER NOT NULL -- since when frames were left out by choice just before it; 0: none were
 ) STRICT;
 CREATE INDEX segments_by_stream ON segments (stage, camera, boot);
 {_NEW_IN_3}
+{_NEW_IN_4}
 CREATE TABLE streams (
     stage TEXT NOT NULL,
     camera TEXT NOT NULL,
@@ -83,6 +93,7 @@ CREATE TABLE streams (
     resume TEXT NOT NULL,
     removed INTEGER NOT NULL,       -- recorded frames whose files were removed, as they are not kept any more
     removed_late INTEGER NOT NULL,  -- and those of them that were late
+    skipped INTEGER NOT NULL,       -- left out by choice, or held in case something is found soon
     PRIMARY KEY (stage, camera, boot)
 ) STRICT;
 CREATE TABLE folder (id INTEGER NOT NULL, aged_ns INTEGER NOT NULL) STRICT;
@@ -112,6 +123,15 @@ _FROM_VERSION_2 = (
     *_NEW_IN_3.split(";\n"),
     "PRAGMA user_version = 3",
 )
+# It left out nothing by choice, and took times in the future for what they are.
+_FROM_VERSION_3 = (
+    *_NEW_IN_4.split(";\n"),
+    "ALTER TABLE segments ADD COLUMN skipped_ns INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE streams ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0",
+    "PRAGMA user_version = 4",
+)
+
+_UPDATES = {1: _FROM_VERSION_1, 2: _FROM_VERSION_2, 3: _FROM_VERSION_3}  # what brings each to the next
 
 
 class Damaged(StorageError):
@@ -132,6 +152,7 @@ class SegmentRow:
     first_ns: int = 0
     last_ns: int = 0
     bytes: int = 0
+    skipped_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +178,7 @@ class StreamRow:
     resume: Resume = field(default_factory=Resume)
     removed: int = 0
     removed_late: int = 0
+    skipped: int = 0
 
 
 _COLUMNS = {
@@ -165,6 +187,7 @@ _COLUMNS = {
     "events": ["path", *(each.name for each in fields(Event))],
     "gaps": ["path", *(each.name for each in fields(Gap))],
     "removing": ["path"],
+    "ahead": ["path", "camera", "since_ns"],
     "folder": ["id", "aged_ns"],
 }
 _SEGMENT = attrgetter(*_COLUMNS["segments"])
@@ -176,8 +199,11 @@ _UPSERT = (
     + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS["segments"][1:])
 )
 _UPSERT_STREAM = (
-    "INSERT INTO streams VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0) ON CONFLICT (stage, camera, boot) DO UPDATE SET "
-    + ", ".join(f"{name} = excluded.{name}" for name in ("recorded", "duplicates", "late", "resume"))
+    "INSERT INTO streams VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, ?)"
+    " ON CONFLICT (stage, camera, boot) DO UPDATE SET "
+    + ", ".join(
+        f"{name} = excluded.{name}" for name in ("recorded", "duplicates", "late", "resume", "skipped")
+    )
 )
 
 REMOVING = "SELECT path FROM removing WHERE path NOT IN (SELECT path FROM segments) ORDER BY path"
@@ -214,8 +240,8 @@ class Index:
         with self._translated():
             rows = self._db.execute("SELECT * FROM streams ORDER BY stage, camera, boot").fetchall()
         return [
-            StreamRow(stage, camera, boot, recorded, duplicates, late, _resume(resume), *removed)
-            for stage, camera, boot, recorded, duplicates, late, resume, *removed in rows
+            StreamRow(stage, camera, boot, recorded, duplicates, late, _resume(resume), *counts)
+            for stage, camera, boot, recorded, duplicates, late, resume, *counts in rows
         ]
 
     def removing(self) -> list[str]:
@@ -259,25 +285,18 @@ class Index:
                 create(self._db)
                 self._db.execute("INSERT INTO folder VALUES (?, 0)", (random.getrandbits(ID_BITS),))
         if version == 1:
-            self._update()
-        if version in (1, 2):
-            self._add_contents()
+            self._check_runs()
+        for since, statements in _UPDATES.items():
+            if 0 < version <= since:
+                with transaction(self._db):
+                    for statement in statements:
+                        self._db.execute(statement)
         self._check()
         (self.id,) = self._db.execute("SELECT id FROM folder").fetchone()
 
-    def _update(self) -> None:
-        """Bring what version 1 left up to date."""
+    def _check_runs(self) -> None:
         if not {"run", "next"} <= set(self._columns("streams")):
             raise Damaged(f"{self.path}: the table streams is none of its version")
-        with transaction(self._db):
-            for statement in _FROM_VERSION_1:
-                self._db.execute(statement)
-
-    def _add_contents(self) -> None:
-        """Bring what version 2 left up to date."""
-        with transaction(self._db):
-            for statement in _FROM_VERSION_2:
-                self._db.execute(statement)
 
     def _columns(self, table: str) -> list[str]:
         return [name for _, name, *_ in self._db.execute(f"PRAGMA table_info({table})")]
@@ -336,7 +355,7 @@ def put(db: sqlite3.Connection, segments: Sequence[Listed]) -> None:
 
 
 def _stream(row: StreamRow) -> tuple[object, ...]:
-    return (*_COUNTS(row), json.dumps([row.resume.runs, row.resume.marks]))
+    return (*_COUNTS(row), json.dumps([row.resume.runs, row.resume.marks]), row.skipped)
 
 
 def _resume(text: str) -> Resume:

@@ -2,25 +2,36 @@
 
 Rules kept here: it has a connection of its own, whose reads are short, so that who records waits for one
 transaction of this at most; a row goes in one transaction with a mark that its files are being removed, and
-with the count of what they held: whatever happens then, they do not come back, and no count shrinks.
+with the count of what they held: whatever happens then, they do not come back, and no count shrinks. What has
+times in the future, as a clock was wrong, is as old as when that was first seen.
 """
 
+import heapq
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 
 from mesh.database import durable, transaction
 from mesh.recordings.index import NAME, REMOVING, connected, translated
 
 PAGE = 256
+_AGE = itemgetter(1, 0)
 
 # From one index alone; SQLite would take another by itself.
 _CLOSED = "SELECT camera, SUM(bytes) FROM segments INDEXED BY segments_by_age WHERE open = 0 GROUP BY camera"
 _OPEN = "SELECT camera, SUM(bytes) FROM segments INDEXED BY segments_open WHERE open = 1 GROUP BY camera"
+_UNKNOWN = "NOT EXISTS (SELECT 1 FROM ahead WHERE ahead.path = segments.path)"
 _OLDEST = (
     "SELECT path, last_ns, bytes FROM segments WHERE open = 0 AND camera = ? AND (last_ns, path) > (?, ?)"
-    " ORDER BY last_ns, path LIMIT ?"
+    f" AND {_UNKNOWN} ORDER BY last_ns, path LIMIT ?"
 )
+_OLDEST_AHEAD = (
+    "SELECT a.path, a.since_ns, s.bytes FROM ahead a JOIN segments s ON s.path = a.path"
+    " WHERE a.camera = ? AND (a.since_ns, a.path) > (?, ?) ORDER BY a.since_ns, a.path LIMIT ?"
+)
+_AHEAD = f"SELECT path, camera, ? FROM segments WHERE open = 0 AND camera = ? AND last_ns > ? AND {_UNKNOWN}"
+_GONE = "SELECT path FROM ahead WHERE NOT EXISTS (SELECT 1 FROM segments WHERE segments.path = ahead.path)"
 _COUNT = (
     "UPDATE streams SET removed = removed + ?, removed_late = removed_late + ?"
     " WHERE stage = ? AND camera = ? AND boot = ?"
@@ -50,11 +61,24 @@ class Kept:
             return dict(self._db.execute(_OPEN if opened else _CLOSED).fetchall())
 
     def oldest(self, camera: str) -> Iterator[tuple[str, int, int]]:
-        """A camera's closed recordings, the oldest first: path, newest frame's time, bytes."""
+        """A camera's closed recordings, the oldest first: path, time by which its age is counted, bytes."""
+        return heapq.merge(self._paged(_OLDEST, camera), self._paged(_OLDEST_AHEAD, camera), key=_AGE)
+
+    def see_ahead(self, cameras: Iterable[str], beyond_ns: int, now_ns: int) -> None:
+        """Recordings whose newest frame's time lies beyond that are as old as if it were now."""
+        with translated(self.path):
+            found = [row for each in cameras for row in self._db.execute(_AHEAD, (now_ns, each, beyond_ns))]
+            gone = self._db.execute(_GONE).fetchall()
+            if found or gone:
+                with transaction(self._db):
+                    self._db.executemany("DELETE FROM ahead WHERE path = ?", gone)
+                    self._db.executemany("INSERT OR IGNORE INTO ahead VALUES (?, ?, ?)", found)
+
+    def _paged(self, query: str, camera: str) -> Iterator[tuple[str, int, int]]:
         last_ns, path = -1, ""
         while True:
             with translated(self.path):
-                page = self._db.execute(_OLDEST, (camera, last_ns, path, PAGE)).fetchall()
+                page = self._db.execute(query, (camera, last_ns, path, PAGE)).fetchall()
             yield from page
             if len(page) < PAGE:
                 return

@@ -18,7 +18,7 @@ from mesh.recordings.index import NAME, Listed, SegmentRow
 from mesh.recordings.opening import Why, open_index
 
 _SEGMENTS = (
-    "SELECT path, stage, camera, boot, open, frames, late, first_ns, last_ns, bytes FROM segments"
+    "SELECT path, stage, camera, boot, open, frames, late, first_ns, last_ns, bytes, skipped_ns FROM segments"
     " WHERE path > ? AND path < ?"
 )
 _EVENTS = "SELECT path, label, by, first_ns, last_ns, frames, best FROM events WHERE path > ? AND path < ?"

@@ -2,12 +2,19 @@
 
 Rules kept here: one JSON object a line, in UTF-8, that any JSON reader takes: bytes become base64 text, and
 numbers that JSON has no word for (NaN, infinities) become null; what this module wrote it reads again.
+
+Besides what the frame itself says, a line has `pts_ms`, `late`, and where there is something
+
+    events         [label, by, captured_ns] of what was found in this frame: when the event began that it
+                   belongs to, with this frame or an earlier one of the file (`mesh.recordings.contents`)
+    skipped_ns     when the first frame was captured that was left out by choice between the last one that
+                   was recorded and this one
 """
 
 import base64
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +23,7 @@ from mesh.errors import ConfigError, WireError
 from mesh.frame import Detection, Frame, Hop
 from mesh.names import check_name
 from mesh.recordings.contents import Found
+from mesh.steps import BY, LABEL, step_in
 from mesh.wire import detection_map
 
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -30,6 +38,7 @@ class Entry:
     pts_ms: int
     late: bool
     found: tuple[Found, ...]
+    skipped_ns: int
     end: int
 
 
@@ -45,17 +54,19 @@ def entries(text: bytes) -> Iterator[Entry]:
 
 
 def _entry(said: dict[str, Any], end: int) -> Entry:
-    numbers = [said[name] for name in ("boot", "seq", "captured_ns", "pts_ms")] + [said.get("part", 0)]
+    numbers = [said[name] for name in ("boot", "seq", "captured_ns", "pts_ms")]
+    numbers += [said.get("part", 0), said.get("skipped_ns", 0)]
     if not all(type(number) is int and number >= 0 for number in numbers):
         raise ValueError("a number is missing")
-    boot, seq, captured_ns, pts_ms, part = numbers
+    boot, seq, captured_ns, pts_ms, part, skipped_ns = numbers
     stage, camera = check_name("stage", said["stage"]), check_name("camera", said["camera"])
-    found = tuple(map(_found, said["detections"]))
-    return Entry((stage, camera, boot, seq, part), captured_ns, pts_ms, said.get("late") is True, found, end)
+    found = (*map(_found, said["detections"]), *_stepped(said.get("attributes", {})))
+    late = said.get("late") is True
+    return Entry((stage, camera, boot, seq, part), captured_ns, pts_ms, late, found, skipped_ns, end)
 
 
-def fields(text: bytes) -> tuple[dict[str, Any], int]:
-    """What a line says of its frame, as fields of a `Frame`, and the frame's time in its Matroska file.
+def fields(text: bytes) -> tuple[dict[str, Any], Entry]:
+    """What a line says of its frame, as fields of a `Frame`, and the rest of it.
 
     A score that JSON had no word for is NaN again; bytes stay base64 text. Raises `ValueError` for a line
     that is none of ours.
@@ -77,7 +88,7 @@ def fields(text: bytes) -> tuple[dict[str, Any], int]:
             "hops": tuple(Hop(str(node), int(at), int(to)) for node, at, to in said["hops"]),
             "attributes": dict(said.get("attributes", {})),
         }
-        return told, entry.pts_ms
+        return told, entry
     except (KeyError, TypeError, OverflowError, RecursionError, ConfigError) as error:
         raise ValueError("a line that is none of ours") from error
 
@@ -103,19 +114,35 @@ def next_pts_ms(first_ns: int, captured_ns: int, last_ms: int | None) -> int:
 
 
 def found_in(frame: Frame) -> tuple[Found, ...]:
-    """What was found in a frame, as its line says it."""
-    return tuple((d.label, d.by, d.score if math.isfinite(d.score) else None) for d in frame.detections)
+    """What was found in a frame, as its line says it; a step of its clock, too."""
+    seen = tuple((d.label, d.by, d.score if math.isfinite(d.score) else None) for d in frame.detections)
+    return seen + _stepped(frame.attributes) if frame.attributes else seen
 
 
-def line(frame: Frame, pts_ms: int, *, late: bool = False) -> bytes:
+def _stepped(attributes: Mapping[str, Any]) -> tuple[Found, ...]:
+    return () if step_in(attributes) is None else ((LABEL, BY, None),)
+
+
+def line(
+    frame: Frame,
+    pts_ms: int,
+    *,
+    late: bool = False,
+    skipped_ns: int = 0,
+    events: Sequence[tuple[str, str, int]] = (),
+) -> bytes:
     """`frame` as a line, with its newline. `pts_ms` is its time in the Matroska file beside it; `late` that
-    a later frame was recorded before it.
+    a later frame was recorded before it; the rest is as above.
 
     Raises `WireError` for annotations that are not plain values.
     """
     entry = told(frame, pts_ms=pts_ms)
     if late:
         entry["late"] = True
+    if events:
+        entry["events"] = events
+    if skipped_ns:
+        entry["skipped_ns"] = skipped_ns
     return encoded(frame, entry) + b"\n"
 
 

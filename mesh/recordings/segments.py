@@ -18,21 +18,21 @@ from mesh.errors import DecodeError, StorageError
 from mesh.frame import Codec, Frame, new_frame
 from mesh.recordings.ebml import Place, places
 from mesh.recordings.files import FileBytes
-from mesh.recordings.lines import fields
+from mesh.recordings.lines import Entry, fields
 
 EDGE = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What a frame's line says: the fields of the frame, but for its picture, and its time in the file."""
+    """What a frame's line says: the fields of the frame, but for its picture, and the rest of it."""
 
     fields: dict[str, Any]
-    pts_ms: int
+    entry: Entry
 
     @property
     def captured_ns(self) -> int:
-        return int(self.fields["captured_ns"])
+        return self.entry.captured_ns
 
 
 class SegmentReader:
@@ -67,7 +67,7 @@ class SegmentReader:
 
     def frame(self, line: Line) -> Frame | None:
         """The frame of a line; None where its picture is damaged. Raises `StorageError`."""
-        place = self._places.get(line.pts_ms)
+        place = self._places.get(line.entry.pts_ms)
         try:
             payload = place.read(self._pictures) if place is not None else None
             size = self._size_of(payload) if payload is not None else None

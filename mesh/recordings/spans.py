@@ -1,7 +1,8 @@
 """When something was recorded, and when not, over many segments; and what was seen. Pure.
 
 Rules kept here: what touches is one: an event that goes on in the next segment, a recording that does; what
-a late segment brought fills the gap that it belongs to.
+a late segment brought fills the gap that it belongs to; what was left out by choice is no gap, and was not
+recorded.
 """
 
 from collections import defaultdict
@@ -23,10 +24,11 @@ class Span(NamedTuple):
     slack_ns: int = GAP_NS
 
 
-def recorded(held: Iterable[tuple[SegmentRow, Sequence[Gap]]]) -> list[Span]:
-    """The times in which frames of one stream were recorded, in order; what lies between them are gaps."""
+def recorded(held: Iterable[tuple[SegmentRow, Sequence[Gap]]], *, skipped: bool = False) -> list[Span]:
+    """The times in which frames of one stream were recorded, in order; with those in which they were
+    `skipped` by choice, what lies between is gaps."""
     made: list[Span] = []
-    for span in sorted(_spans(sorted(held, key=lambda each: each[0].first_ns))):
+    for span in sorted(_spans(sorted(held, key=lambda each: each[0].first_ns), skipped)):
         if made and span.first_ns - made[-1].last_ns <= span.slack_ns:
             made[-1] = made[-1]._replace(last_ns=max(made[-1].last_ns, span.last_ns))
         else:
@@ -72,9 +74,12 @@ def _together(one: Occurrence, other: Occurrence) -> Occurrence:
     )
 
 
-def _spans(held: Iterable[tuple[SegmentRow, Sequence[Gap]]]) -> Iterator[Span]:
-    """The parts of each segment between its gaps. How far two segments of a slow camera may be apart follows
-    from its usual interval; of a file with one frame, which has none, from that of the file before."""
+def _spans(held: Iterable[tuple[SegmentRow, Sequence[Gap]]], skipped: bool) -> Iterator[Span]:
+    """The parts of each segment between its gaps; the first of them with what was `skipped` before it.
+
+    How far two segments of a slow camera may be apart follows from its usual interval; of a file with one
+    frame, which has none, from that of the file before.
+    """
     interval_ns = last_ns = 0
     for row, gaps in held:
         starts = [row.first_ns, *(gap.last_ns for gap in gaps)]
@@ -82,7 +87,10 @@ def _spans(held: Iterable[tuple[SegmentRow, Sequence[Gap]]]) -> Iterator[Span]:
         parts = list(zip(starts, ends, strict=True))
         if row.frames > len(parts):
             interval_ns = sum(end - start for start, end in parts) // (row.frames - len(parts))
-        yield Span(*parts[0], max(GAP_NS, SLOW * interval_ns))
+        first_ns, end_ns = parts[0]
+        if skipped and row.skipped_ns:
+            first_ns = min(first_ns, row.skipped_ns)
+        yield Span(first_ns, end_ns, max(GAP_NS, SLOW * interval_ns))
         yield from (Span(*part) for part in parts[1:])
         if row.frames == 1 and last_ns:
             interval_ns = max(0, row.first_ns - last_ns)

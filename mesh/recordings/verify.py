@@ -23,6 +23,7 @@ from mesh.recordings.index import NAME, Listed
 from mesh.recordings.lines import Entry, next_pts_ms
 
 LOOKS = 3  # at a file that changes meanwhile
+_CHECKED = ("camera", "stage", "boot", "frames", "late", "first_ns", "last_ns", "bytes", "skipped_ns")
 
 Tell = Callable[[int, int], None]
 
@@ -193,7 +194,7 @@ def of_index(known: Listed, entries: Sequence[Entry], size: int) -> Iterator[str
         return
     held = listed(row.path, entries[: row.frames] if row.open else entries, size)
     there = replace(held.row, open=row.open, bytes=row.bytes if row.open else size)
-    for name in ("camera", "stage", "boot", "frames", "late", "first_ns", "last_ns", "bytes"):
+    for name in _CHECKED:
         said, found = getattr(row, name), getattr(there, name)
         if said != found:
             yield f"the index says {name} {said}, and its files {found}"

@@ -264,14 +264,16 @@ class FoundCount(Record):
     recorded: Count = 0
     duplicates: Count = 0
     late: Count = 0
+    skipped: Count = 0
 
 
 class RecordedCount(Record):
     """What a collector did with one camera's frames of one stage since `boot`.
 
-    `index` is the number of the folder's index: the counts stay with the folder, whoever records there.
-    `found` is the part of them that is of earlier runs. `ages` are those of the frames of this run when they
-    were safe on the disk, in the buckets of `mesh.ages`, and their sum.
+    `skipped` were left out by choice (`mesh.choice`); of those, `held` are in memory, and are recorded when
+    something is found soon. `index` is the number of the folder's index: the counts stay with the folder,
+    whoever records there. `found` is the part of them that is of earlier runs. `ages` are those of the frames
+    of this run when they were safe on the disk, in the buckets of `mesh.ages`, and their sum.
     """
 
     camera: Name
@@ -280,6 +282,8 @@ class RecordedCount(Record):
     recorded: Count = 0
     duplicates: Count = 0
     late: Count = 0  # of those recorded: later ones went before them
+    skipped: Count = 0
+    held: Count = 0
     lost: Count = 0
     index: Count = 0
     found: FoundCount = FoundCount()

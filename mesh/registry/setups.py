@@ -16,6 +16,7 @@ from pydantic import (
     ValidationError,
 )
 
+from mesh.choice import choice_of
 from mesh.errors import ConfigError
 from mesh.names import NAME, check_name
 from mesh.registry.base import Entry
@@ -43,6 +44,15 @@ def _check_label(label: str) -> str:
     return label
 
 
+def _check_choice(text: str) -> str:
+    try:
+        if text:
+            choice_of(text)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 Size = Annotated[
     tuple[Side, Side],
@@ -61,6 +71,7 @@ class CameraSetup(Record):
     paused:      whether whoever captures it leaves it alone, by `mesh ctl NAME pause`
     node, label: who alone may capture it: a node's id, or whoever has the label "name=value"
     site:        the site whose file it stands in; empty for a camera that was configured by itself
+    record:      what collectors record of it, as `mesh.choice` has it; empty: as they do of the others
     The rest is as `mesh node capture` has it. The name is that of the key.
     """
 
@@ -81,6 +92,7 @@ class CameraSetup(Record):
     node: Name | Literal[""] = ""
     label: Annotated[str, AfterValidator(_check_label)] = ""
     site: Name | Literal[""] = ""
+    record: Annotated[str, AfterValidator(_check_choice)] = ""
 
     @classmethod
     def of(cls, entry: Entry) -> Self:
@@ -112,5 +124,5 @@ class CameraSetup(Record):
     @property
     def capture(self) -> Self:
         """As far as it matters to whoever captures it: setups that are alike in that need no new start."""
-        apart = {"enabled": True, "paused": False, "node": "", "label": "", "site": ""}
+        apart = {"enabled": True, "paused": False, "node": "", "label": "", "site": "", "record": ""}
         return self.model_copy(update=apart)

@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from mesh.choice import MOST_POST_S, MOST_PRE_S, choices_of
 from mesh.errors import ConfigError
 from mesh.recordings.limits import cameras_of, free_of
 from mesh.registry.etcd_address import parse_address
@@ -96,6 +97,14 @@ def _are_limits(texts: list[str]) -> list[str]:
         cameras_of(texts)
     except ConfigError as error:
         raise ValueError(str(error).removeprefix("--keep ")) from None
+    return texts
+
+
+def _are_choices(texts: list[str]) -> list[str]:
+    try:
+        choices_of(texts)
+    except ConfigError as error:
+        raise ValueError(str(error).removeprefix("--record ")) from None
     return texts
 
 
@@ -214,6 +223,9 @@ class CollectSection(NodeSection):
     keep: Annotated[list[Text], AfterValidator(_are_limits)] = []
     forward: list[Text] = []
     secrets: PathText | None = None
+    record: Annotated[list[Text], AfterValidator(_are_choices)] = []
+    pre_roll: Annotated[float, Field(ge=0, le=MOST_PRE_S, allow_inf_nan=False)] | None = None
+    post_roll: Annotated[float, Field(ge=0, le=MOST_POST_S, allow_inf_nan=False)] | None = None
 
     @model_validator(mode="after")
     def _says_once_when_to_commit(self) -> Self:

@@ -204,6 +204,7 @@ CAMERAS: Table[CameraRow] = Table(
             lambda row: sum(row.fps_recorded.values()) if row.fps_recorded else None,
             right=True,
         ),
+        _fps("skipped", "skipped", lambda row: row.fps_skipped or None, WIDE),
         *_ages(lambda row: row.age),
         _number("lost", "lost", lambda row: row.lost),
         _number("unaccounted", "unaccounted", lambda row: row.unaccounted, least=WIDE),

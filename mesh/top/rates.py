@@ -38,7 +38,7 @@ History = Mapping[Run, Pair]
 class Flow:
     """What passed at one place of a node, a second: frames of a camera in and out, drops by cause. `ages` are
     the counts of those that were done meanwhile. A capture node's `group` is empty, and a recorder's `output`
-    is the stage that it recorded."""
+    is the stage that it recorded; what it skipped by choice went in, and not out."""
 
     node: str
     camera: str
@@ -49,6 +49,7 @@ class Flow:
     fps_out: float
     dropped: Mapping[str, float]
     ages: tuple[int, ...] = ()
+    fps_skipped: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +132,14 @@ def _recorded(before: StatsRecord, now: StatsRecord, seconds: float) -> Iterator
                 stage=count.stage,
                 recorded=found.recorded,
                 duplicates=found.duplicates,
+                skipped=found.skipped,
             )
         out = _rate(was.recorded, count.recorded, seconds)
         again = _rate(was.duplicates, count.duplicates, seconds)
+        skipped = _rate(was.skipped, count.skipped, seconds)
         ages = since(count.ages, was.ages)
-        yield Flow(now.node, count.camera, count.stage, "", count.stage, out + again, out, {}, ages)
+        taken = out + again + skipped
+        yield Flow(now.node, count.camera, count.stage, "", count.stage, taken, out, {}, ages, skipped)
 
 
 def _taken(count: GroupCount) -> int:

@@ -63,7 +63,8 @@ class NodeRow:
 
 @dataclass(frozen=True, slots=True)
 class CameraRow:
-    """`fps_recorded` is by stage; `age` is that of frames when they were recorded."""
+    """`fps_recorded` is by stage; `fps_skipped`, of all stages, is left out by choice; `age` is that of
+    frames when they were recorded."""
 
     camera: str
     state: str
@@ -74,6 +75,7 @@ class CameraRow:
     codec: str
     fps_captured: float | None
     fps_recorded: Mapping[str, float]
+    fps_skipped: float
     age: Age
     dropped: Mapping[str, Drops]
     lost: int
@@ -278,6 +280,7 @@ def _camera(name: str, record: CameraRecord | None, counted: CameraSummary | Non
         codec=record.codec if record else "",
         fps_captured=sum(flow.fps_out for flow in captured) if captured else None,
         fps_recorded=_by_stage(recorded),
+        fps_skipped=sum(flow.fps_skipped for flow in recorded),
         age=now.age(recorded),
         dropped=_drops([counted["dropped"], *(g["dropped"] for g in groups)], now.dropped[name])
         if counted

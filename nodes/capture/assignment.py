@@ -25,6 +25,7 @@ from mesh.registry.setups import CameraSetup
 from mesh.scope import Scope
 from nodes.capture.asked import told
 from nodes.capture.camera import Camera
+from nodes.capture.clockwork import Clockwork
 from nodes.capture.feed import STAGE
 from nodes.capture.setup import config_of, print_of
 from nodes.capture.sources.reactor import Reactor
@@ -50,6 +51,7 @@ class Surroundings:
 
     node: Node
     reactor: Reactor
+    clockwork: Clockwork
     secrets: Secrets
     over: Callable[[], None]
     ended: Callable[[CameraSetup], CameraRecord | None]
@@ -281,6 +283,7 @@ class Assignment:
             show=self._show,
             settled=lambda: None,
             clock=self._clock,
+            clockwork=self._around.clockwork,
             reactor=self._around.reactor,
             boot=self._boot,
         )

@@ -21,6 +21,7 @@ from mesh.frame import draw_boot
 from mesh.registry.records import CameraCount, CameraRecord, CameraState
 from mesh.transport import Publisher
 from nodes.capture.asked import told
+from nodes.capture.clockwork import Clockwork
 from nodes.capture.feed import STAGE, Feed
 from nodes.capture.pace import Decimator, Pacer, Rate, presentation_s
 from nodes.capture.snapshots import Snapshots
@@ -97,6 +98,7 @@ class Camera:
         show: Callable[[CameraRecord], None],
         settled: Callable[[], None],
         clock: Clock,
+        clockwork: Clockwork,
         reactor: Reactor | None = None,
         boot: int | None = None,
     ) -> None:
@@ -110,6 +112,7 @@ class Camera:
             boot,
             publisher,
             clock,
+            clockwork,
             lossless=config.lossless,
             partitions=config.partitions,
             stage=config.stage,

@@ -1,10 +1,11 @@
 """What a camera publishes: its pictures as frames, numbered and stamped, and the end of its stream.
 
 Rules kept here: `seq` counts on over reconnects and pauses; what a picture's `captured_ns` says is when it
-was taken here; one that nobody wants is counted, and neither converted nor encoded. A picture that is a frame
-already, out of a recording, keeps its boot, number, time, and all that was said of it: the boot of this
-capture is then that of the newest such frame, and what is counted for the ledger are the frames that were
-published of that boot, whatever their numbers are.
+was taken here, and where the clock was set before, the frame says so (`clockwork`); one that nobody wants is
+counted, and neither converted nor encoded. A picture that is a frame already, out of a recording, keeps its
+boot, number, time, and all that was said of it: the boot of this capture is then that of the newest such
+frame, and what is counted for the ledger are the frames that were published of that boot, whatever their
+numbers are.
 """
 
 import threading
@@ -15,7 +16,9 @@ from typing import Any
 
 from mesh.clock import Clock
 from mesh.frame import Codec, Detection, EndOfStream, Frame, Hop, new_frame
+from mesh.steps import Step
 from mesh.transport import Publisher
+from nodes.capture.clockwork import Clockwork, Steps
 from nodes.capture.picture import GrabPicture
 from nodes.capture.sources.base import Grab, Size
 from nodes.capture.sources.jpegs import FrameGrab
@@ -39,11 +42,13 @@ class Feed:
         boot: int,
         publisher: Publisher,
         clock: Clock,
+        clockwork: Clockwork,
         *,
         lossless: bool,
         partitions: int,
         stage: str = STAGE,
     ) -> None:
+        self._steps = Steps(clockwork)
         self.counted = boot, 0
         self.captured = 0
         self.dropped: Counter[str] = Counter()
@@ -114,11 +119,11 @@ class Feed:
 
     def _framed(self, grab: Grab, scaled: Size | None, quality: int) -> tuple[Frame, GrabPicture | None]:
         """The frame of a picture, with a camera's own JPEG, or with what makes one. Raises `DecodeError`."""
-        now_ns = self._clock.wall_ns()
+        now_ns, step = self._steps.look(self._next)
         own = grab.width, grab.height
         size = scaled or own
         passes = not grab.has_pixels and size == own
-        told = _told(grab.frame) if isinstance(grab, FrameGrab) else self._numbered(grab, now_ns)
+        told = _told(grab.frame) if isinstance(grab, FrameGrab) else self._numbered(grab, now_ns, step)
         fields = self._fields | told
         fields |= {
             "width": size[0],
@@ -130,14 +135,15 @@ class Feed:
         }
         return new_frame(fields), None if passes else GrabPicture(grab, quality, size)
 
-    def _numbered(self, grab: Grab, now_ns: int) -> dict[str, Any]:
-        return {
+    def _numbered(self, grab: Grab, now_ns: int, step: Step | None) -> dict[str, Any]:
+        numbered = {
             "boot": self.boot,
             "seq": self._next,
             "captured_ns": now_ns,
             "pts_ns": grab.pts_ns,
             "hops": (),
         }
+        return numbered if step is None else numbered | {"attributes": step.attributes}
 
 
 def _told(frame: Frame) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from mesh.registry.setups import PREFIX, CameraSetup
 from mesh.setups import FLEET
 from nodes.capture.asked import Asked
 from nodes.capture.assignment import Assignment, Surroundings
+from nodes.capture.clockwork import Clockwork
 from nodes.capture.decision import decide
 from nodes.capture.setup import print_of
 from nodes.capture.sources.reactor import Reactor
@@ -48,6 +49,7 @@ class Fleet:
     def __init__(self, secrets: Secrets | None = None, clock: Clock = SYSTEM_CLOCK) -> None:
         self._secrets = secrets or Secrets()
         self._clock = clock
+        self._clockwork = Clockwork(clock)
         self._node: Node | None = None
         self._reactor: Reactor | None = None
         self._poked = threading.Event()
@@ -76,7 +78,7 @@ class Fleet:
     def start(self, node: Node) -> None:
         self._node = node
         self._reactor = reactor = Reactor(self._clock)
-        around = Surroundings(node, reactor, self._secrets, self._poked.set, self._ended_as)
+        around = Surroundings(node, reactor, self._clockwork, self._secrets, self._poked.set, self._ended_as)
         node.scope.on_stop(self._poked.set)
         node.rush.on_stop(self._hurry)
         node.presence.on_lost = self._lost
@@ -98,6 +100,7 @@ class Fleet:
         with self._lock:
             counts = self._past | {c.camera: c for a in self._here.values() if (c := a.count()) is not None}
         counters = self._node.publisher.stats() if self._node else {}
+        counters |= self._clockwork.counters()
         return StatsRecord(
             node=node, at_ns=self._clock.wall_ns(), cameras=tuple(counts.values()), counters=counters
         )

@@ -30,6 +30,7 @@ from mesh.registry.records import (
 from mesh.scope import Scope
 from nodes.capture.asked import Asked
 from nodes.capture.camera import Camera, CameraConfig
+from nodes.capture.clockwork import Clockwork
 from nodes.capture.sources.catalog import check_source
 from nodes.capture.sources.hwaccel import check_hwaccel
 from nodes.capture.sources.reactor import Reactor
@@ -69,6 +70,7 @@ class Capture:
         self._clock = clock
         self._cameras: list[Camera] = []
         self._asked = Asked(lambda: {camera.record.name: camera for camera in tuple(self._cameras)})
+        self._clockwork = Clockwork(clock)
         self._node: Node | None = None
         self._reactor: Reactor | None = None
         self._settling = threading.Lock()
@@ -106,6 +108,7 @@ class Capture:
                 settled=self._settled,
                 clock=self._clock,
                 reactor=reactor,
+                clockwork=self._clockwork,
             )
             node.presence.claim_camera(camera.record)
             self._cameras.append(camera)
@@ -146,6 +149,7 @@ class Capture:
         node = self._node.id if self._node else "starting"
         cameras = tuple(camera.count() for camera in self._cameras)
         counters = self._node.publisher.stats() if self._node else {}
+        counters |= self._clockwork.counters()
         return StatsRecord(node=node, at_ns=self._clock.wall_ns(), cameras=cameras, counters=counters)
 
     def close(self) -> None:

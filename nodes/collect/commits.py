@@ -121,6 +121,11 @@ class Commits:
         self._bytes += size
         self.touch(stream, now)
 
+    def decided(self, stream: Stream, result: Identity, now: float) -> None:
+        """A pending result is held or passed over: nothing of it has to become safe, and it is remembered."""
+        self._seen.add(result)
+        self.owe(stream, stream.pending.pop(result).owed, now)
+
     def owe(self, stream: Stream, envelopes: Iterable[Envelope], now: float) -> None:
         """Acknowledge these with the next commit: nothing of theirs has to become safe any more."""
         self._owed |= dict.fromkeys(envelopes)

@@ -21,7 +21,7 @@ from mesh.recordings.limits import Keep
 from mesh.stats import Counters, Rarely
 from nodes.collect.recorder import storage_error
 from nodes.collect.removal import lock_of, remove_files
-from nodes.collect.retention import Believed, Disk, Stored, Used, Verdict, believe, decide
+from nodes.collect.retention import LEAP_NS, Believed, Disk, Stored, Used, Verdict, believe, decide
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +121,7 @@ class Keeper:
     def _decided(self, kept: Kept, now_ns: int) -> Verdict:
         closed, opened = kept.bytes(opened=False), kept.bytes(opened=True)
         used = {c: Used(closed.get(c, 0), opened.get(c, 0)) for c in closed.keys() | opened.keys()}
+        kept.see_ahead(closed, now_ns + LEAP_NS, now_ns)
 
         def oldest(camera: str) -> Iterator[Stored]:
             stays = camera in self._refusing

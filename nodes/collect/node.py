@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mesh.choice import Choices, Takes
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.control import ControlRefused, Operation
 from mesh.delivery import Delivery, Handover, Receiver
@@ -25,14 +26,16 @@ from mesh.scope import Scope
 from mesh.stats import Counters, Rarely
 from mesh.transport import Subscriber
 from mesh.wire import Envelope
+from nodes.collect.choosing import Choosing
 from nodes.collect.commits import DEFAULT_POLICY, CommitPolicy
 from nodes.collect.folder import FolderLock
 from nodes.collect.forwarding.address import Address
 from nodes.collect.forwarding.forwarding import Forwarding
 from nodes.collect.keeping import Keeper
 from nodes.collect.recorder import Recorder
-from nodes.collect.recording import Outlets, Recording
+from nodes.collect.recording import Recording
 from nodes.collect.recovery import Recovered, recover
+from nodes.collect.writing import Outlets
 from nodes.counting import group_count
 from nodes.node import Node
 from nodes.operations import check_none
@@ -46,6 +49,7 @@ HANDOVER_S = 5.0  # well below the time after which TCP gives up on a peer that 
 QUIET_S = 0.5
 LOOK_EVERY_S = 0.1
 GROUP = "collect"
+RAW = "raw"  # as cameras give it: nobody has looked at it
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ class CollectConfig:
                       many; they are acknowledged then
     keep:             what goes when it is too old or takes too much
     forward:          where what is recorded goes, besides
+    choices:          what is recorded of each camera, unless its own setup says otherwise
     """
 
     into: Path
@@ -68,6 +73,7 @@ class CollectConfig:
     commit: CommitPolicy = DEFAULT_POLICY
     keep: Keep = field(default_factory=Keep)
     forward: tuple[Address, ...] = ()
+    choices: Choices = field(default_factory=Choices)
 
 
 class Collect:
@@ -93,6 +99,7 @@ class Collect:
             on_room=self._made_room,
             clock=clock,
         )
+        self._choosing = Choosing(config.choices, clock)
         self._counters = Counters()
         self._rarely = Rarely()
         self._heard_at = clock.monotonic()
@@ -128,6 +135,13 @@ class Collect:
         self._forwarding = Forwarding(
             self._config.into, self._config.forward, own, registry, node.scope, self._clock
         )
+        self._choosing.follow(self._recording_scope, node.registry)
+        if RAW in self.inputs and self._config.choices.default.takes(RAW) is Takes.FOUND:
+            log.warning(
+                "nothing is found in the frames of %s: none is recorded but of cameras for which --record "
+                "or their setup says continuous; record the stage of a process node instead",
+                RAW,
+            )
         self._start_recording(node, self._recovered, self._forwarding)
         self._intake.on_stop(self._handover.close)
         self._intake.on_stop(self._going.set)
@@ -222,6 +236,7 @@ class Collect:
             self._inbox,
             outlets,
             policy=self._config.commit,
+            chooses=self._choosing.of,
             clock=self._clock,
         )
         self._recording_scope.on_stop(self._handover.wake)

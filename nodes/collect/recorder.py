@@ -60,7 +60,7 @@ class Recorder:
     """Records frames into a folder. A context manager: leaving it closes every segment.
 
     segment_seconds, segment_bytes:  when a segment ends and the next begins; it also ends where the size of
-    the picture changes and where the camera starts anew (another `boot`).
+    the picture changes, where the camera starts anew (another `boot`), and where frames were left out.
 
     Raises `StorageError` when `into` cannot be written.
     """
@@ -83,10 +83,12 @@ class Recorder:
     def __repr__(self) -> str:
         return f"<Recorder {self.into} {self.stats()}>"
 
-    def write(self, frame: Frame, *, late: bool = False) -> None:
+    def write(self, frame: Frame, *, late: bool = False, skipped_ns: int = 0) -> None:
         """Append a frame to its stream's segment. Raw pixels are encoded; a JPEG is stored as it is.
 
-        late:  a later frame of its stream was written before it; its line says so
+        late:        a later frame of its stream was written before it; its line says so
+        skipped_ns:  frames were left out by choice before it, the first of them captured then: it begins a
+                     new segment
 
         Raises `DecodeError` for a frame without a readable image, `WireError` for annotations that JSON
         cannot hold, `ConfigError` for a camera or stage whose name is none, and `StorageError`: in each case
@@ -96,7 +98,7 @@ class Recorder:
         if stream not in self._open:
             check_name("camera", frame.camera)
             check_name("stage", frame.stage)
-        item = Item(_recordable(frame), late)
+        item = Item(_recordable(frame), late, skipped_ns)
         if self._waiting:
             self.retry(stream)
         self._append(stream, item)
@@ -255,6 +257,7 @@ class Recorder:
             holds.first_ns,
             holds.last_ns,
             segment.safe_bytes,
+            holds.skipped_ns,
         )
         self._rows[segment.name] = Listed(row, tuple(holds.events), tuple(holds.gaps))
 

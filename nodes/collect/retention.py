@@ -4,7 +4,8 @@ Rules kept here: the oldest go first, and no more than the limits ask for; what 
 goes; where what is locked (or, on the disk, what is no recording) passes a limit alone, nothing goes for that
 limit's sake, as it would help nobody, and that is said; age is counted by a clock that does not leap.
 
-A recording is as old as its newest frame, by its camera's clock.
+A recording is as old as its newest frame, by its camera's clock; one whose times lie in the future, as that
+clock was wrong, is as old as when it was first seen: it neither goes before its time nor stays for ever.
 """
 
 import heapq
@@ -25,7 +26,8 @@ _AGE = attrgetter("last_ns", "path")
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A recording that is closed: where it is, its newest frame's time, and the bytes of its files."""
+    """A recording that is closed: where it is, the time by which its age is counted, which is that of its
+    newest frame unless that lies in the future, and the bytes of its files."""
 
     path: str
     camera: str

@@ -9,7 +9,7 @@ frames that both hold whole, and where not even that can be done, to those that 
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mesh.frame import Frame
-from mesh.recordings.contents import Contents
+from mesh.recordings.contents import Contents, Found, Sightings
 from mesh.recordings.lines import found_in, line, next_pts_ms
 from nodes.collect.layout import About, Picture, picture
 from nodes.collect.matroska import MatroskaWriter, write_all
@@ -37,10 +37,12 @@ class SegmentLimits:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A frame to write; `late` when a later one of its stream was written before it."""
+    """A frame to write; `late` when a later one of its stream was written before it; `skipped_ns` when the
+    first one was captured that was left out by choice just before it (0: none was)."""
 
     frame: Frame
     late: bool = False
+    skipped_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +69,11 @@ def needs_new_segment(state: SegmentState, item: Item, limits: SegmentLimits) ->
     """Whether an item begins a new segment: another boot, another size, too long after, or too much. Pure.
 
     A clock that was set back by more than a segment's length begins one, too; and so does the first frame
-    that is in time again where a late one had to, so that names, which are times, sort as frames do.
+    that is in time again where a late one had to, so that names, which are times, sort as frames do; and what
+    is recorded after some were left out: a file is one scene, and plays without a still of minutes in it.
     """
     frame = item.frame
-    if state.late and not item.late:
+    if (state.late or item.skipped_ns) and not item.late:
         return True
     if (frame.boot, frame.width, frame.height) != (state.boot, state.width, state.height):
         return True
@@ -119,12 +122,14 @@ class Segment:
         self._size, self._first_ns = (first.width, first.height), first.captured_ns
         self._picture_bytes = 0
         self._unsafe: list[Item] = []
+        self._found: list[tuple[Found, ...]] = []  # in those
         self._named = False  # whether the disk holds the files' names
         self._in_doubt = False  # whether a sync failed: the system takes for written what it could not write
         self._queue: list[_Queued] = []
         self._sealed: list[_Queued] = []
         self.safe = 0
         self.contents = Contents()
+        self._sightings = Sightings()  # of all that was written
         self._video = self._begun(first)
         self.end = self._safe_end = End(0, self._video.end, 0, None)
 
@@ -161,12 +166,17 @@ class Segment:
         """
         frame, end = item.frame, self.end
         pts_ms = next_pts_ms(self._first_ns, frame.captured_ns, end.last_ms)
-        text = line(frame, pts_ms, late=item.late)
+        found = found_in(frame)
+        events = self._events(frame.captured_ns, found) if found else []
+        text = line(frame, pts_ms, late=item.late, skipped_ns=item.skipped_ns, events=events)
+        for label, by, _ in events:
+            self._sightings.see(frame.captured_ns, label, by)
         what = picture(frame.payload, pts_ms)
         self.end = End(end.frames + 1, end.video + what.size, end.lines + len(text), pts_ms)
         self._queue.append(_Queued(what, text, self.end))
         self._picture_bytes += len(frame.payload)
         self._unsafe.append(item)
+        self._found.append(found)
 
     def seal(self) -> End:
         """What waits now is what is flushed next; how far the files reach with it.
@@ -203,8 +213,9 @@ class Segment:
         """The disk holds what there was at `end`: the frames that are safe now and were not before."""
         count = end.frames - self.safe
         safe, self._unsafe = self._unsafe[:count], self._unsafe[count:]
-        for item in safe:
-            self.contents.add(item.frame.captured_ns, found_in(item.frame), late=item.late)
+        found, self._found = self._found[:count], self._found[count:]
+        for item, seen in zip(safe, found, strict=True):
+            self.contents.add(item.frame.captured_ns, seen, late=item.late, skipped_ns=item.skipped_ns)
         self.safe, self._safe_end, self._named, self._sealed = end.frames, end, True, []
         return safe
 
@@ -237,6 +248,11 @@ class Segment:
                 self.sync()
         self._let_go()
         return Remains(safe, self._unsafe)
+
+    def _events(self, captured_ns: int, found: Iterable[Found]) -> list[tuple[str, str, int]]:
+        """What a frame's line says of events."""
+        seen = dict.fromkeys((label, by) for label, by, _ in found)
+        return [(*what, self._sightings.begun_ns(captured_ns, *what)) for what in seen]
 
     def _rescued(self) -> list[Item]:
         """What is safe once both files are cut back to the last whole frame; nothing when that fails."""

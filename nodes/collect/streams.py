@@ -1,7 +1,9 @@
 """What a collector knows of its streams while it runs: its counts, and what is on its way to the disk. Pure.
 
-Rules kept here: a result is pending from when it is taken in until it is safe; whoever sent it, and however
-often, is owed an acknowledgement then, and not before; a count is what the disk holds.
+Rules kept here: a result is pending from when it is taken in until it is safe, or passed over by choice, or
+held in case it is wanted soon; whoever sent it, and however often, is owed an acknowledgement then, and not
+before; a count is what the disk holds. What is held counts as skipped until the disk holds it: so all that
+was acknowledged is in one count or the other, whatever happens.
 """
 
 import threading
@@ -15,6 +17,7 @@ from mesh.frame import EndOfStream, Frame
 from mesh.recordings.index import StreamRow
 from mesh.registry.records import FoundCount, RecordedCount
 from mesh.wire import Envelope
+from nodes.collect.gate import Gate
 from nodes.collect.reorder import Bounds, Reorder
 
 Key = tuple[str, str, int]  # stage, camera, boot
@@ -34,11 +37,13 @@ class Arrival:
 
 @dataclass(slots=True)
 class Pending:
-    """A result that is not safe yet: its place in its sender's run, and who waits for it."""
+    """A result that is not safe yet: its place in its sender's run, and who waits for it. One that was `held`
+    was acknowledged then: nobody does."""
 
-    run: int
-    n: int
+    run: int = -1
+    n: int = 0
     late: bool = False
+    held: bool = False
     owed: dict[Envelope, None] = field(default_factory=dict)
 
 
@@ -54,6 +59,8 @@ class Stream:
     late: int = 0
     pending: dict[Identity, Pending] = field(default_factory=dict)
     ended: set[int] = field(default_factory=set)
+    gate: Gate = field(default_factory=Gate)
+    skipped_before: int = 0  # as the index had it
     written_at: float | None = None
     newest: tuple[int, int] = (-1, 0)  # (seq, part) of what was subscribed to
     place: Place = field(init=False)
@@ -66,18 +73,29 @@ class Stream:
     def of(cls, row: StreamRow, bounds: Bounds) -> "Stream":
         """A stream as the index remembers it."""
         counts = (row.recorded, row.duplicates, row.late)
-        return cls((row.stage, row.camera, row.boot), Reorder(bounds, row.resume), *counts)
+        key = (row.stage, row.camera, row.boot)
+        return cls(key, Reorder(bounds, row.resume), *counts, skipped_before=row.skipped)
 
     def row(self) -> StreamRow:
         """What the index is to remember: no result that is not safe is passed over."""
-        unsafe = [(key[3], pending.run, pending.n) for key, pending in self.pending.items()]
+        unsafe = [
+            (key[3], pending.run, pending.n) for key, pending in self.pending.items() if not pending.held
+        ]
         resume = self.reorder.resume().before(unsafe)
-        return StreamRow(*self.key, self.recorded, self.duplicates, self.late, resume)
+        counts = self.recorded, self.duplicates, self.late
+        skipped = self.skipped_before + self.gate.passed + self.held
+        return StreamRow(*self.key, *counts, resume, skipped=skipped)
+
+    @property
+    def held(self) -> int:
+        """Frames that are held, or were and are not safe yet."""
+        return len(self.gate.held) + sum(pending.held for pending in self.pending.values())
 
     @property
     def is_still(self) -> bool:
         """Whether nothing of it is on its way to the disk."""
-        return not self.pending and not self.reorder.items and self.written_at is None
+        waits = self.pending or self.reorder.items or self.gate.held
+        return not waits and self.written_at is None
 
     def is_behind(self, place: tuple[int, int]) -> bool:
         """Whether a frame that was subscribed to comes after a later one."""
@@ -102,7 +120,8 @@ class Streams:
         self._rows = dict(rows)
         self._live: OrderedDict[Key, Stream] = OrderedDict()
         self._lock = threading.Lock()
-        self._shown = dict(rows)
+        self._shown = {key: (row, 0) for key, row in rows.items()}
+        self._held: dict[Key, int] = {}
         self._found = dict(rows)
         self._ages = AgeTally()
 
@@ -116,7 +135,9 @@ class Streams:
 
     def row(self, key: Key) -> StreamRow:
         """What the index is to remember of a stream."""
-        row = self._rows[key] = self[key].row()
+        stream = self[key]
+        row = self._rows[key] = stream.row()
+        self._held[key] = stream.held
         return row
 
     def safe(self, frame: Frame, now_ns: int) -> None:
@@ -126,13 +147,13 @@ class Streams:
     def show(self, keys: Iterable[Key]) -> None:
         """Rows that `row` gave are in the index: they count."""
         with self._lock:
-            self._shown.update((key, self._rows[key]) for key in keys)
+            self._shown.update((key, (self._rows[key], self._held.pop(key, 0))) for key in keys)
 
     def counts(self) -> tuple[RecordedCount, ...]:
         """The newest boots of each stage and camera, in order."""
         with self._lock:
             shown = dict(self._shown)
-        return tuple(self._count(shown[key]) for key in sorted(newest(shown)))
+        return tuple(self._count(*shown[key]) for key in sorted(newest(shown)))
 
     def _let_go(self) -> None:
         """Forget streams that have long been still; their rows are kept."""
@@ -142,7 +163,7 @@ class Streams:
         for key in still[: max(0, len(self._live) + 1 - LIVE_STREAMS)]:
             self._rows[key] = self._live.pop(key).row()
 
-    def _count(self, row: StreamRow) -> RecordedCount:
+    def _count(self, row: StreamRow, held: int) -> RecordedCount:
         key = row.stage, row.camera, row.boot
         found, ages = self._found.get(key), self._ages.of(key)
         return RecordedCount(
@@ -152,8 +173,15 @@ class Streams:
             recorded=row.recorded,
             duplicates=row.duplicates,
             late=row.late,
+            skipped=row.skipped,
+            held=held,
             index=self._index,
-            found=FoundCount(recorded=found.recorded, duplicates=found.duplicates, late=found.late)
+            found=FoundCount(
+                recorded=found.recorded,
+                duplicates=found.duplicates,
+                late=found.late,
+                skipped=found.skipped,
+            )
             if found
             else FoundCount(),
             ages=ages.counts,

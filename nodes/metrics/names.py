@@ -79,6 +79,12 @@ METRICS: Mapping[str, Metric] = {
     "mesh_recorded_late_total": Metric(
         Kind.COUNTER, ("camera", "stage"), "Frames that were recorded behind later ones."
     ),
+    "mesh_recorded_skipped_total": Metric(
+        Kind.COUNTER, ("camera", "stage"), "Results that were left out by choice."
+    ),
+    "mesh_recorded_held": Metric(
+        Kind.GAUGE, ("camera", "stage"), "Results that are held, and recorded when something is found soon."
+    ),
     "mesh_recorded_frame_age_seconds": Metric(
         Kind.HISTOGRAM,
         ("stage",),

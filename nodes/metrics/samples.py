@@ -79,13 +79,16 @@ def measured(
     for forward in report.forwards:
         yield Sample("mesh_forward_waiting", (forward.to,), (forward.waiting,))
         yield Sample("mesh_forward_up", (forward.to,), (float(not forward.why),))
-    yield from _waiting(report.groups)
+    yield from _waiting(report)
 
 
-def _waiting(groups: Iterable[GroupCount]) -> Iterator[Sample]:
+def _waiting(report: StatsRecord) -> Iterator[Sample]:
     """What waits, over the boots of a camera."""
     sums: dict[tuple[str, Labels], int] = {}
-    for count in groups:
+    for recorded in report.recorded:
+        held: tuple[str, Labels] = "mesh_recorded_held", (recorded.camera, recorded.stage)
+        sums[held] = sums.get(held, 0) + recorded.held
+    for count in report.groups:
         taken = (count.camera, count.stage, count.group)
         gauges = {("mesh_group_frames_in_flight", taken): count.in_flight}
         if count.pushes:
@@ -145,6 +148,7 @@ def _of_recorded(count: RecordedCount) -> Iterator[Counted]:
         "frames": count.recorded - found.recorded,
         "duplicates": count.duplicates - found.duplicates,
         "late": count.late - found.late,
+        "skipped": count.skipped - count.held - found.skipped,
     }
     for word, n in own.items():
         yield Counted(Sample(f"mesh_recorded_{word}_total", labels, (n,)), source)

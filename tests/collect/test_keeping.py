@@ -139,6 +139,51 @@ def test_a_restart_does_not_make_a_clock_believed_that_leapt(tmp_path: Path, kee
     assert len(rows(tmp_path)) == 2
 
 
+@pytest.mark.parametrize("years", [0.003, 70])
+def test_what_a_clock_in_the_future_recorded_goes_in_its_turn_and_not_before(
+    tmp_path: Path, keeper: Keepers, years: float
+) -> None:
+    """A clock is set forward by a day, or by much, for as long as one segment takes, and put right again."""
+    ahead_ns = START_NS + int(years * 365 * DAY_NS)
+    with Recorder(tmp_path) as recorder:
+        recorder.write(make(0, captured_ns=ahead_ns))
+        recorder.write(make(1, captured_ns=START_NS + SECOND_NS))
+    recover(tmp_path).index.close()
+    keep = Keep(Limits(days=2))
+    clock = at(START_NS + 10 * SECOND_NS)
+    one = Keeper(tmp_path, keep, print, clock=clock)
+    one.look(NEVER)
+    assert len(rows(tmp_path)) == 2, "what is new does not go by its time"
+    for day in range(1, 5):
+        with Recorder(tmp_path) as recorder:
+            recorder.write(make(day + 1, captured_ns=START_NS + day * DAY_NS))
+        recover(tmp_path).index.close()
+        clock.advance(DAY_NS / 1e9)
+        one.look(NEVER)
+    left = [row.last_ns for row in rows(tmp_path)]
+    assert left == [START_NS + day * DAY_NS for day in (3, 4)]
+    assert table(tmp_path, "ahead") <= 1  # what is gone is forgotten when it is looked next
+    one.look(NEVER)
+    assert table(tmp_path, "ahead") == 0
+    one.close()
+
+
+def test_of_a_limit_of_bytes_too_the_first_goes_first_whatever_its_clock_said(
+    tmp_path: Path, keeper: Keepers
+) -> None:
+    with Recorder(tmp_path) as recorder:
+        recorder.write(make(0, captured_ns=START_NS + 9 * DAY_NS))
+    recover(tmp_path).index.close()
+    keeper(tmp_path, Keep(Limits(days=999))).look(NEVER)
+    (first,) = rows(tmp_path)
+    with Recorder(tmp_path) as recorder:
+        recorder.write(make(1, captured_ns=START_NS + 60 * SECOND_NS))
+    recover(tmp_path).index.close()
+    keep = Keep(Limits(bytes=first.bytes + 1000))
+    keeper(tmp_path, keep, now_ns=START_NS + 120 * SECOND_NS).look(NEVER)
+    assert [row.last_ns for row in rows(tmp_path)] == [START_NS + 60 * SECOND_NS]
+
+
 def test_what_is_locked_stays_and_a_limit_that_it_passes_is_told_until_it_is_unlocked(
     tmp_path: Path, keeper: Keepers
 ) -> None:

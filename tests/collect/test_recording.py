@@ -17,12 +17,14 @@ from mesh.frame import EndOfStream, Frame
 from mesh.inbox import Inbox, Policy
 from mesh.scope import Scope
 from mesh.wire import Envelope, Message, Topic, View
+from nodes.collect.admission import HELD_BYTES, Chooses, everything
 from nodes.collect.commits import CommitPolicy
 from nodes.collect.recorder import Recorder
-from nodes.collect.recording import Outlets, Recording
+from nodes.collect.recording import Recording
 from nodes.collect.recovery import recover
 from nodes.collect.reorder import Bounds
 from nodes.collect.streams import LIVE_STREAMS, Streams
+from nodes.collect.writing import Outlets
 from tests.collect.support import make, read, segments
 from tests.support.waiting import wait_for
 
@@ -33,7 +35,15 @@ PROMPT = CommitPolicy(0.01)
 class Bench:
     """A recording of a folder, fed by hand; `acked` are the numbers of the results that were acknowledged."""
 
-    def __init__(self, into: Path, policy: CommitPolicy, bounds: Bounds, segment_seconds: float) -> None:
+    def __init__(
+        self,
+        into: Path,
+        policy: CommitPolicy,
+        bounds: Bounds,
+        segment_seconds: float,
+        chooses: Chooses = everything,
+        held_bytes: int = HELD_BYTES,
+    ) -> None:
         self.acked: list[int] = []
         self.forwarded: list[int] = []
         self.why = ""
@@ -50,6 +60,8 @@ class Bench:
             outlets,
             policy=policy,
             bounds=bounds,
+            chooses=chooses,
+            held_bytes=held_bytes,
         )
 
     def push(self, *seqs: int, run: int = 1, n: int | None = None, **changes: Any) -> None:
@@ -86,9 +98,14 @@ class Bench:
 
 @contextmanager
 def recording(
-    into: Path, policy: CommitPolicy = PROMPT, bounds: Bounds = PATIENT, segment_seconds: float = 60.0
+    into: Path,
+    policy: CommitPolicy = PROMPT,
+    bounds: Bounds = PATIENT,
+    segment_seconds: float = 60.0,
+    chooses: Chooses = everything,
+    held_bytes: int = HELD_BYTES,
 ) -> Iterator[Bench]:
-    bench = Bench(into, policy, bounds, segment_seconds)
+    bench = Bench(into, policy, bounds, segment_seconds, chooses, held_bytes)
     try:
         with Scope("recording") as scope:
             scope.on_stop(bench.handover.wake)

@@ -10,7 +10,7 @@ import pytest
 
 from mesh.delivery import identity
 from mesh.errors import StorageError
-from mesh.recordings.index import Index, SegmentRow
+from mesh.recordings.index import Index, SegmentRow, StreamRow
 from mesh.recordings.resume import Resume
 from nodes.collect.folder import FolderLock
 from nodes.collect.recorder import Recorder
@@ -245,7 +245,14 @@ def test_an_index_of_other_tables_is_made_again_and_a_newer_one_is_refused(tmp_p
         recover(tmp_path)
 
 
-OF_VERSION_2 = (  # from what stands now
+OF_VERSION_3 = (  # from what stands now
+    "DROP TABLE ahead",
+    "ALTER TABLE segments DROP COLUMN skipped_ns",
+    "ALTER TABLE streams DROP COLUMN skipped",
+    "PRAGMA user_version = 3",
+)
+OF_VERSION_2 = (
+    *OF_VERSION_3,
     "DROP TABLE events",
     "DROP TABLE gaps",
     "DROP TABLE removing",
@@ -257,18 +264,23 @@ OF_VERSION_2 = (  # from what stands now
 )
 
 
-def test_an_index_of_the_second_version_learns_the_times_from_the_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize("former", [OF_VERSION_2, OF_VERSION_3], ids=["version 2", "version 3"])
+def test_an_index_of_an_earlier_version_learns_from_the_files_what_it_did_not_know(
+    tmp_path: Path, former: tuple[str, ...]
+) -> None:
     into = tmp_path / "rec"
     interrupted(into, 10)
     recovered(into)
     now = rows(into)
     with sqlite3.connect(into / "index.db") as db:
-        for statement in OF_VERSION_2:
+        for statement in former:
             db.execute(statement)
     db.close()
-    recovered(into)
+    again = recovered(into)
     assert rows(into) == now
     assert now[0].first_ns == START_NS
+    assert again.streams["raw", "front", 7] == StreamRow("raw", "front", 7, 10)
+    assert not (into / "quarantine").exists()
 
 
 def test_an_index_of_the_first_version_keeps_what_it_knows(tmp_path: Path) -> None:

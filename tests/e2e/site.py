@@ -130,17 +130,18 @@ class Site:
 
     def wait_settled(self, camera: str, groups: int = 1) -> None:
         """Wait until a camera's stream has ended and drained through so many groups, and what they pushed
-        is delivered and recorded."""
+        is delivered, and recorded or skipped."""
 
         def settled() -> bool:
             count = self.count(camera)
             found = count["groups"].values()
             pushed = sum(g["delivered"] for g in found)
+            there = sum(count["recorded"].values()) + sum(count["skipped"].values()) + count["duplicates"]
             return (
                 len(found) >= groups
                 and all(g["ended"] and not g["in_flight"] for g in found)
                 and all(g["delivered"] in (0, g["results"]) for g in found)
-                and pushed <= sum(count["recorded"].values()) + count["duplicates"]
+                and pushed <= there
             )
 
         self.wait_for(settled, f"the streams of {camera} have drained")

@@ -92,12 +92,20 @@ def test_what_other_members_took_in_is_theirs_to_count() -> None:
 
 def test_what_an_earlier_run_left_is_taken_off() -> None:
     carried = ResultCount(results=1000, delivered=900, undelivered={"spool_full": 3})
-    left = FoundCount(recorded=500, duplicates=2, late=1)
+    left = FoundCount(recorded=500, duplicates=2, late=1, skipped=30)
     found = values(
         report(
             grouped(results=1010, delivered=950, undelivered={"spool_full": 4}, pushes=True, carried=carried),
             RecordedCount(
-                camera="door", boot=1, stage="motion", recorded=520, duplicates=5, late=1, found=left
+                camera="door",
+                boot=1,
+                stage="motion",
+                recorded=520,
+                duplicates=5,
+                late=1,
+                skipped=70,
+                held=25,
+                found=left,
             ),
         )
     )
@@ -108,6 +116,7 @@ def test_what_an_earlier_run_left_is_taken_off() -> None:
     assert found["mesh_recorded_frames_total", "door", "motion"] == 20
     assert found["mesh_recorded_duplicates_total", "door", "motion"] == 3
     assert found["mesh_recorded_late_total", "door", "motion"] == 0
+    assert found["mesh_recorded_skipped_total", "door", "motion"] == 15
 
 
 def test_ages_of_all_cameras_and_boots_are_one_histogram() -> None:
@@ -139,7 +148,8 @@ def test_gauges_say_what_is_now() -> None:
         )
     ]
     waits = [grouped(boot, in_flight=2, waiting=10, spooled=4, pushes=True) for boot in (1, 2)]
-    told = report(*waits).model_copy(update={"clock_offset_ns": -5_000_000, "clock_error_ns": None})
+    held = [RecordedCount(camera="door", boot=n, stage="motion", skipped=9, held=3) for n in (1, 2)]
+    told = report(*waits, *held).model_copy(update={"clock_offset_ns": -5_000_000, "clock_error_ns": None})
     found = {(s.name, *s.labels): s.values[0] for s in measured(node, cameras, told, connected=False)}
     assert found["mesh_node_info", "n", "process", "motion", "h", ""] == 1
     states = {key[1]: value for key, value in found.items() if key[0] == "mesh_node_state"}
@@ -150,6 +160,7 @@ def test_gauges_say_what_is_now() -> None:
     assert found["mesh_node_clock_offset_seconds",] == -0.005
     assert ("mesh_node_clock_error_seconds",) not in found
     assert found["mesh_group_frames_in_flight", *GROUP] == 4
+    assert found["mesh_recorded_held", "door", "motion"] == 6
     assert found["mesh_results_waiting", "door", "motion", "motion"] == 20
     assert found["mesh_results_spooled", "door", "motion", "motion"] == 8
 

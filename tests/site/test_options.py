@@ -47,6 +47,9 @@ KEYS = {
     "keep_free": '"10%"',
     "keep": '["door=30d"]',
     "forward": '["tcp://hq.example:7700?from=-2h"]',
+    "record": '["motion", "door=events,label=person"]',
+    "pre_roll": "3",
+    "post_roll": "20.5",
 }
 NOT_TOGETHER = {"durability"}  # with commit_ms
 COLLECTED = KEYS | {"input": '["raw", "made"]'}
@@ -149,6 +152,9 @@ def test_what_a_table_says_is_what_its_command_is_told(kind: str, tmp_path: Path
             "keep": ["door=30d"],
             "forward": ["tcp://hq.example:7700?from=-2h"],
             "secrets": tmp_path / "secrets.env",
+            "record": ["motion", "door=events,label=person"],
+            "pre_roll": 3.0,
+            "post_roll": 20.5,
         },
     }
     wanted = common | own[kind]

@@ -231,6 +231,14 @@ WRONG = {
         '[collect.r]\ninput = ["raw", "raw"]',
         "2: collect.r.input: a stage stands there twice",
     ),
+    "a choice that is none": (
+        '[collect.r]\nrecord = ["motion", "door=events,pre=x"]',
+        "2: collect.r.record: 'door=events,pre=x': pre=x: give a number from 0 to 600",
+    ),
+    "a camera's choice that is none": (
+        '[cameras.door]\nurl = "synthetic:"\nrecord = "sometimes"',
+        "3: cameras.door.record: 'sometimes' is no choice: write continuous, motion, events or off",
+    ),
     "a number of too many digits": (f"x = {'9' * 5000}", " a number in it has too many digits"),
     "too many brackets": (f"x = {'[' * 5000}", " it is nested too deeply"),
     "a lease that is too short": ("[collect.c]\nlease = 0.1", "2: collect.c.lease: "),

@@ -1,8 +1,10 @@
-"""A clock that a test moves by hand."""
+"""Clocks that a test moves by hand."""
 
 import threading
 import time
 from collections.abc import Callable
+
+from mesh.clock import SystemClock
 
 SLICE = 0.005  # seconds of real time between two looks at the event
 
@@ -48,3 +50,13 @@ class ManualClock:
             if self.monotonic() >= end:
                 return event.is_set()
         return True
+
+
+class SetClock(SystemClock):
+    """The machine's own clocks, of which the wall clock is set as a person or NTP may."""
+
+    def __init__(self) -> None:
+        self.set_s = 0.0
+
+    def wall_ns(self) -> int:
+        return super().wall_ns() + int(self.set_s * 1e9)

@@ -95,10 +95,12 @@ def test_ages_are_those_of_frames_since_the_report_before() -> None:
 
 @pytest.mark.parametrize("known", [True, False])
 def test_what_a_folder_or_a_spool_held_before_did_not_pass_now(known: bool) -> None:
-    stored = recorded("door", 510, duplicates=3, found=FoundCount(recorded=500, duplicates=1))
+    found_before = FoundCount(recorded=500, duplicates=1, skipped=40)
+    stored = recorded("door", 510, duplicates=3, skipped=45, found=found_before)
     spooled = grouped("door", results=70, carried=ResultCount(results=60))
-    earlier = [recorded("door", 500, duplicates=1, found=stored.found)] if known else []
+    earlier = [recorded("door", 500, duplicates=1, skipped=40, found=stored.found)] if known else []
     found = after([report("n", 0, *earlier)], [report("n", 1, stored, spooled)])
     assert found is not None
-    assert (found.recorded[0].fps_out, found.recorded[0].fps_in) == (10, 12)
+    assert (found.recorded[0].fps_out, found.recorded[0].fps_in) == (10, 17)
+    assert found.recorded[0].fps_skipped == 5
     assert found.grouped[0].fps_out == 10

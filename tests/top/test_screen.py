@@ -72,7 +72,7 @@ def test_the_chosen_row_stays_chosen_and_in_order_whatever_changes() -> None:
     asyncio.run(drive())
 
 
-@pytest.mark.parametrize(("width", "columns"), [(80, 7), (110, 9), (160, 12)])
+@pytest.mark.parametrize(("width", "columns"), [(80, 7), (110, 9), (160, 13)])
 def test_columns_follow_the_width(width: int, columns: int) -> None:
     async def drive() -> None:
         top = Top("url")

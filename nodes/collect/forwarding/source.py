@@ -78,8 +78,8 @@ def _frame(line: bytes, pictures: "_Pictures") -> Frame | None:
     if not line.endswith(b"\n"):
         return None
     try:
-        told, pts_ms = fields(line)
-        payload = pictures.find(pts_ms)
+        told, entry = fields(line)
+        payload = pictures.find(entry.pts_ms)
         size = jpeg_size(payload) if payload is not None else None
     except (ValueError, DecodeError):
         return None

@@ -1,0 +1,177 @@
+"""Which frames of a stream are recorded, where that depends on what is found in them. Pure.
+
+A frame in which something is found has the frames recorded that were captured so long before it (the
+pre-roll) and after it (the post-roll). What may become a pre-roll is held until it is too old for that.
+
+Rules kept here: no frame within the rolls of one that came in order is left out, whatever its clock does:
+time here is that of capture without the steps of the camera's clock; frames leave in the order of their
+places; one that comes behind later ones is recorded where it lies within a roll, else held at its place; what
+is neither recorded nor held was passed over, and is counted.
+"""
+
+from bisect import insort
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import takewhile
+
+from mesh.choice import Choice, Takes
+from mesh.frame import Frame
+from mesh.steps import step_in
+
+SPANS_KEPT = 16  # around what was found, to tell by whether a late frame is wanted
+STEPS_KEPT = 8
+
+Place = tuple[int, int]  # seq, part
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """A frame: when it was captured, without the steps of its clock, and when it came (monotonic)."""
+
+    frame: Frame
+    at_ns: int
+    came: float
+
+    @property
+    def place(self) -> Place:
+        return self.frame.seq, self.frame.part
+
+    @property
+    def bytes(self) -> int:
+        return len(self.frame.payload)
+
+
+class SteadyTime:
+    """When frames of a stream were captured, as a clock says it that is never set."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+        self._newest: Place | None = None
+        self._known_seq = -1
+        self._ahead: deque[tuple[Place, int]] = deque(
+            [((-1, -1), 0)], STEPS_KEPT
+        )  # by how much, from when on
+
+    def at(self, frame: Frame) -> int:
+        """Nanoseconds; of a frame in order never less than before."""
+        place = frame.seq, frame.part
+        if self._newest is not None and place < self._newest:
+            ahead_ns = next((ns for since, ns in reversed(self._ahead) if since <= place), self._ahead[0][1])
+            return min(frame.captured_ns - ahead_ns, self.now_ns)
+        before_ns = self._ahead[-1][1]
+        ahead_ns = before_ns + self._stepped_ns(frame)
+        if self._newest is not None:  # a clock that was set back without a word
+            ahead_ns = min(ahead_ns, frame.captured_ns - self.now_ns)
+        if ahead_ns != before_ns:
+            self._ahead.append((place, ahead_ns))
+        self._newest, self.now_ns = place, frame.captured_ns - ahead_ns
+        return self.now_ns
+
+    def _stepped_ns(self, frame: Frame) -> int:
+        """By how much its clock was set since the frame before; several frames tell of one step."""
+        step = step_in(frame.attributes) if frame.attributes else None
+        if step is None or step.seq <= self._known_seq:
+            return 0
+        self._known_seq = step.seq
+        return int(step.seconds * 1e9)
+
+
+@dataclass(slots=True)
+class Gate:
+    """One (stage, camera, boot).
+
+    held:        the frames of which it is not decided yet, in order, and their bytes
+    passed:      frames that were passed over
+    skipped_ns:  when the first of them was captured since the last frame that was recorded; 0: none was
+    recorded:    the place of the newest frame that was recorded
+    pre_s:       how long frames are held
+    """
+
+    held: list[Held] = field(default_factory=list)
+    bytes: int = 0
+    passed: int = 0
+    skipped_ns: int = 0
+    recorded: Place = (-1, 0)
+    pre_s: float = 0.0
+    _time: SteadyTime = field(default_factory=SteadyTime)
+    _spans: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=SPANS_KEPT))
+
+    def __repr__(self) -> str:
+        return f"<Gate holds {len(self.held)}, {self.bytes} bytes; passed over {self.passed}>"
+
+    def is_open(self, choice: Choice, stage: str) -> bool:
+        """Whether every frame is recorded, and none waits before it."""
+        return choice.takes(stage) is Takes.ALL and not self.held and not self.skipped_ns
+
+    def judge(self, frame: Frame, choice: Choice, came: float) -> list[Held]:
+        """What is to be recorded now, in order: nothing, this frame, or it and frames that were held."""
+        one = Held(frame, self._time.at(frame), came)
+        takes = choice.takes(frame.stage)
+        if takes is not Takes.FOUND:
+            self.pre_s = 0.0
+            self.pass_over(len(self.held))
+            if takes is Takes.ALL:
+                return [one]
+            self._count(one)
+            return []
+        self.pre_s = choice.pre_s or 0.0
+        self.keep([one])
+        wanted = self._wanted(one, choice)
+        self._let_go(wanted)
+        self._expire(self._time.now_ns - _ns(self.pre_s))
+        return wanted
+
+    def keep(self, frames: Iterable[Held]) -> None:
+        """Hold frames, each at its place."""
+        for each in frames:
+            insort(self.held, each, key=lambda held: held.place)
+            self.bytes += each.bytes
+
+    def wrote(self, one: Held) -> None:
+        """It was recorded."""
+        if one.place >= self.recorded:
+            self.recorded, self.skipped_ns = one.place, 0
+
+    def pass_over(self, count: int) -> None:
+        """The first of what is held are not wanted any more."""
+        gone, self.held = self.held[:count], self.held[count:]
+        for each in gone:
+            self.bytes -= each.bytes
+            self._count(each)
+
+    def _expire(self, first_ns: int) -> None:
+        """Pass over what is too old to become a pre-roll."""
+        old = takewhile(lambda held: held.at_ns < first_ns, self.held)
+        self.pass_over(sum(1 for _ in old))
+
+    def _wanted(self, one: Held, choice: Choice) -> list[Held]:
+        if any(choice.is_met_by(each.label, each.score, each.by) for each in one.frame.detections):
+            self._span(one.at_ns - _ns(choice.pre_s), one.at_ns + _ns(choice.post_s))
+            return [each for each in self.held if self._is_wanted(each)]
+        return [one] if self._is_wanted(one) else []
+
+    def _span(self, first_ns: int, last_ns: int) -> None:
+        """All between two times is wanted; spans that touch are one."""
+        if self._spans and first_ns <= self._spans[-1][1] and last_ns >= self._spans[-1][0]:
+            first_ns, last_ns = min(first_ns, self._spans[-1][0]), max(last_ns, self._spans[-1][1])
+            self._spans.pop()
+        self._spans.append((first_ns, last_ns))
+
+    def _is_wanted(self, one: Held) -> bool:
+        return any(first <= one.at_ns <= last for first, last in reversed(self._spans))
+
+    def _let_go(self, frames: list[Held]) -> None:
+        if frames:
+            gone = set(map(id, frames))
+            self.held = [each for each in self.held if id(each) not in gone]
+            self.bytes -= sum(each.bytes for each in frames)
+
+    def _count(self, one: Held) -> None:
+        self.passed += 1
+        if not self.skipped_ns and one.place > self.recorded:
+            self.skipped_ns = one.frame.captured_ns
+
+
+def _ns(seconds: float | None) -> int:
+    return int((seconds or 0.0) * 1e9)
