@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType, MappingProxyType, TracebackType
 from typing import Any, Protocol, Self
 
 from mesh.clock import SYSTEM_CLOCK, Clock
@@ -65,6 +65,9 @@ class NodeConfig:
     metrics: str | None = None
 
 
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
 class Work(Protocol):
     """What one kind of node does. `Node` calls it from the main thread."""
 
@@ -90,6 +93,11 @@ class Work(Protocol):
     @property
     def folders(self) -> Sequence[Path]:
         """Where it writes to."""
+        ...
+
+    @property
+    def told(self) -> Mapping[str, Any]:
+        """What its kind alone tells of itself when it is asked how it is."""
         ...
 
     def start(self, node: "Node") -> None:
@@ -280,6 +288,7 @@ class Node:
             "processed": sum(c.processed for c in stats.groups),
             "recorded": sum(c.recorded for c in stats.recorded),
             "folders": [folder(path) for path in self.work.folders],
+            **self.work.told,
         }
 
     def _stats(self) -> StatsRecord:

@@ -95,6 +95,23 @@ def test_a_full_window_gives_up_the_oldest_and_counts_it() -> None:
         assert (count.results, count.delivered, dict(count.undelivered)) == (25, 0, {"overflow": 15})
 
 
+def test_an_offer_that_finds_no_room_costs_nothing_and_deliveries_are_told_by_number() -> None:
+    told: list[int] = []
+    with Scope("receiving") as receiving, Scope("sending") as sending:
+        bench = Bench(receiving)
+        sender = Sender(sending, "process-1", max_results=3, on_delivered=told.extend)
+        assert [sender.offer_if_room(result(seq)) for seq in range(5)] == [0, 1, 2, None, None]
+        assert sender.counts()[STREAM].results == 3
+        sender.set_collectors([bench.collector])
+        wait_for(lambda: sorted(told) == [0, 1, 2])
+        assert sender.offer_if_room(result(3)) == 3
+        wait_for(lambda: sorted(told) == [0, 1, 2, 3])
+        count = sender.counts()[STREAM]
+        assert (count.results, count.delivered, sum(count.undelivered.values())) == (4, 4, 0)
+        assert sorted(set(bench.seqs())) == [0, 1, 2, 3]
+        bench.publisher.close(flush=False)
+
+
 def test_closing_counts_what_was_not_delivered() -> None:
     with Scope("sending") as sending:
         sender = Sender(sending, "process-1")

@@ -10,6 +10,8 @@ from mesh.choice import POST_S, PRE_S, choices_of
 from mesh.cli.log import set_up
 from mesh.cli.options import (
     Durability,
+    Forward,
+    ForwardSecrets,
     Insecure,
     KeepDays,
     KeepFree,
@@ -336,6 +338,8 @@ def collect(
     keep_gb: KeepGb = None,
     keep_free: KeepFree = None,
     keep: KeepOwn = None,
+    forward: Forward = None,
+    secrets: ForwardSecrets = None,
     record: RecordWhat = None,
     pre_roll: PreRoll = PRE_S,
     post_roll: PostRoll = POST_S,
@@ -355,12 +359,15 @@ def collect(
     """Record what process nodes push, and whole stages where asked, and publish it again.
 
     Under DIR each camera has a folder, with a Matroska file and a .jsonl (a line a frame) for each segment.
-    With --keep… the oldest are removed; never one that has a file STEM.lock beside it.
+    With --keep… the oldest are removed; never one that has a file STEM.lock beside it. With --forward it goes
+    elsewhere, too; while that is not reached it waits in DIR, and is sent later.
     """
     set_up(log_level, log_json)
     from nodes.collect.commits import policy_of
+    from nodes.collect.forwarding.destinations import destinations
     from nodes.collect.node import Collect, CollectConfig
     from nodes.node import Node, NodeConfig
+    from nodes.secrets import Secrets
 
     limit = int(segment_mb * 1e6) if segment_mb else None
     work = Collect(
@@ -371,6 +378,7 @@ def collect(
             limit,
             policy_of(durability, commit_ms, commit_frames, segment),
             keep_of(keep_days, keep_gb, keep_free, keep or ()),
+            destinations(forward or (), Secrets(secrets).read()),
             choices_of(record or (), pre_roll, post_roll),
         )
     )

@@ -54,6 +54,21 @@ KeepOwn = Annotated[
         help="A camera's own limit: door=30d (instead of --keep-days), door=50GB, or door=30d,50GB.",
     ),
 ]
+Forward = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="URL",
+        help="Forward what is recorded: to another site's collectors, which its registry at "
+        "tcp://HOST:PORT[/COLLECTOR] knows, to a broker at mqtt[s]://HOST/TOPIC, or to a webhook at "
+        "http[s]://HOST/PATH; with ?from=-2h or ?from=begin what was recorded before, too.",
+    ),
+]
+ForwardSecrets = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="NAME=value lines for {NAME} in the URLs of --forward; else the environment."
+    ),
+]
 RecordWhat = Annotated[
     list[str] | None,
     typer.Option(

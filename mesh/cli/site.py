@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
@@ -47,7 +48,7 @@ Only = Annotated[
 
 
 class NodeChecks:
-    """What those who capture and process say of a site's file."""
+    """What those who capture, process and collect say of a site's file."""
 
     def camera(self, setup: CameraSetup) -> None:
         from nodes.capture.setup import check_setup
@@ -85,6 +86,11 @@ class NodeChecks:
         from nodes.address import metrics_address
 
         metrics_address(listen, insecure=True)
+
+    def destinations(self, urls: Sequence[str]) -> None:
+        from nodes.collect.forwarding.destinations import check_destinations
+
+        check_destinations(urls)
 
 
 def up(

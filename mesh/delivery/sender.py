@@ -8,7 +8,7 @@ socket, another one the disk.
 import logging
 import random
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +80,9 @@ class Sender:
     Until a collector has recorded them results wait in memory: `max_bytes` and `max_results` at most; what
     passes that goes to the `spool`, and what is in the spool from an earlier run is delivered first. Without
     a spool the oldest go. The spool is the sender's: it is closed when `scope` stops.
+
+    on_delivered:  is told, on a thread of the sender, the numbers of results that are delivered now; of what
+                   was in a spool it is not told
     """
 
     def __init__(
@@ -91,9 +94,11 @@ class Sender:
         max_results: int = MAX_RESULTS,
         resend_after_s: float = RESEND_AFTER_S,
         spool: Spool | None = None,
+        on_delivered: Callable[[list[int]], None] | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.node = node
+        self._on_delivered = on_delivered
         self.run = random.getrandbits(RUN_BITS)
         self._clock = clock
         self._resend_after_s = resend_after_s
@@ -128,6 +133,18 @@ class Sender:
         with self._lock:
             self._take_in(body, self._encode(body))
         self._wake()
+
+    def offer_if_room(self, body: Frame | EndOfStream) -> int | None:
+        """Queue a result where nothing has to go for it; its number, by which `on_delivered` speaks of it, or
+        None where there is no room. Raises `WireError` for annotations that cannot be packed."""
+        with self._lock:
+            parts = self._encode(body)
+            if not self._window.has_room(sum(map(len, parts)), self._spool_free()):
+                return None
+            number = self._window.next_number
+            self._take_in(body, parts)
+        self._wake()
+        return number
 
     def offer_waiting(self, body: Frame | EndOfStream, stop: threading.Event) -> bool:
         """Queue a result, once memory or the spool has room for it: nothing goes to make room.
@@ -347,3 +364,5 @@ class Sender:
             self._counts.deliver(delivered)
             self._counts.revive(revived)
             self._changed.notify_all()
+        if self._on_delivered is not None and delivered:
+            self._on_delivered([result.number for result in delivered])

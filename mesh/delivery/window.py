@@ -48,7 +48,7 @@ class Window:
         self._spool = spool
         self.failing = False  # the spool, just now: what is in memory then passes what is on disk
         self._closed = False
-        self._next_number = next_number
+        self.next_number = next_number  # of what is offered next
         self._kept = self._bytes = 0  # results that are in memory only, and their bytes
         self._open: dict[int, Result] = {}  # in memory and not acknowledged; those never spooled oldest first
         self._shelves = Shelves()
@@ -93,8 +93,8 @@ class Window:
 
     def offer(self, stream: Stream, frames: int, parts: Sequence[Any]) -> list[Result]:
         """Take in a result and number it; give those that had to go to make room for it."""
-        result = Result(self._next_number, stream, frames, parts, sum(map(len, parts)))
-        self._next_number += 1
+        result = Result(self.next_number, stream, frames, parts, sum(map(len, parts)))
+        self.next_number += 1
         if self._closed:
             result.cause = GiveUp.CLOSED
             return [result]

@@ -91,11 +91,14 @@ def said_length(data: Bytes) -> int | None:
     return segment.end if segment is not None else None
 
 
-def places(data: Bytes) -> Iterator[Place]:
+def places(data: Bytes, behind: int = 0) -> Iterator[Place]:
     """Where each frame lies, in order; a cluster whose head is damaged is passed over. What a checksum covers
-    is looked at by `Place.read`. Raises `StorageError` when the bytes are no Matroska."""
+    is looked at by `Place.read`. Raises `StorageError` when the bytes are no Matroska.
+
+    behind:  where a cluster ends (`Place.until`), to go on there
+    """
     segment = _segment(data)
-    at = segment.start if segment is not None else len(data)
+    at = max(segment.start, behind) if segment is not None else len(data)
     while at < len(data):
         found = _cluster_at(data, at)
         if found is None:

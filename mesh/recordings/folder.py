@@ -3,6 +3,7 @@
     DIR/CAMERA/YYYY-MM-DD/HH-MM-SS[.MMM[.N]]-STAGE.mkv, .jsonl   recordings
     DIR/CAMERA/YYYY-MM-DD/HH-MM-SS[.MMM[.N]]-STAGE.lock          keeps the recording beside it; says why
     DIR/index.db (and -wal, -shm), DIR/index.lock            the index, and the lock of the one who writes
+    DIR/forward.db (and -wal, -shm)                          how far forwarding has come
     DIR/quarantine/                                          files that could not be read, with reasons
 
 Rules kept here: nothing is changed, and whoever only looks holds nobody up.
@@ -20,8 +21,9 @@ from mesh.recordings import names
 from mesh.recordings.index import NAME
 
 LOCK = "index.lock"
+FORWARD = "forward.db"
 QUARANTINE = "quarantine"
-OURS = {NAME, f"{NAME}-wal", f"{NAME}-shm", LOCK, QUARANTINE}
+OURS = {f"{name}{end}" for name in (NAME, FORWARD) for end in ("", "-wal", "-shm")} | {LOCK, QUARANTINE}
 LOCKED = ".lock"  # what a locked segment has beside it
 
 

@@ -291,6 +291,22 @@ class RecordedCount(Record):
     age_sum_s: Amount = 0.0
 
 
+class ForwardCount(Record):
+    """What a collector forwarded to one destination in this run, and what waits for that.
+
+    `dropped` are frames that did not get there, by cause: `removed` from the folder before, `damaged`, or
+    what the way there counts (`refused`, …). `why` is what is wrong with the way there now, since `since_ns`
+    (that node's wall clock; 0: not known).
+    """
+
+    to: str
+    forwarded: Count = 0
+    waiting: Count = 0
+    dropped: dict[str, Count] = {}
+    why: str = ""
+    since_ns: Count = 0
+
+
 class StatsRecord(Record):
     """`stats/NODE/RUN`: a node's counters as of `at_ns` (that node's wall clock).
 
@@ -305,6 +321,7 @@ class StatsRecord(Record):
     cameras: tuple[CameraCount, ...] = ()
     groups: tuple[GroupCount, ...] = ()
     recorded: tuple[RecordedCount, ...] = ()
+    forwards: tuple[ForwardCount, ...] = ()
     counters: dict[str, Count] = {}  # what belongs to no camera: wire errors, restarts
     cpu_s: Amount = 0.0  # CPU seconds of its process so far, all threads
     rss_bytes: Count = 0  # memory that it has; 0: not known

@@ -1,7 +1,7 @@
 """What only those who capture, process and listen can tell of a site's file."""
 
 import ipaddress
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from mesh.errors import ConfigError
@@ -39,6 +39,10 @@ class Checks(Protocol):
         """Whether metrics may be served there, on a network that is trusted."""
         ...
 
+    def destinations(self, urls: Sequence[str]) -> None:
+        """Whether recordings could be forwarded there."""
+        ...
+
 
 def stages_of(file: SiteFile, checks: Checks) -> tuple[dict[str, str], list[Problem]]:
     """The stages that the process nodes publish, by the name of their tables."""
@@ -64,6 +68,15 @@ def of_addresses(file: SiteFile, checks: Checks) -> Iterator[Problem]:
     for where, listen in listening.items():
         if listen is not None:
             yield from _refused((*where, "metrics"), "--metrics ", checks.metrics, listen)
+
+
+def of_destinations(file: SiteFile, checks: Checks) -> Iterator[Problem]:
+    """Where collectors forward to."""
+    for name, section in file.collect.items():
+        try:
+            checks.destinations(section.forward)
+        except ConfigError as error:
+            yield Problem(("collect", name, "forward"), str(error).removeprefix("--forward "))
 
 
 def of_passwords(file: SiteFile, cameras: Iterable[CameraSetup], checks: Checks) -> Iterator[Problem]:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from mesh.registry.setups import CameraSetup
 from mesh.site.cameras import cameras_of
-from mesh.site.checks import Checks, of_addresses, of_passwords, stages_of
+from mesh.site.checks import Checks, of_addresses, of_destinations, of_passwords, stages_of
 from mesh.site.locate import line_of, lines_of
 from mesh.site.problems import Problem, SiteError, Wrong, of_model, of_syntax, shown
 from mesh.site.sections import SiteFile
@@ -77,7 +77,7 @@ def _site(path: Path, document: dict[str, Any], checks: Checks) -> Site:
         raise Wrong([*problems, *cameras_of(document.get("cameras"), checks)[1]]) from None
     cameras, problems = cameras_of(file.cameras, checks)
     stages, of_stages = stages_of(file, checks)
-    problems += [*of_stages, *of_addresses(file, checks), *of_devices(file)]
+    problems += [*of_stages, *of_addresses(file, checks), *of_destinations(file, checks), *of_devices(file)]
     if problems:
         raise Wrong(problems)
     named = tuple(setup.model_copy(update={"site": file.site.name}) for setup in cameras)

@@ -208,7 +208,7 @@ class ProcessSection(NodeSection):
 
 
 class CollectSection(NodeSection):
-    """`[collect.NAME]`: a node that records into a folder."""
+    """`[collect.NAME]`: a node that records into a folder; `secrets` is a file."""
 
     into: PathText = "recordings"
     input: list[Name] = []
@@ -221,6 +221,8 @@ class CollectSection(NodeSection):
     keep_gb: Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)] | None = None
     keep_free: Annotated[Text, AfterValidator(_is_free_space)] | None = None
     keep: Annotated[list[Text], AfterValidator(_are_limits)] = []
+    forward: list[Text] = []
+    secrets: PathText | None = None
     record: Annotated[list[Text], AfterValidator(_are_choices)] = []
     pre_roll: Annotated[float, Field(ge=0, le=MOST_PRE_S, allow_inf_nan=False)] | None = None
     post_roll: Annotated[float, Field(ge=0, le=MOST_POST_S, allow_inf_nan=False)] | None = None

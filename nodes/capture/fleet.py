@@ -28,7 +28,7 @@ from nodes.capture.clockwork import Clockwork
 from nodes.capture.decision import decide
 from nodes.capture.setup import print_of
 from nodes.capture.sources.reactor import Reactor
-from nodes.node import Node
+from nodes.node import NOTHING, Node
 from nodes.secrets import Secrets
 
 log = logging.getLogger(__name__)
@@ -44,6 +44,7 @@ class Fleet:
     kind = NodeKind.CAPTURE
     inputs: tuple[str, ...] = ()
     folders: tuple[Path, ...] = ()
+    told = NOTHING
 
     def __init__(self, secrets: Secrets | None = None, clock: Clock = SYSTEM_CLOCK) -> None:
         self._secrets = secrets or Secrets()

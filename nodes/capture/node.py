@@ -35,7 +35,7 @@ from nodes.capture.sources.catalog import check_source
 from nodes.capture.sources.hwaccel import check_hwaccel
 from nodes.capture.sources.reactor import Reactor
 from nodes.capture.valve import Valve
-from nodes.node import Node
+from nodes.node import NOTHING, Node
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +62,7 @@ class Capture:
     kind = NodeKind.CAPTURE
     inputs: tuple[str, ...] = ()
     folders: tuple[Path, ...] = ()
+    told = NOTHING
 
     def __init__(self, cameras: Sequence[CameraConfig], clock: Clock = SYSTEM_CLOCK) -> None:
         check_cameras(cameras)

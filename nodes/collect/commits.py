@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from mesh.delivery import Identity, Seen, identity
 from mesh.errors import ConfigError, StorageError
 from mesh.frame import Frame
-from mesh.recordings.index import Index, Listed
+from mesh.recordings.index import Index, Listed, SegmentRow
 from mesh.wire import Envelope
 from nodes.collect.recorder import Recorder
 from nodes.collect.streams import Key, Place, Stream, Streams
@@ -76,13 +76,15 @@ class Commits:
         seen: Seen,
         streams: Streams,
         acknowledge: Callable[[Iterable[Envelope]], None],
+        committed: Callable[[list[SegmentRow]], None],
         policy: CommitPolicy,
         wake: Callable[[], None],
     ) -> None:
-        """`wake` is called, from another thread, when a commit that has begun can end."""
+        """`committed` is told of files whose rows are in the index; `wake` is called, from another thread,
+        when a commit that has begun can end."""
         self._wake = wake
         self._recorder, self._index, self._seen, self._streams = recorder, index, seen, streams
-        self._acknowledge = acknowledge
+        self._acknowledge, self._committed = acknowledge, committed
         self._policy = policy
         self._rows: dict[str, Listed] = {}
         self._touched: set[Key] = set()
@@ -159,6 +161,7 @@ class Commits:
             return Outcome({**done.failed, INDEX: error}, frozenset())
         self._streams.show(self._touched)
         self._acknowledge(self._owed)
+        self._committed([each.row for each in self._rows.values()])
         self._rows, self._touched, self._owed = {}, set(), {}
         places = {(each.row.camera, each.row.stage) for each in done.segments}
         return Outcome(done.failed, frozenset({INDEX, *places} - done.failed.keys()))

@@ -42,8 +42,9 @@ def disk_of(into: Path) -> Disk:
 class Keeper:
     """Keeps `into` within its limits until `stopping` is set. `run` is for one thread; `counters` for any.
 
-    unwell:  is told which limit cannot be kept, and why; empty: all can
-    disk:    what there is of the disk
+    unwell:   is told which limit cannot be kept, and why; empty: all can
+    removed:  is told which recordings are not kept any more
+    disk:     what there is of the disk
     """
 
     def __init__(
@@ -52,11 +53,13 @@ class Keeper:
         keep: Keep,
         unwell: Callable[[str], None],
         *,
+        removed: Callable[[list[str]], None] = lambda paths: None,
         disk: Callable[[Path], Disk] = disk_of,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.counters = Counters()
         self._into, self._keep, self._unwell = into, keep, unwell
+        self._removed = removed
         self._disk, self._clock = disk, clock
         self._kept: Kept | None = None
         self._believed: Believed | None = None
@@ -156,6 +159,7 @@ class Keeper:
             kept.remove(paths)
         except StorageError:
             self._make_room(kept, paths)
+        self._removed(paths)
         self._refusing |= self._remove_files(kept, paths)
         self.counters.add("removed_segments", len(going))
         self.counters.add("removed_bytes", sum(each.bytes for each in going))

@@ -29,6 +29,8 @@ from mesh.wire import Envelope
 from nodes.collect.choosing import Choosing
 from nodes.collect.commits import DEFAULT_POLICY, CommitPolicy
 from nodes.collect.folder import FolderLock
+from nodes.collect.forwarding.address import Address
+from nodes.collect.forwarding.forwarding import Forwarding
 from nodes.collect.keeping import Keeper
 from nodes.collect.recorder import Recorder
 from nodes.collect.recording import Recording
@@ -60,6 +62,7 @@ class CollectConfig:
     commit:           how long results wait until they are written to the disk for good, at most, and how
                       many; they are acknowledged then
     keep:             what goes when it is too old or takes too much
+    forward:          where what is recorded goes, besides
     choices:          what is recorded of each camera, unless its own setup says otherwise
     """
 
@@ -69,6 +72,7 @@ class CollectConfig:
     segment_bytes: int | None = None
     commit: CommitPolicy = DEFAULT_POLICY
     keep: Keep = field(default_factory=Keep)
+    forward: tuple[Address, ...] = ()
     choices: Choices = field(default_factory=Choices)
 
 
@@ -107,6 +111,7 @@ class Collect:
         self._recovered: Recovered | None = None
         self._recording: Recording | None = None
         self._keeper: Keeper | None = None
+        self._forwarding: Forwarding | None = None
         self._going = threading.Event()  # not paused
         self._going.set()
         self._trouble = self._full = ""
@@ -126,6 +131,10 @@ class Collect:
         self._intake, self._recording_scope = Scope("intake", node.scope), Scope("recording", node.scope)
         self._lock = FolderLock(self._config.into)
         self._recovered = recover(self._config.into)
+        own, registry = node.presence.node, node.config.registry
+        self._forwarding = Forwarding(
+            self._config.into, self._config.forward, own, registry, node.scope, self._clock
+        )
         self._choosing.follow(self._recording_scope, node.registry)
         if RAW in self.inputs and self._config.choices.default.takes(RAW) is Takes.FOUND:
             log.warning(
@@ -133,7 +142,7 @@ class Collect:
                 "or their setup says continuous; record the stage of a process node instead",
                 RAW,
             )
-        self._start_recording(node, self._recovered)
+        self._start_recording(node, self._recovered, self._forwarding)
         self._intake.on_stop(self._handover.close)
         self._intake.on_stop(self._going.set)
         self._receiver = Receiver(
@@ -177,6 +186,13 @@ class Collect:
         while not (self._inbox.idle() or rush.is_set()) and self._clock.monotonic() < deadline:
             self._clock.wait(rush, LOOK_EVERY_S)
         self._stop_recording()
+        if self._forwarding is not None:
+            self._forwarding.drain(deadline - self._clock.monotonic(), rush)
+
+    @property
+    def told(self) -> Mapping[str, Any]:
+        status = self._forwarding.status() if self._forwarding is not None else []
+        return {"forward": status} if status else {}
 
     def stats(self) -> StatsRecord:
         counters = dict(self._counters.snapshot())
@@ -187,11 +203,13 @@ class Collect:
         if self._node is not None:
             counters |= self._node.publisher.stats()
         counters |= self._receiver.stats() if self._receiver is not None else {}
+        counters |= self._forwarding.counters() if self._forwarding is not None else {}
         return StatsRecord(
             node=self._node.id if self._node else "starting",
             at_ns=self._clock.wall_ns(),
             groups=tuple(group_count(c, group=GROUP, output=c.stage) for c in self._inbox.counts()),
             recorded=self._recording.counts() if self._recording is not None else (),
+            forwards=self._forwarding.counts() if self._forwarding is not None else (),
             counters=counters,
         )
 
@@ -200,13 +218,17 @@ class Collect:
         self._intake.stop()
         self._intake.join()
         self._stop_recording()
+        if self._forwarding is not None:
+            self._forwarding.close()
         if self._recovered is not None:
             self._recovered.index.close()
         if self._lock is not None:
             self._lock.release()
 
-    def _start_recording(self, node: Node, recovered: Recovered) -> None:
-        outlets = Outlets(self._forward, node.publisher.stamp, self._acknowledge, self._unwell)
+    def _start_recording(self, node: Node, recovered: Recovered, forwarding: Forwarding) -> None:
+        outlets = Outlets(
+            self._republish, node.publisher.stamp, self._acknowledge, self._unwell, forwarding.recorded
+        )
         self._recording = Recording(
             self._recorder,
             recovered,
@@ -220,7 +242,13 @@ class Collect:
         self._recording_scope.on_stop(self._handover.wake)
         self._recording_scope.spawn("record", self._recording.run, self._recording_scope.stopping)
         if self._config.keep:
-            self._keeper = Keeper(self._config.into, self._config.keep, self._cannot_keep, clock=self._clock)
+            self._keeper = Keeper(
+                self._config.into,
+                self._config.keep,
+                self._cannot_keep,
+                removed=forwarding.removed,
+                clock=self._clock,
+            )
             self._recording_scope.spawn("keep", self._keeper.run, self._recording_scope.stopping)
 
     def _stop_recording(self) -> None:
@@ -244,7 +272,7 @@ class Collect:
         if self._receiver is not None:
             self._receiver.acknowledge(envelopes)
 
-    def _forward(self, item: Frame | EndOfStream) -> None:
+    def _republish(self, item: Frame | EndOfStream) -> None:
         """Publish again what was recorded. What cannot be published is counted, and recorded all the same: a
         header may have been as long as it can be before this node's hop was put to it."""
         node = self._node
@@ -253,7 +281,7 @@ class Collect:
         try:
             self._publish(node, replace(item, lossless=False))  # a relay waits for nobody
         except MeshError as error:
-            self._counters.add("forward_refused")
+            self._counters.add("republish_refused")
             if (held := self._rarely.ready(self._clock.monotonic())) is not None:
                 log.warning("not published again: %s (%d more like it)", error, held)
 

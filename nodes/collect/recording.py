@@ -60,6 +60,7 @@ class Recording:
             recovered.seen,
             self._streams,
             outlets.acknowledge,
+            outlets.committed,
             policy,
             handover.wake,
         )

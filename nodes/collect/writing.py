@@ -13,6 +13,7 @@ from mesh.clock import Clock
 from mesh.errors import DecodeError, StorageError, WireError
 from mesh.frame import EndOfStream, Frame
 from mesh.inbox import Cause
+from mesh.recordings.index import SegmentRow
 from mesh.stats import Rarely
 from mesh.wire import Envelope
 from nodes.collect.commits import INDEX, Commits
@@ -26,12 +27,14 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Outlets:
     """Where things go: frames that were recorded and ends of streams to subscribers, acknowledgements to
-    senders, and what is wrong (empty: nothing any more) to whoever looks after the node."""
+    senders, what is wrong (empty: nothing any more) to whoever looks after the node, and files that hold
+    more for good than before to whoever reads them."""
 
     forward: Callable[[Frame | EndOfStream], None]
     stamp: Callable[[Frame], Frame]
     acknowledge: Callable[[Iterable[Envelope]], None]
     unwell: Callable[[str], None]
+    committed: Callable[[list[SegmentRow]], None] = lambda rows: None
 
 
 class Writing:

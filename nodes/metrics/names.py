@@ -90,6 +90,16 @@ METRICS: Mapping[str, Metric] = {
         ("stage",),
         "How old frames were when they were safe on the disk, by this node's clock.",
     ),
+    "mesh_forward_frames_total": Metric(
+        Kind.COUNTER, ("destination",), "Recorded frames that a destination has for good."
+    ),
+    "mesh_forward_frames_dropped_total": Metric(
+        Kind.COUNTER, ("destination", "cause"), "Recorded frames that did not get there, by cause."
+    ),
+    "mesh_forward_waiting": Metric(Kind.GAUGE, ("destination",), "Recorded frames that are to go there."),
+    "mesh_forward_up": Metric(
+        Kind.GAUGE, ("destination",), "Whether nothing is wrong with the way there, as far as is known."
+    ),
     "mesh_registry_info": Metric(Kind.INFO, ("version",), "A registry's server."),
     "mesh_registry_requests_total": Metric(
         Kind.COUNTER, ("outcome",), "What clients asked for, by what became of it."

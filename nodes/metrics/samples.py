@@ -53,6 +53,10 @@ def counted(report: StatsRecord) -> Iterator[Counted]:
         yield from _of_group(group)
     for recorded in report.recorded:
         yield from _of_recorded(recorded)
+    for forward in report.forwards:
+        yield Counted(Sample("mesh_forward_frames_total", (forward.to,), (forward.forwarded,)))
+        for cause, n in forward.dropped.items():
+            yield Counted(Sample("mesh_forward_frames_dropped_total", (forward.to, cause), (n,)))
     for event, n in report.counters.items():
         yield Counted(Sample("mesh_node_events_total", (event,), (n,)))
 
@@ -72,6 +76,9 @@ def measured(
     for camera in cameras:
         if camera.state is not CameraState.ENDED:
             yield Sample("mesh_camera_up", (camera.name,), (float(camera.state is CameraState.ONLINE),))
+    for forward in report.forwards:
+        yield Sample("mesh_forward_waiting", (forward.to,), (forward.waiting,))
+        yield Sample("mesh_forward_up", (forward.to,), (float(not forward.why),))
     yield from _waiting(report)
 
 

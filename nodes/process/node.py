@@ -14,6 +14,7 @@ from pathlib import Path
 from mesh.claims import Claims
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.codec import DEFAULT_QUALITY
+from mesh.collectors import collectors_of
 from mesh.control import Operation
 from mesh.delivery import MAX_BYTES, Sender, Spool
 from mesh.errors import ConfigError, DecodeError, MeshError, ProcessorError
@@ -33,10 +34,9 @@ from mesh.registry.records import (
 from mesh.scope import Scope
 from mesh.transport import Subscriber
 from mesh.wire import View
-from nodes.node import Node
+from nodes.node import NOTHING, Node
 from nodes.process.asked import Asked
 from nodes.process.chain import Chain
-from nodes.process.collectors import collectors_of
 from nodes.process.health import Effort, Health
 from nodes.process.intake import Intake
 from nodes.process.made import Made
@@ -100,6 +100,7 @@ class Process:
     """The work of a process node."""
 
     kind = NodeKind.PROCESS
+    told = NOTHING
 
     def __init__(self, config: ProcessConfig, clock: Clock = SYSTEM_CLOCK) -> None:
         if not config.processors:

@@ -53,9 +53,9 @@ def pushes() -> list[Parts]:
     return parts
 
 
-def forward_refused(site: Site) -> int:
+def republish_refused(site: Site) -> int:
     records = [StatsRecord.of(entry) for entry in site.mesh.registry.list("stats/")]
-    return sum(record.counters.get("forward_refused", 0) for record in records)
+    return sum(record.counters.get("republish_refused", 0) for record in records)
 
 
 def heard(acks: "zmq.Socket[bytes]") -> set[int]:
@@ -88,7 +88,7 @@ def test_no_message_that_is_pushed_ends_the_node(tmp_path: Path) -> None:
                     return number in heard(acks)
 
                 site.wait_for(acked, f"the acknowledgement of {number}")
-        site.wait_for(lambda: forward_refused(site) == 1, "the count of what could not be published again")
+        site.wait_for(lambda: republish_refused(site) == 1, "the count of what could not be published again")
         assert process.alive, process.log
         assert process.stop() == 0, process.log
         assert [len(site.lines(camera, "motion")) for camera in ("greatest", "brimful", "door")] == [1, 1, 1]

@@ -23,7 +23,7 @@ def promtool(*arguments: object) -> str:
 
 
 def test_the_rules_are_rules() -> None:
-    assert "13 rules found" in promtool("check", "rules", PROMETHEUS / "alerts.yml")
+    assert "15 rules found" in promtool("check", "rules", PROMETHEUS / "alerts.yml")
 
 
 def test_the_example_configuration_is_one() -> None:

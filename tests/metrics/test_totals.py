@@ -6,6 +6,7 @@ from mesh.registry.records import (
     CameraCount,
     CameraRecord,
     CameraState,
+    ForwardCount,
     FoundCount,
     GroupCount,
     NodeKind,
@@ -173,6 +174,7 @@ def test_every_sample_has_the_labels_of_its_metric() -> None:
     )
     node = NodeRecord(id="n", kind=NodeKind.PROCESS, host="h", pid=1)
     camera = CameraRecord(name="door", source="x", node="n")
+    told = told.model_copy(update={"forwards": (ForwardCount(to="tcp://hq:7700", dropped={"removed": 1}),)})
     clocks = told.model_copy(update={"clock_offset_ns": 1, "clock_error_ns": 1})
     samples: list[Sample] = [each.sample for each in counted(told)]
     samples += measured(node, [camera], clocks, connected=True)

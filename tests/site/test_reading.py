@@ -49,6 +49,14 @@ WRONG = {
         f'{CAPTURE}[cameras.door]\nurl = "synthetic:"\nhwaccel = "warp"',
         "5: cameras.door.hwaccel: ",
     ),
+    "a destination": (
+        '[collect.c]\nforward = ["ftp://hq"]',
+        "2: collect.c.forward: 'ftp://hq' is no destination: write tcp://HOST:PORT",
+    ),
+    "a destination twice": (
+        '[collect.c]\nforward = ["tcp://hq:7700", "tcp://hq:7700?from=-2h"]',
+        "2: collect.c.forward: tcp://hq:7700 is given twice",
+    ),
     "a device and a label": (
         f'[devices.a]\n{CAPTURE}[cameras.door]\nurl = "synthetic:"\ndevice = "a"\nlabel = "a=b"',
         "7: cameras.door.label: it has a device already",

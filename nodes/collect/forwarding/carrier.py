@@ -10,9 +10,8 @@ from typing import Protocol
 
 from mesh.frame import Frame
 
-Done = Callable[
-    [Iterable[int]], None
-]  # numbers of frames that are there for good, or refused for good; from any thread
+# Is told the numbers of frames that are there for good, or refused for good; from any thread.
+Done = Callable[[Iterable[int]], None]
 
 
 class Carrier(Protocol):

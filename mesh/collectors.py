@@ -1,4 +1,4 @@
-"""Which collectors a process node delivers to: those that live, as the registry lists them. Pure."""
+"""Which collectors there are to deliver to: those that live, as a registry lists them. Pure."""
 
 from collections.abc import Iterable
 

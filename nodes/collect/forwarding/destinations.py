@@ -1,0 +1,38 @@
+"""Where a collector forwards to, from what stands on its command line or in a site's file.
+
+Rules kept here: secrets stand in the node's environment or in a file that nobody else may read, and in the
+URL as `{NAME}`; a URL that holds one itself is refused.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from mesh.errors import ConfigError
+from nodes.collect.forwarding.address import Address, addresses
+from nodes.collect.forwarding.signing import check_placed
+from nodes.secrets import check_placeholders, fill
+
+
+def destinations(urls: Iterable[str], secrets: Mapping[str, str]) -> tuple[Address, ...]:
+    """With their placeholders filled in. Raises `ConfigError`."""
+    return addresses([_filled(url, secrets) for url in urls])
+
+
+def check_destinations(urls: Iterable[str]) -> None:
+    """Whether these could be destinations, whatever their secrets are. Raises `ConfigError`."""
+    urls = list(urls)
+    for url in urls:
+        _check(url)
+    addresses(urls)
+
+
+def _filled(url: str, secrets: Mapping[str, str]) -> str:
+    _check(url)
+    return fill(url, secrets)
+
+
+def _check(url: str) -> None:
+    try:
+        check_placed(url)
+        check_placeholders(url)
+    except ConfigError as error:
+        raise ConfigError(f"--forward: {error}") from None
