@@ -14,7 +14,7 @@ from mesh.errors import StorageError
 from mesh.recordings.folder import check_folder, holder, recordings
 from nodes.collect.folder import FolderLock
 from nodes.collect.recorder import storage_error
-from nodes.collect.recovery import counted, mend, sound_index
+from nodes.collect.recovery import Lacking, counted, mend, sound_index
 from nodes.collect.removal import remove_files
 
 
@@ -51,7 +51,7 @@ def _rebuild(into: Path, tell: Callable[[int, int], None]) -> Rebuilt:
         made = []
         for done, path in enumerate(paths):
             tell(done, len(paths))
-            made.append(mend(into, path, known.get(path), is_tail_lost=False))
+            made.append(mend(into, path, known.get(path), Lacking.DAMAGE))
         kept = [each for each in made if each.row.frames]
         index.write(kept, counted(index.streams(), [each.row for each in kept]).values(), anew=True)
         return Rebuilt(len(kept), sum(each.row.frames for each in kept), len(made) - len(kept))

@@ -3,7 +3,8 @@
 Rules kept here: what was acknowledged is kept; both files of a segment that was open are cut back to the
 frames that both hold whole, at the end of a cluster; what cannot be read, or holds less than the index knows
 to be safe, is put aside with its reason and never deleted; an index that is missing or damaged is made again
-from the files. Recovering twice does what recovering once does.
+from the files, and what was once ended and is not whole any more is no tail that a crash has cost: it is put
+aside, too. Recovering twice does what recovering once does.
 """
 
 import logging
@@ -12,6 +13,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 from pathlib import Path
 
 from mesh.delivery import Seen
@@ -30,6 +32,19 @@ from nodes.collect.segment import sync_folder
 log = logging.getLogger(__name__)
 
 Stream = tuple[str, str, int]  # stage, camera, boot
+
+
+class Lacking(Enum):
+    """What to make of a segment that is not whole.
+
+    LOST:     what it lacks never came to the disk, and was not acknowledged: the index knows what was
+    UNKNOWN:  the index was lost: so it may be, unless the segment was ended, with all of it on the disk
+    DAMAGE:   nobody recorded: the segment is damaged
+    """
+
+    LOST = auto()
+    UNKNOWN = auto()
+    DAMAGE = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +125,12 @@ def _recover(into: Path, index: Index) -> Recovered:
     index.removed()
     known = {row.path: row for row in index.segments()}
     there = [str(path.relative_to(into)) for path in recordings(into)]
+    lacking = Lacking.LOST if known or index.streams() else Lacking.UNKNOWN
     changed = [Listed(replace(known[path], open=False, frames=0)) for path in known.keys() - set(there)]
     for path in there:
         row = known.get(path)
         if row is None or row.open or not row.first_ns or not _is_pair(into / path):
-            changed.append(mend(into, path, row))
+            changed.append(mend(into, path, row, lacking))
     now = known | {each.row.path: each.row for each in changed}
     segments = [row for _, row in sorted(now.items()) if row.frames]
     streams = counted(index.streams(), segments)
@@ -140,12 +156,8 @@ def counted(known: Iterable[StreamRow], segments: Iterable[SegmentRow]) -> dict[
     }
 
 
-def mend(into: Path, path: str, known: SegmentRow | None, *, is_tail_lost: bool = True) -> Listed:
-    """Make a segment whole, and say what it holds: nothing, where it is gone.
-
-    `is_tail_lost`: what it lacks may not have come to the disk. Else one that was ended once and is not whole
-    any more is damaged, and is put aside as it is.
-    """
+def mend(into: Path, path: str, known: SegmentRow | None, lacking: Lacking = Lacking.LOST) -> Listed:
+    """Make a segment whole, and say what it holds: nothing, where it is gone."""
     video, lines = into / path, (into / path).with_suffix(".jsonl")
     safe = known.frames if known else 0
     nothing = Listed(SegmentRow(path, "", "", 0, open=False))
@@ -153,7 +165,7 @@ def mend(into: Path, path: str, known: SegmentRow | None, *, is_tail_lost: bool 
         cut, kept = _examine(video, lines)
         if cut.frames < safe:
             raise StorageError(f"{safe} frames of it were safe, and {cut.frames} can be read")
-        if not (is_tail_lost or cut.done) and (cut.ended or (kept and not cut.frames)):
+        if _is_damaged(cut, bool(kept), lacking):
             raise StorageError(f"it is damaged: {cut.frames} frames can be read")
     except StorageError as error:
         files = [file for file in (video, lines) if file.exists()]
@@ -166,6 +178,13 @@ def mend(into: Path, path: str, known: SegmentRow | None, *, is_tail_lost: bool 
         log.warning("%s was cut short when its collector ended: %d frames are whole", video, cut.frames)
         _cut(video, lines, cut)
     return listed(path, kept[: cut.frames], video.stat().st_size + lines.stat().st_size)
+
+
+def _is_damaged(cut: Cut, has_lines: bool, lacking: Lacking) -> bool:
+    """Whether what a segment lacks was there once. Pure."""
+    if cut.done or lacking is Lacking.LOST:
+        return False
+    return cut.ended or (lacking is Lacking.DAMAGE and has_lines and not cut.frames)
 
 
 def _examine(video: Path, lines: Path) -> tuple[Cut, list[Entry]]:

@@ -137,7 +137,7 @@ def test_lines_that_are_cut_take_their_frames_along(tmp_path: Path, lost: int) -
 def test_a_segment_of_ffmpeg_whose_pictures_share_clusters_keeps_whole_ones(tmp_path: Path) -> None:
     """As earlier versions wrote them: a cluster is kept with all of its frames, or not."""
     into = tmp_path / "rec"
-    path = interrupted(into, 40, size=BLANK)
+    path = interrupted(into, 40, acknowledged=10, size=BLANK)
     held = read(path)
     with av.open(str(path), "w", format="matroska", options={"cluster_time_limit": "1000"}) as output:
         stream = output.add_mux_stream("mjpeg", width=16, height=16)
@@ -176,6 +176,28 @@ def test_a_frame_whose_bytes_are_damaged_is_not_kept(tmp_path: Path) -> None:
     recovered(into)
     check(into, path, len(read(path).lines))
     assert 4 <= len(read(path).lines) <= 5
+
+
+@pytest.mark.parametrize("damage", ["a flipped byte", "cut short"])
+def test_a_finished_segment_that_is_damaged_is_put_aside_whole_where_no_index_knows_it(
+    tmp_path: Path, damage: str
+) -> None:
+    """Nobody can say that what lies behind the damage was not acknowledged."""
+    with Recorder(tmp_path) as recorder:
+        for seq in range(10):
+            recorder.write(make(seq))
+        for seq in range(10):
+            recorder.write(make(seq, camera="back"))
+    path = next(tmp_path.glob("front/*/*.mkv"))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data if damage == "a flipped byte" else data[:-5000])
+    harmed = path.read_bytes()
+    assert counts(recovered(tmp_path)) == {("raw", "back", 7): (10, 0)}
+    (aside,) = (tmp_path / "quarantine").glob("*.mkv")
+    assert aside.read_bytes() == harmed
+    assert "it is damaged" in aside.with_suffix(".txt").read_text()
+    assert counts(recovered(tmp_path)) == {("raw", "back", 7): (10, 0)}
 
 
 def test_a_finished_segment_is_left_as_it_is(tmp_path: Path) -> None:
