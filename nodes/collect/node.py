@@ -1,9 +1,11 @@
 """The collect node: results pulled, whole stages subscribed to, both recorded and published again.
 
 Rules kept here: the folder is made whole before anything is taken in; a result is acknowledged once it is on
-the disk, and not before; when the disk refuses, or the node is paused, results wait at their senders.
+the disk, and not before; when the disk refuses, or the node is paused, results wait at their senders; on one
+that is full already when the node starts, they wait until there is room.
 """
 
+import errno
 import logging
 import threading
 from collections.abc import Iterable, Mapping
@@ -14,7 +16,7 @@ from typing import Any
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.control import ControlRefused, Operation
 from mesh.delivery import Delivery, Handover, Receiver
-from mesh.errors import ConfigError, MeshError
+from mesh.errors import ConfigError, MeshError, StorageError
 from mesh.follow import follow_streams
 from mesh.frame import EndOfStream, Frame
 from mesh.inbox import Inbox, Policy
@@ -28,7 +30,7 @@ from mesh.wire import Envelope
 from nodes.collect.commits import DEFAULT_POLICY, CommitPolicy
 from nodes.collect.folder import FolderLock
 from nodes.collect.keeping import Keeper
-from nodes.collect.recorder import Recorder
+from nodes.collect.recorder import Recorder, storage_error
 from nodes.collect.recording import Outlets, Recording
 from nodes.collect.recovery import Recovered, recover
 from nodes.counting import group_count
@@ -42,6 +44,8 @@ HANDOVER_RESULTS = 256
 HANDOVER_BYTES = 32 * 1024 * 1024
 HANDOVER_S = 5.0  # well below the time after which TCP gives up on a peer that does not read
 QUIET_S = 0.5
+OPEN_AGAIN_S = 1.0
+COMPLAIN_S = 60.0
 LOOK_EVERY_S = 0.1
 GROUP = "collect"
 
@@ -90,16 +94,16 @@ class Collect:
             clock=clock,
         )
         self._counters = Counters()
-        self._rarely = Rarely()
+        self._rarely, self._opening_rarely = Rarely(), Rarely(COMPLAIN_S)
         self._heard_at = clock.monotonic()
         self._relayed: set[tuple[str, str, int]] = set()  # stage, camera, partitions
-        self._intake, self._recording_scope = Scope("idle"), Scope("idle")
+        self._opening, self._intake, self._recording_scope = Scope("idle"), Scope("idle"), Scope("idle")
         self._node: Node | None = None
         self._receiver: Receiver | None = None
         self._subscriber: Subscriber | None = None
         self._recovered: Recovered | None = None
         self._recording: Recording | None = None
-        self._keeper: Keeper | None = None
+        self._keeper = Keeper(config.into, config.keep, self._cannot_keep, clock=clock)
         self._going = threading.Event()  # not paused
         self._going.set()
         self._trouble = self._full = ""
@@ -117,9 +121,37 @@ class Collect:
     def start(self, node: Node) -> None:
         self._node = node
         self._intake, self._recording_scope = Scope("intake", node.scope), Scope("recording", node.scope)
+        self._opening = Scope("opening", node.scope)
         self._lock = FolderLock(self._config.into)
-        self._recovered = recover(self._config.into)
-        self._start_recording(node, self._recovered)
+        if (recovered := self._open()) is not None:
+            self._begin(node, recovered)
+        else:
+            self._opening.spawn("open", self._open_later, node, self._opening.stopping)
+
+    def _open(self) -> Recovered | None:
+        """The folder, made whole; None where its disk is too full for that. Raises `StorageError`."""
+        try:
+            return recover(self._config.into)
+        except StorageError as error:
+            if not self._keeper.is_disk_full():
+                raise
+            self._unwell(str(storage_error(self._config.into, OSError(errno.ENOSPC, ""))))
+            if (held := self._opening_rarely.ready(self._clock.monotonic())) is not None:
+                log.error("%s; it is tried again (%d more like it): %s", self._trouble, held, error)
+            self._keeper.make_room()
+            return None
+
+    def _open_later(self, node: Node, stopping: threading.Event) -> None:
+        """Begin once there is room."""
+        while not self._clock.wait(stopping, OPEN_AGAIN_S):
+            if (recovered := self._open()) is not None:
+                self._begin(node, recovered)
+                self._unwell("")
+                return
+
+    def _begin(self, node: Node, recovered: Recovered) -> None:
+        self._recovered = recovered
+        self._start_recording(node, recovered)
         self._intake.on_stop(self._handover.close)
         self._intake.on_stop(self._going.set)
         self._receiver = Receiver(
@@ -150,6 +182,7 @@ class Collect:
         begun = self._clock.monotonic()
         deadline = begun + timeout
         rush = self._node.rush.stopping if self._node is not None else threading.Event()
+        self._stop_opening()
         self._go_on()
         # Nodes that were stopped together with this one need a moment to say that they are draining.
         while (
@@ -168,8 +201,7 @@ class Collect:
         counters = dict(self._counters.snapshot())
         if self._recording is not None:
             counters |= self._recording.counters.snapshot()
-        if self._keeper is not None:
-            counters |= self._keeper.counters.snapshot()
+        counters |= self._keeper.counters.snapshot()
         if self._node is not None:
             counters |= self._node.publisher.stats()
         counters |= self._receiver.stats() if self._receiver is not None else {}
@@ -183,6 +215,7 @@ class Collect:
 
     def close(self) -> None:
         """End every file, and let go of the folder."""
+        self._stop_opening()
         self._intake.stop()
         self._intake.join()
         self._stop_recording()
@@ -205,8 +238,11 @@ class Collect:
         self._recording_scope.on_stop(self._handover.wake)
         self._recording_scope.spawn("record", self._recording.run, self._recording_scope.stopping)
         if self._config.keep:
-            self._keeper = Keeper(self._config.into, self._config.keep, self._cannot_keep, clock=self._clock)
             self._recording_scope.spawn("keep", self._keeper.run, self._recording_scope.stopping)
+
+    def _stop_opening(self) -> None:
+        self._opening.stop()
+        self._opening.join()
 
     def _stop_recording(self) -> None:
         self._recording_scope.stop()
