@@ -3,8 +3,8 @@
 Rules kept here: what was acknowledged is kept; both files of a segment that was open are cut back to the
 frames that both hold whole, at the end of a cluster; what cannot be read, or holds less than the index knows
 to be safe, is put aside with its reason and never deleted; an index that is missing or damaged is made again
-from the files, and what was once ended and is not whole any more is no tail that a crash has cost: it is put
-aside, too. Recovering twice does what recovering once does.
+from the files: where nobody can say what was safe, damaged pictures are kept among the others, and what was
+once ended is copied aside before it is cut. Recovering twice does what recovering once does.
 """
 
 import logging
@@ -19,12 +19,12 @@ from pathlib import Path
 from mesh.delivery import Seen
 from mesh.delivery.seen import SEEN_PER_STREAM
 from mesh.errors import StorageError
-from mesh.recordings.ebml import Whole, size_field, whole
+from mesh.recordings.ebml import Whole, places, size_field, whole
 from mesh.recordings.folder import recordings
 from mesh.recordings.held import listed
 from mesh.recordings.index import NAME, Damaged, Index, Listed, SegmentRow, StreamRow
 from mesh.recordings.lines import Entry, entries
-from nodes.collect.folder import put_aside
+from nodes.collect.folder import copy_aside, put_aside
 from nodes.collect.recorder import storage_error
 from nodes.collect.removal import remove_files
 from nodes.collect.segment import sync_folder
@@ -38,7 +38,7 @@ class Lacking(Enum):
     """What to make of a segment that is not whole.
 
     LOST:     what it lacks never came to the disk, and was not acknowledged: the index knows what was
-    UNKNOWN:  the index was lost: so it may be, unless the segment was ended, with all of it on the disk
+    UNKNOWN:  the index was lost: so it may be; but one that was ended once may be damaged
     DAMAGE:   nobody recorded: the segment is damaged
     """
 
@@ -159,35 +159,43 @@ def counted(known: Iterable[StreamRow], segments: Iterable[SegmentRow]) -> dict[
 def mend(into: Path, path: str, known: SegmentRow | None, lacking: Lacking = Lacking.LOST) -> Listed:
     """Make a segment whole, and say what it holds: nothing, where it is gone."""
     video, lines = into / path, (into / path).with_suffix(".jsonl")
-    safe = known.frames if known else 0
-    nothing = Listed(SegmentRow(path, "", "", 0, open=False))
     try:
-        cut, kept = _examine(video, lines)
-        if cut.frames < safe:
-            raise StorageError(f"{safe} frames of it were safe, and {cut.frames} can be read")
-        if _is_damaged(cut, bool(kept), lacking):
-            raise StorageError(f"it is damaged: {cut.frames} frames can be read")
+        cut, kept = _examine(video, lines, lacking)
+        _check(cut, len(kept), known.frames if known else 0, lacking)
     except StorageError as error:
-        files = [file for file in (video, lines) if file.exists()]
+        files = _there(video, lines)
         log.error("%s: %s; moved to %s", video, error, put_aside(into, files, str(error)).parent)
-        return nothing
+        return Listed(SegmentRow(path, "", "", 0, open=False))
     if not cut.frames:
         _remove(video, lines)
-        return nothing
+        return Listed(SegmentRow(path, "", "", 0, open=False))
     if not cut.done:
+        _keep_copy(into, video, lines, cut, lacking)
         log.warning("%s was cut short when its collector ended: %d frames are whole", video, cut.frames)
         _cut(video, lines, cut)
     return listed(path, kept[: cut.frames], video.stat().st_size + lines.stat().st_size)
 
 
-def _is_damaged(cut: Cut, has_lines: bool, lacking: Lacking) -> bool:
-    """Whether what a segment lacks was there once. Pure."""
-    if cut.done or lacking is Lacking.LOST:
-        return False
-    return cut.ended or (lacking is Lacking.DAMAGE and has_lines and not cut.frames)
+def _check(cut: Cut, lines: int, safe: int, lacking: Lacking) -> None:
+    """Raises `StorageError` for a segment that is to be put aside. Pure."""
+    if cut.frames < safe:
+        raise StorageError(f"{safe} frames of it were safe, and {cut.frames} can be read")
+    if lacking is Lacking.DAMAGE and not cut.done and (cut.ended or (lines and not cut.frames)):
+        raise StorageError(f"it is damaged: {cut.frames} frames can be read")
 
 
-def _examine(video: Path, lines: Path) -> tuple[Cut, list[Entry]]:
+def _keep_copy(into: Path, video: Path, lines: Path, cut: Cut, lacking: Lacking) -> None:
+    """Put a copy aside of what may be damaged, before it is cut."""
+    if lacking is Lacking.UNKNOWN and cut.ended:
+        why = f"it is damaged: {cut.frames} frames can be read, and were kept; this is a copy of all of it"
+        log.error("%s: %s; it is in %s", video, why, copy_aside(into, _there(video, lines), why).parent)
+
+
+def _there(*files: Path) -> list[Path]:
+    return [file for file in files if file.exists()]
+
+
+def _examine(video: Path, lines: Path, lacking: Lacking) -> tuple[Cut, list[Entry]]:
     """What of a segment to keep, and its lines. Raises `StorageError` for what cannot be read."""
     try:
         text = lines.read_bytes() if lines.exists() else b""
@@ -197,9 +205,18 @@ def _examine(video: Path, lines: Path) -> tuple[Cut, list[Entry]]:
         if not video.exists() or not (size := video.stat().st_size):
             return decide(Whole(), found, 0, len(text)), found
         with video.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return decide(whole(data), found, size, len(text)), found
+            there = whole(data)
+            if lacking is not Lacking.LOST and there.finished and _has_every_head(data, found, len(text)):
+                return Cut(len(found), size, len(text), there.size_at or 0, done=True), found
+            return decide(there, found, size, len(text)), found
     except OSError as error:
         raise StorageError(f"it cannot be read: {error.strerror}") from error
+
+
+def _has_every_head(data: mmap.mmap, lines: Sequence[Entry], line_bytes: int) -> bool:
+    """Whether all that a segment lacks are bytes within its pictures."""
+    is_text_whole = bool(lines) and lines[-1].end == line_bytes
+    return is_text_whole and [place.time_ms for place in places(data)] == [line.pts_ms for line in lines]
 
 
 def _cut(video: Path, lines: Path, cut: Cut) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import pytest
 
+import mesh
 from mesh.delivery import identity
 from mesh.errors import StorageError
 from mesh.recordings.index import Index, SegmentRow
@@ -178,26 +179,48 @@ def test_a_frame_whose_bytes_are_damaged_is_not_kept(tmp_path: Path) -> None:
     assert 4 <= len(read(path).lines) <= 5
 
 
-@pytest.mark.parametrize("damage", ["a flipped byte", "cut short"])
-def test_a_finished_segment_that_is_damaged_is_put_aside_whole_where_no_index_knows_it(
-    tmp_path: Path, damage: str
-) -> None:
-    """Nobody can say that what lies behind the damage was not acknowledged."""
-    with Recorder(tmp_path) as recorder:
+def finished(into: Path) -> Path:
+    """Two cameras' segments that were ended, without an index; the path of one."""
+    with Recorder(into) as recorder:
         for seq in range(10):
             recorder.write(make(seq))
-        for seq in range(10):
             recorder.write(make(seq, camera="back"))
-    path = next(tmp_path.glob("front/*/*.mkv"))
+    return next(into.glob("front/*/*.mkv"))
+
+
+@pytest.mark.parametrize("lost", ["a video's end", "a line"])
+def test_a_finished_segment_that_lacks_something_is_copied_before_it_is_cut_where_no_index_knows_it(
+    tmp_path: Path, lost: str
+) -> None:
+    """Nobody can say whether what lies behind the damage was acknowledged."""
+    path = finished(tmp_path)
+    harmed = path if lost == "a video's end" else path.with_suffix(".jsonl")
+    harmed.write_bytes(harmed.read_bytes()[:-500])
+    before = {file.suffix: file.read_bytes() for file in (path, path.with_suffix(".jsonl"))}
+    found = counts(recovered(tmp_path))
+    kept = found.pop(("raw", "front", 7))
+    assert found == {("raw", "back", 7): (10, 0)}
+    assert [entry["seq"] for entry in read(path).lines] == list(range(kept[0]))
+    assert 5 <= kept[0] < 10
+    aside = {file.suffix: file for file in (tmp_path / "quarantine").iterdir()}
+    assert {suffix: aside[suffix].read_bytes() for suffix in before} == before
+    assert "it is damaged" in aside[".txt"].read_text()
+    recovered(tmp_path)
+    assert len(list((tmp_path / "quarantine").iterdir())) == 3
+
+
+def test_a_finished_segment_with_a_damaged_picture_is_kept_where_no_index_knows_it(tmp_path: Path) -> None:
+    """The pictures behind it are as good as ever."""
+    path = finished(tmp_path)
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
-    path.write_bytes(data if damage == "a flipped byte" else data[:-5000])
-    harmed = path.read_bytes()
-    assert counts(recovered(tmp_path)) == {("raw", "back", 7): (10, 0)}
-    (aside,) = (tmp_path / "quarantine").glob("*.mkv")
-    assert aside.read_bytes() == harmed
-    assert "it is damaged" in aside.with_suffix(".txt").read_text()
-    assert counts(recovered(tmp_path)) == {("raw", "back", 7): (10, 0)}
+    path.write_bytes(data)
+    assert counts(recovered(tmp_path))["raw", "front", 7] == (10, 0)
+    assert path.read_bytes() == data
+    assert not (tmp_path / "quarantine").exists()
+    with mesh.open_recordings(tmp_path) as recordings:
+        assert len(list(recordings.frames("front"))) == 9
+        assert recordings.stats().bad_frames == 1
 
 
 def test_a_finished_segment_is_left_as_it_is(tmp_path: Path) -> None:
