@@ -45,6 +45,11 @@ def shorten(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:-1500])
 
 
+def remove_both(video: Path) -> None:
+    video.unlink()
+    video.with_suffix(".jsonl").unlink()
+
+
 def beside(name: str) -> Harm:
     return lambda video: (video.parent / name).write_text("somebody's own\n")
 
@@ -65,7 +70,7 @@ HARMS: dict[str, Harm] = {
     "the video is gone": Path.unlink,
     "the lines are cut short": of_lines(shorten),
     "the lines are gone": of_lines(Path.unlink),
-    "both are gone": lambda video: [file.unlink() for file in video.parent.glob(f"{video.stem}.*")],
+    "both are gone": remove_both,
     "the index is gone": of_index(Path.unlink),
     "the index is cut short": of_index(shorten),
     "the index is another file": of_index(lambda index: index.write_text("a text\n")),

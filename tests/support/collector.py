@@ -5,6 +5,7 @@ from pathlib import Path
 import mesh.registry.memory  # noqa: F401 -- imported when it is asked for, which is too late here
 from nodes.collect.commits import CommitPolicy
 from nodes.collect.node import Collect, CollectConfig
+from nodes.collect.recovery import Recovered
 from nodes.node import Node, NodeConfig
 from tests.support.forks import Tell
 
@@ -18,8 +19,8 @@ class _Told(Collect):
         super().__init__(config)
         self._tell = tell
 
-    def start(self, node: Node) -> None:
-        super().start(node)
+    def _begin(self, node: Node, recovered: Recovered) -> None:
+        super()._begin(node, recovered)
         endpoints = node.presence.node.endpoints
         self._tell({role: endpoints[role] for role in ("pull", "pub")})
 
