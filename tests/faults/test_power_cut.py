@@ -1,6 +1,6 @@
-"""The power is cut, for real as far as a file system can tell: an ext4 in a file writes nothing any more while
-a collector records to it, and loses what it had not been made to write. And collectors are killed while
-their disk is full, or read-only. What was acknowledged is there each time."""
+"""The power is cut, for real as far as a file system can tell: an ext4 in a file writes nothing any more
+while a collector records to it, and loses what it had not been made to write. And collectors are killed
+while their disk is full, or read-only. What was acknowledged is there each time."""
 
 import random
 import signal
