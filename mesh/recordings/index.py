@@ -197,6 +197,7 @@ class Index:
         try:
             with self._translated():
                 self._open()
+            self._file = _identity(self.path)
         except BaseException:
             self._db.close()
             raise
@@ -242,6 +243,11 @@ class Index:
             for table in HOLDINGS:
                 self._db.executemany(f"DELETE FROM {table} WHERE path = ?", gone)
             self._db.executemany(_UPSERT_STREAM, map(_stream, streams))
+
+    def is_replaced(self) -> bool:
+        """Whether another file stands where this one was opened: its disk was taken away, and put back."""
+        now = _identity(self.path)
+        return now is not None and now != self._file
 
     def close(self) -> None:
         with self._translated():
@@ -292,6 +298,15 @@ class Index:
 
     def _translated(self) -> AbstractContextManager[None]:
         return translated(self.path)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another that has its name; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def connected(path: Path) -> sqlite3.Connection:

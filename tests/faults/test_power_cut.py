@@ -14,7 +14,7 @@ from mesh.scope import Scope
 from tests.faults.feed import Feed, check, recorded, spin
 from tests.faults.figures import LONG, row
 from tests.support.disks import Ext4, fill, mounted
-from tests.support.forks import Forks
+from tests.support.forks import FAILED, Forks
 from tests.support.waiting import wait_for
 
 TIMES = 10 if LONG else 1
@@ -66,6 +66,25 @@ def test_what_was_acknowledged_is_there_when_the_power_comes_back(forks: Forks, 
             delivered=feed.delivered,
             lost=0,
         )
+
+
+def test_a_disk_that_was_taken_away_and_put_back_ends_the_collector_and_the_next_goes_on(
+    forks: Forks, tmp_path: Path
+) -> None:
+    """It holds an index that is on no disk any more: it would wait for ever."""
+    with Ext4(tmp_path) as disk, forks.watched(), Scope("senders") as scope:
+        into, feed = disk.at / "recordings", Feed(2, 1, scope, random.Random(SEED))
+        child = forks.start(into=str(into), **OPTIONS)
+        feed.deliver_to(child.hear())
+        offered = feed.offer()
+        wait_for(lambda: feed.delivered == offered, "results are acknowledged")
+        disk.power_cut()
+        feed.offer()
+        disk.plug_in_again()
+        assert child.wait() == FAILED
+        assert "is another file than the one that was opened" in forks.logged()
+        finish(forks, into, feed)
+        check(into, feed)
 
 
 def test_what_was_acknowledged_is_there_when_a_disk_is_full_or_read_only_now_and_then(

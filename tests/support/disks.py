@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import struct
 import subprocess
 from collections.abc import Iterator
@@ -58,6 +59,14 @@ class Ext4:
 
     def restart(self) -> None:
         subprocess.run(["umount", str(self.at)], check=True)
+        self._mount()
+
+    def plug_in_again(self) -> None:
+        """What is on the disk is mounted as another one, while processes still hold files of the first."""
+        subprocess.run(["umount", "--lazy", str(self.at)], check=True)
+        image = self._image.with_suffix(".again")
+        shutil.copyfile(self._image, image)
+        self._image = image
         self._mount()
 
     def _mount(self) -> None:

@@ -101,7 +101,7 @@ class Forks:
         try:
             yield
         except BaseException as error:
-            error.add_note(f"--- the children logged:\n{self._logged()}")
+            error.add_note(f"--- the children logged:\n{self.logged()}")
             raise
         finally:
             if self._child is not None and self._child.code is None:
@@ -110,10 +110,11 @@ class Forks:
     def _read(self) -> Any:
         assert self._parent.stdout is not None
         line = self._parent.stdout.readline()
-        assert line, f"the parent of forks has ended: {self._logged()}"
+        assert line, f"the parent of forks has ended: {self.logged()}"
         return json.loads(line)
 
-    def _logged(self) -> str:
+    def logged(self) -> str:
+        """The end of what the children have logged."""
         return self._log.read_text(errors="replace")[-LOG_CHARACTERS_SHOWN:]
 
     def __enter__(self) -> Self:
