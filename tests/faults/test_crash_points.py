@@ -132,10 +132,10 @@ def test_what_was_acknowledged_survives_the_end_at_any_step(
         bench = Bench(forks, tmp_path, job)
         synced = {"few": {"fdatasync"}, "many": {"fdatasync", "syncfs"}}[job]
         assert set(bench.whole.steps) == {"mkdir", "fsync", "commit"} | synced
-        for name, into, heard in bench.leavings(every):
+        for count, (name, into, heard) in enumerate(bench.leavings(every)):
             try:
                 check_acknowledged(into, heard)
-                if into.name == "killed":
+                if into.name == "killed" and (LONG or count % 12 == 0):  # of three a step
                     check_index(into)
             except BaseException as error:
                 error.add_note(name)
