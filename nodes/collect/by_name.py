@@ -6,7 +6,7 @@ locked. A recording is as old as its name says; none is too old, as that is know
 
 from collections import defaultdict
 from contextlib import suppress
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 from mesh.recordings import names
@@ -15,6 +15,7 @@ from mesh.recordings.limits import Keep
 from nodes.collect.retention import Disk, Stored, Used, decide
 
 LONG_AGO_NS = 0
+SECOND_NS = 1_000_000_000
 
 
 def to_go(into: Path, keep: Keep, disk: Disk) -> tuple[Stored, ...]:
@@ -39,6 +40,7 @@ def _stored(into: Path, camera: str, day: date, video: Path) -> Stored:
     for file in (video, video.with_suffix(".jsonl")):
         with suppress(FileNotFoundError):
             size += file.stat().st_size
-    begin = datetime.strptime(f"{day} {video.name[:8]}", "%Y-%m-%d %H-%M-%S").replace(tzinfo=UTC)
+    hours, minutes, seconds = map(int, video.name[:8].split("-"))
+    begin_ns = names.begin_of(day) + (hours * 3600 + minutes * 60 + seconds) * SECOND_NS
     is_locked = video.with_suffix(LOCKED).exists()
-    return Stored(str(video.relative_to(into)), camera, int(begin.timestamp()) * 10**9, size, is_locked)
+    return Stored(str(video.relative_to(into)), camera, begin_ns, size, is_locked)

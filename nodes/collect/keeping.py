@@ -128,7 +128,9 @@ class Keeper:
             self._complain(storage_error(self._into, error))
         except StorageError as error:
             self._complain(error)
-        self._count(gone)
+        if gone:
+            log.warning("the disk was full: the oldest %d recordings were removed, to begin", len(gone))
+            self._count(gone)
 
     def _try(self, stopping: threading.Event) -> None:
         """Look when it is time, and again when the disk refuses."""

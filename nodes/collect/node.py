@@ -145,8 +145,8 @@ class Collect:
         """Begin once there is room."""
         while not self._clock.wait(stopping, OPEN_AGAIN_S):
             if (recovered := self._open()) is not None:
-                self._begin(node, recovered)
                 self._unwell("")
+                self._begin(node, recovered)
                 return
 
     def _begin(self, node: Node, recovered: Recovered) -> None:

@@ -3,7 +3,8 @@
 Rules kept here: nobody records there meanwhile; the rows of segments, events and gaps are those that the
 files give, all written in one transaction; what the index alone knows, where it can be read, stays: its
 number, duplicates, where senders go on, and how much was removed. What is damaged is put aside, never cut:
-what was once whole is no tail that a crash has cost.
+what was once whole is no tail that a crash has cost. Damaged pictures alone put nothing aside: the others are
+as good as ever.
 """
 
 from collections.abc import Callable

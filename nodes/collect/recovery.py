@@ -38,11 +38,13 @@ class Lacking(Enum):
     """What to make of a segment that is not whole.
 
     LOST:     what it lacks never came to the disk, and was not acknowledged: the index knows what was
+    STRANGE:  the index knows nothing of the segment: so it is, unless somebody else has put it there
     UNKNOWN:  the index was lost: so it may be; but one that was ended once may be damaged
     DAMAGE:   nobody recorded: the segment is damaged
     """
 
     LOST = auto()
+    STRANGE = auto()
     UNKNOWN = auto()
     DAMAGE = auto()
 
@@ -125,12 +127,12 @@ def _recover(into: Path, index: Index) -> Recovered:
     index.removed()
     known = {row.path: row for row in index.segments()}
     there = [str(path.relative_to(into)) for path in recordings(into)]
-    lacking = Lacking.LOST if known or index.streams() else Lacking.UNKNOWN
+    unlisted = Lacking.STRANGE if known or index.streams() else Lacking.UNKNOWN
     changed = [Listed(replace(known[path], open=False, frames=0)) for path in known.keys() - set(there)]
     for path in there:
         row = known.get(path)
         if row is None or row.open or not row.first_ns or not _is_pair(into / path):
-            changed.append(mend(into, path, row, lacking))
+            changed.append(mend(into, path, row, Lacking.LOST if row else unlisted))
     now = known | {each.row.path: each.row for each in changed}
     segments = [row for _, row in sorted(now.items()) if row.frames]
     streams = counted(index.streams(), segments)
@@ -156,7 +158,7 @@ def counted(known: Iterable[StreamRow], segments: Iterable[SegmentRow]) -> dict[
     }
 
 
-def mend(into: Path, path: str, known: SegmentRow | None, lacking: Lacking = Lacking.LOST) -> Listed:
+def mend(into: Path, path: str, known: SegmentRow | None, lacking: Lacking) -> Listed:
     """Make a segment whole, and say what it holds: nothing, where it is gone."""
     video, lines = into / path, (into / path).with_suffix(".jsonl")
     try:
@@ -186,7 +188,7 @@ def _check(cut: Cut, lines: int, safe: int, lacking: Lacking) -> None:
 
 def _keep_copy(into: Path, video: Path, lines: Path, cut: Cut, lacking: Lacking) -> None:
     """Put a copy aside of what may be damaged, before it is cut."""
-    if lacking is Lacking.UNKNOWN and cut.ended:
+    if lacking is not Lacking.LOST and cut.ended:
         why = f"it is damaged: {cut.frames} frames can be read, and were kept; this is a copy of all of it"
         log.error("%s: %s; it is in %s", video, why, copy_aside(into, _there(video, lines), why).parent)
 
@@ -202,15 +204,25 @@ def _examine(video: Path, lines: Path, lacking: Lacking) -> tuple[Cut, list[Entr
         found = list(entries(text))
         if b"\n" in text and not found:
             raise StorageError("its lines cannot be read")
-        if not video.exists() or not (size := video.stat().st_size):
+        if not video.exists() or not video.stat().st_size:
             return decide(Whole(), found, 0, len(text)), found
         with video.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            there = whole(data)
-            if lacking is not Lacking.LOST and there.finished and _has_every_head(data, found, len(text)):
-                return Cut(len(found), size, len(text), there.size_at or 0, done=True), found
-            return decide(there, found, size, len(text)), found
+            return _judged(data, found, len(text), lacking), found
     except OSError as error:
         raise StorageError(f"it cannot be read: {error.strerror}") from error
+
+
+def _judged(data: mmap.mmap, lines: Sequence[Entry], line_bytes: int, lacking: Lacking) -> Cut:
+    """As `decide`, with what is known of the reason why something lacks. Pure."""
+    there = whole(data)
+    may_be_damage = lacking in (Lacking.UNKNOWN, Lacking.DAMAGE)
+    if may_be_damage and there.finished and _has_every_head(data, lines, line_bytes):
+        return Cut(len(lines), len(data), line_bytes, there.size_at or 0, done=True)
+    cut = decide(there, lines, len(data), line_bytes)
+    was_ended = cut.ended and lacking is not Lacking.LOST
+    if not cut.frames and (was_ended or (may_be_damage and any(places(data)))):
+        raise StorageError("it is damaged: not one of its frames can be kept without the others")
+    return cut
 
 
 def _has_every_head(data: mmap.mmap, lines: Sequence[Entry], line_bytes: int) -> bool:

@@ -11,6 +11,7 @@ import pytest
 import mesh
 from mesh.delivery import identity
 from mesh.errors import StorageError
+from mesh.recordings.ebml import CLUSTER
 from mesh.recordings.index import Index, SegmentRow
 from mesh.recordings.resume import Resume
 from nodes.collect.folder import FolderLock
@@ -189,11 +190,18 @@ def finished(into: Path) -> Path:
 
 
 @pytest.mark.parametrize("lost", ["a video's end", "a line"])
+@pytest.mark.parametrize("index", ["none", "of others"])
 def test_a_finished_segment_that_lacks_something_is_copied_before_it_is_cut_where_no_index_knows_it(
-    tmp_path: Path, lost: str
+    tmp_path: Path, lost: str, index: str
 ) -> None:
-    """Nobody can say whether what lies behind the damage was acknowledged."""
+    """Nobody can say whether what lies behind the damage was acknowledged, or who has put it there."""
     path = finished(tmp_path)
+    if index == "of others":
+        recovered(tmp_path)
+        with sqlite3.connect(tmp_path / "index.db") as db:
+            db.execute("DELETE FROM segments WHERE camera = 'front'")
+            db.execute("DELETE FROM streams WHERE camera = 'front'")
+        db.close()
     harmed = path if lost == "a video's end" else path.with_suffix(".jsonl")
     harmed.write_bytes(harmed.read_bytes()[:-500])
     before = {file.suffix: file.read_bytes() for file in (path, path.with_suffix(".jsonl"))}
@@ -207,6 +215,21 @@ def test_a_finished_segment_that_lacks_something_is_copied_before_it_is_cut_wher
     assert "it is damaged" in aside[".txt"].read_text()
     recovered(tmp_path)
     assert len(list((tmp_path / "quarantine").iterdir())) == 3
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_segment_of_which_the_first_frame_cannot_be_found_is_put_aside_whole_where_no_index_knows_it(
+    tmp_path: Path, ended: bool
+) -> None:
+    into = tmp_path / "rec"
+    path = finished(into) if ended else interrupted(into, 10)
+    data = bytearray(path.read_bytes())
+    data[data.index(CLUSTER.to_bytes(4, "big")) + 1] ^= 1
+    path.write_bytes(data)
+    found = counts(recovered(into))
+    assert found == ({("raw", "back", 7): (10, 0)} if ended else {})
+    (aside,) = (into / "quarantine").glob("*.mkv")
+    assert aside.read_bytes() == data
 
 
 def test_a_finished_segment_with_a_damaged_picture_is_kept_where_no_index_knows_it(tmp_path: Path) -> None:

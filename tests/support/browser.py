@@ -89,6 +89,15 @@ def _started(chromium: str, url: str, folder: Path) -> Iterator[None]:
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        wait_for(lambda: not _runs(process.pid), "the browser has gone")
+
+
+def _runs(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 class _Handler(BaseHTTPRequestHandler):
