@@ -113,7 +113,7 @@ def check(into: Path, feed: Feed, *, in_order: bool = True) -> None:
     assert found.keys() == feed.offered.keys()
     for stream, seqs in found.items():
         assert (seqs if in_order else sorted(seqs)) == list(range(feed.offered[stream])), stream
-    assert [each.path for each in verify(into)] == [], "no problem, and nothing was put aside"
+    assert [f"{each.path}: {each.text}" for each in verify(into)] == [], "all is well, and nothing put aside"
     before = holdings(into)
     assert (done := rebuild(into)).aside == 0
     assert done.frames == feed.offered.total()
