@@ -184,7 +184,7 @@ REMOVING = "SELECT path FROM removing WHERE path NOT IN (SELECT path FROM segmen
 
 
 class Index:
-    """The database of one folder, made where there is none. Not for two threads at a time.
+    """The database of one folder, made where there is none (`is_new`). Not for two threads at a time.
 
     Raises `Damaged`, or `StorageError`.
     """
@@ -192,6 +192,7 @@ class Index:
     def __init__(self, into: Path) -> None:
         self.path = into / NAME
         self.id = 0
+        self.is_new = False
         with self._translated():
             self._db = connected(self.path)
         try:
@@ -261,6 +262,7 @@ class Index:
                 f"{self.path} was written by a newer version: update this one, or record elsewhere"
             )
         if version == 0:
+            self.is_new = True
             with transaction(self._db):
                 create(self._db)
                 self._db.execute("INSERT INTO folder VALUES (?, 0)", (random.getrandbits(ID_BITS),))

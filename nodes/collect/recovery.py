@@ -127,7 +127,7 @@ def _recover(into: Path, index: Index) -> Recovered:
     index.removed()
     known = {row.path: row for row in index.segments()}
     there = [str(path.relative_to(into)) for path in recordings(into)]
-    unlisted = Lacking.STRANGE if known or index.streams() else Lacking.UNKNOWN
+    unlisted = Lacking.UNKNOWN if index.is_new else Lacking.STRANGE
     changed = [Listed(replace(known[path], open=False, frames=0)) for path in known.keys() - set(there)]
     for path in there:
         row = known.get(path)
@@ -207,7 +207,8 @@ def _examine(video: Path, lines: Path, lacking: Lacking) -> tuple[Cut, list[Entr
         if not video.exists() or not video.stat().st_size:
             return decide(Whole(), found, 0, len(text)), found
         with video.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _judged(data, found, len(text), lacking), found
+            reason = lacking if lines.exists() else Lacking.UNKNOWN
+            return _judged(data, found, len(text), reason), found
     except OSError as error:
         raise StorageError(f"it cannot be read: {error.strerror}") from error
 
@@ -216,6 +217,8 @@ def _judged(data: mmap.mmap, lines: Sequence[Entry], line_bytes: int, lacking: L
     """As `decide`, with what is known of the reason why something lacks. Pure."""
     there = whole(data)
     may_be_damage = lacking in (Lacking.UNKNOWN, Lacking.DAMAGE)
+    if not (may_be_damage or lines or there.says_bytes is not None):
+        return Cut(0, 0, 0, 0, done=False)  # its first frames came, and their lines, which come then, did not
     if may_be_damage and there.finished and _has_every_head(data, lines, line_bytes):
         return Cut(len(lines), len(data), line_bytes, there.size_at or 0, done=True)
     cut = decide(there, lines, len(data), line_bytes)

@@ -156,6 +156,16 @@ def test_a_segment_of_ffmpeg_whose_pictures_share_clusters_keeps_whole_ones(tmp_
     assert [entry["pts_ms"] for entry in held.lines] == held.pts_ms
 
 
+def test_a_segment_that_was_killed_before_its_first_lines_came_is_none(tmp_path: Path) -> None:
+    into = tmp_path / "rec"
+    path = interrupted(into, 5)
+    path.with_suffix(".jsonl").write_bytes(path.with_suffix(".jsonl").read_bytes()[:30])
+    Index(into).close()  # as a collector makes it before it records
+    assert counts(recovered(into)) == {}
+    assert segments(into) == []
+    assert not (into / "quarantine").exists()
+
+
 def test_a_tail_of_zeros_as_a_power_cut_leaves_it_is_cut_off(tmp_path: Path) -> None:
     into = tmp_path / "rec"
     path = interrupted(into, 10, acknowledged=5)

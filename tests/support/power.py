@@ -2,7 +2,8 @@
 
     disk = PowerCut(into, tmp_path / "after", at=17)    # from now on: killed right before the 17th step
 
-A step is a sync, a rename, a removal, a cut, a new folder, or a transaction of the index. `into` is left as
+A step is a sync, a write but for that of pictures, a rename, a removal, a cut, a new folder, or a transaction
+of the index. `into` is left as
 `kill -9` leaves it. After a power cut POSIX promises less: of a file what was synced, and its name where its
 folder was synced since. `after/strict` is just that. `after/torn` has all names, and half of what was written
 since the sync, with zeros behind it: what a disk that was just writing may have. `after/old` has the index as
@@ -28,7 +29,8 @@ from mesh.recordings.index import NAME
 from nodes.collect import syncing
 
 OF_INDEX = (NAME, f"{NAME}-wal", f"{NAME}-shm")
-OF_DESCRIPTORS = ("fsync", "fdatasync", "ftruncate")
+SYNCS = ("fsync", "fdatasync")
+OF_DESCRIPTORS = (*SYNCS, "ftruncate", "pwrite")
 OF_PATHS = ("rename", "unlink", "rmdir", "mkdir")
 BACK = 7  # steps, for the index of some time ago
 Names = dict[str, tuple[int, bool]]  # inode, and whether it is a folder
@@ -79,13 +81,14 @@ class PowerCut:
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError("unreachable")
 
-    def _of_descriptor(self, name: str, act: Callable[..., None]) -> Callable[..., None]:
-        def call(fd: Any, *more: Any) -> None:
+    def _of_descriptor(self, name: str, act: Callable[..., Any]) -> Callable[..., Any]:
+        def call(fd: Any, *more: Any) -> Any:
             with self._lock:
                 self.step(name)
-                act(fd, *more)
-                if name != "ftruncate":
+                done = act(fd, *more)
+                if name in SYNCS:
                     self._synced(fd)
+                return done
 
         return call
 
