@@ -151,8 +151,8 @@ def main() -> None:
     for line in sys.stdin:
         pid = os.fork()
         if not pid:
+            _say(pid=os.getpid())  # by itself, so that nothing that it tells comes before
             _be(function, json.loads(line))
-        _say(pid=pid)
         _, status = os.waitpid(pid, 0)
         _say(ended=os.waitstatus_to_exitcode(status))
 
