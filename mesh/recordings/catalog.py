@@ -78,6 +78,14 @@ class Catalog:
     def close(self) -> None:
         self._db.close()
 
+    def fault(self) -> str:
+        """What is wrong with the index itself, in a line; empty where nothing is."""
+        try:
+            (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        except sqlite3.Error as error:
+            found = str(error)
+        return "" if found == "ok" else f"it is damaged: {found.splitlines()[-1]}"
+
     def streams(self, query: Query = ALL) -> list[Stream]:
         """The cameras and stages of which there is something, as far as the query names them; in order."""
         found: list[Stream] = []

@@ -210,7 +210,7 @@ REMOVING = "SELECT path FROM removing WHERE path NOT IN (SELECT path FROM segmen
 
 
 class Index:
-    """The database of one folder, made where there is none. Not for two threads at a time.
+    """The database of one folder, made where there is none (`is_new`). Not for two threads at a time.
 
     Raises `Damaged`, or `StorageError`.
     """
@@ -218,11 +218,13 @@ class Index:
     def __init__(self, into: Path) -> None:
         self.path = into / NAME
         self.id = 0
+        self.is_new = False
         with self._translated():
             self._db = connected(self.path)
         try:
             with self._translated():
                 self._open()
+            self._file = _identity(self.path)
         except BaseException:
             self._db.close()
             raise
@@ -269,6 +271,11 @@ class Index:
                 self._db.executemany(f"DELETE FROM {table} WHERE path = ?", gone)
             self._db.executemany(_UPSERT_STREAM, map(_stream, streams))
 
+    def is_replaced(self) -> bool:
+        """Whether another file stands where this one was opened: its disk was taken away, and put back."""
+        now = _identity(self.path)
+        return now is not None and now != self._file
+
     def close(self) -> None:
         with self._translated():
             self._db.close()
@@ -281,6 +288,7 @@ class Index:
                 f"{self.path} was written by a newer version: update this one, or record elsewhere"
             )
         if version == 0:
+            self.is_new = True
             with transaction(self._db):
                 create(self._db)
                 self._db.execute("INSERT INTO folder VALUES (?, 0)", (random.getrandbits(ID_BITS),))
@@ -311,6 +319,15 @@ class Index:
 
     def _translated(self) -> AbstractContextManager[None]:
         return translated(self.path)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another that has its name; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def connected(path: Path) -> sqlite3.Connection:

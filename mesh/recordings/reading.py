@@ -73,7 +73,7 @@ class Recordings:
 
     def cameras(self) -> list[str]:
         """The cameras that are recorded here, by name. Raises `StorageError`."""
-        return names.cameras(self.root)
+        return [camera for camera in names.cameras(self.root) if self._has_any(camera)]
 
     def stages(self, camera: str, start: Time | None = None, end: Time | None = None) -> list[str]:
         """The stages at which a camera was recorded, on the days of these times, by name."""
@@ -126,6 +126,10 @@ class Recordings:
     def close(self) -> None:
         if self._known is not None:
             self._known.close()
+
+    def _has_any(self, camera: str) -> bool:
+        """A collector that was killed may leave folders without a file."""
+        return any(names.segments(self.root, camera, day) for day in names.days(self.root, camera))
 
     def _stage(self, camera: str, start: int, end: int, stage: str | None) -> str:
         check_name("camera", camera)

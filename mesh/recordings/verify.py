@@ -61,6 +61,8 @@ def verify(
         opened = nullcontext()
         yield Finding(NAME, str(error))
     with opened as catalog:
+        if catalog is not None and (fault := catalog.fault()):
+            yield Finding(NAME, f"{fault}; make it again with: mesh recordings rebuild {into}")
         yield from _verified(into, catalog, cameras, tell)
     if not cameras:
         yield from _noted(into)

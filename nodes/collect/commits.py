@@ -148,7 +148,11 @@ class Commits:
             self._wake()
 
     def end(self, now: float, now_ns: int) -> Outcome:
-        """End a commit; `now_ns` is the wall clock."""
+        """End a commit; `now_ns` is the wall clock.
+
+        Raises `StorageError` when nothing can be committed any more, whatever the disk does: another index
+        stands where this one was.
+        """
         self._begun = False
         done = self._recorder.end_commit()
         self._rows |= {each.row.path: each for each in done.segments}
@@ -157,6 +161,11 @@ class Commits:
         try:
             self._index.write(self._rows.values(), map(self._streams.row, self._touched))
         except StorageError as error:
+            if self._index.is_replaced():
+                raise StorageError(
+                    f"{self._index.path} is another file than the one that was opened, as when its disk is "
+                    "mounted again: start the collector again"
+                ) from error
             self.look_again(now)
             return Outcome({**done.failed, INDEX: error}, frozenset())
         self._streams.show(self._touched)

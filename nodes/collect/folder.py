@@ -6,6 +6,7 @@ Rules kept here: one process at a time writes to a folder; nothing is deleted be
 import contextlib
 import fcntl
 import os
+import shutil
 import threading
 from datetime import UTC, datetime
 from itertools import count
@@ -63,17 +64,37 @@ def _take(fd: int) -> None:
 
 def put_aside(into: Path, files: list[Path], why: str) -> Path:
     """Move files that belong together to the quarantine, with a text that says why; where that stands."""
+    reason = _reason(into, files, why)
+    for file in files:
+        file.rename(reason.with_suffix(file.suffix))
+    sync_folder(reason.parent)
+    sync_folder(files[0].parent)
+    return reason
+
+
+def copy_aside(into: Path, files: list[Path], why: str) -> Path:
+    """The same with copies, which the disk holds when this returns."""
+    reason = _reason(into, files, why)
+    for file in files:
+        with file.open("rb") as source, reason.with_suffix(file.suffix).open("wb") as copy:
+            shutil.copyfileobj(source, copy)
+            copy.flush()
+            os.fsync(copy.fileno())
+    sync_folder(reason.parent)
+    return reason
+
+
+def _reason(into: Path, files: list[Path], why: str) -> Path:
+    """A new text in the quarantine that says why files are there."""
     folder = into / QUARANTINE
-    folder.mkdir(exist_ok=True)
+    if not folder.exists():
+        folder.mkdir()
+        sync_folder(into)
     stem = ".".join(files[0].relative_to(into).with_suffix("").parts)
     for number in count():
         reason = folder / (f"{stem}.{number}.txt" if number else f"{stem}.txt")
         with contextlib.suppress(FileExistsError), reason.open("x", encoding="utf-8") as text:
             names = ", ".join(str(file.relative_to(into)) for file in files)
             text.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC: {names}: {why}\n")
-            break
-    for file in files:
-        file.rename(reason.with_suffix(file.suffix))
-    sync_folder(folder)
-    sync_folder(files[0].parent)
-    return reason
+            return reason
+    raise AssertionError("unreachable: numbers never end")

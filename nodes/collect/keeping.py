@@ -3,22 +3,25 @@
 Rules kept here: it is never in the way of a frame: it decides and removes beside the thread that records,
 some files at a time; a recording's row goes first, then its files: who is killed between the two finds at the
 next start which files were to go; a full disk is no reason to remove nothing: there a file goes first, so
-that the row can.
+that the row can, and where not even the index can be opened, files go by their names.
 """
 
 import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import StorageError
+from mesh.recordings.index import NAME
 from mesh.recordings.kept import Kept
 from mesh.recordings.limits import Keep
 from mesh.stats import Counters, Rarely
+from nodes.collect.by_name import to_go
 from nodes.collect.recorder import storage_error
 from nodes.collect.removal import lock_of, remove_files
 from nodes.collect.retention import LEAP_NS, Believed, Disk, Stored, Used, Verdict, believe, decide
@@ -37,6 +40,11 @@ def disk_of(into: Path) -> Disk:
     """The disk that a folder is on. Raises `OSError`."""
     found = os.statvfs(into)
     return Disk(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
+
+
+def is_full(disk: Disk) -> bool:
+    """Whether the index may find no room."""
+    return disk.free < FULL_BYTES
 
 
 class Keeper:
@@ -101,6 +109,32 @@ class Keeper:
             self._tell(verdict.why)
         self._note(kept, now_ns)
 
+    def is_disk_full(self) -> bool:
+        """Whether the index may find no room. Raises `StorageError`."""
+        try:
+            return is_full(self._disk(self._into))
+        except OSError as error:
+            raise storage_error(self._into, error) from error
+
+    def make_room(self) -> None:
+        """Let the oldest recordings go until the index finds room, where the limits ask for that: on a disk
+        that is so full that it cannot be opened."""
+        gone: list[Stored] = []
+        try:
+            for each in to_go(self._into, self._keep, self._disk(self._into)):
+                if self.is_disk_full() and remove_files(self._into, [each.path]).gone:
+                    gone.append(each)
+            if gone and (self._into / NAME).exists():
+                with closing(Kept(self._into)) as kept:
+                    kept.remove([each.path for each in gone])
+        except OSError as error:
+            self._complain(storage_error(self._into, error))
+        except StorageError as error:
+            self._complain(error)
+        if gone:
+            log.warning("the disk was full: the oldest %d recordings were removed, to begin", len(gone))
+            self._count(gone)
+
     def _try(self, stopping: threading.Event) -> None:
         """Look when it is time, and again when the disk refuses."""
         try:
@@ -161,6 +195,9 @@ class Keeper:
             self._make_room(kept, paths)
         self._removed(paths)
         self._refusing |= self._remove_files(kept, paths)
+        self._count(going)
+
+    def _count(self, going: list[Stored]) -> None:
         self.counters.add("removed_segments", len(going))
         self.counters.add("removed_bytes", sum(each.bytes for each in going))
 
@@ -176,7 +213,7 @@ class Keeper:
     def _make_room(self, kept: Kept, paths: list[str]) -> None:
         """The index found no room: let a file go first. Raises `StorageError` where that was not why."""
         for path in paths:
-            if self._disk(self._into).free >= FULL_BYTES:
+            if not is_full(self._disk(self._into)):
                 break
             remove_files(self._into, [path])
         kept.remove(paths)

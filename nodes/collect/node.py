@@ -1,13 +1,15 @@
 """The collect node: results pulled, whole stages subscribed to, both recorded and published again.
 
 Rules kept here: the folder is made whole before anything is taken in; a result is acknowledged once it is on
-the disk, and not before; when the disk refuses, or the node is paused, results wait at their senders.
+the disk, and not before; when the disk refuses, or the node is paused, results wait at their senders; on one
+that is full already when the node starts, they wait until there is room.
 """
 
 import logging
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +34,10 @@ from nodes.collect.folder import FolderLock
 from nodes.collect.forwarding.address import Address
 from nodes.collect.forwarding.forwarding import Forwarding
 from nodes.collect.keeping import Keeper
+from nodes.collect.opening import Opening
 from nodes.collect.recorder import Recorder
 from nodes.collect.recording import Recording
-from nodes.collect.recovery import Recovered, recover
+from nodes.collect.recovery import Recovered
 from nodes.collect.writing import Outlets
 from nodes.counting import group_count
 from nodes.node import Node
@@ -104,14 +107,14 @@ class Collect:
         self._rarely = Rarely()
         self._heard_at = clock.monotonic()
         self._relayed: set[tuple[str, str, int]] = set()  # stage, camera, partitions
-        self._intake, self._recording_scope = Scope("idle"), Scope("idle")
+        self._opening, self._intake, self._recording_scope = Scope("idle"), Scope("idle"), Scope("idle")
         self._node: Node | None = None
         self._receiver: Receiver | None = None
         self._subscriber: Subscriber | None = None
         self._recovered: Recovered | None = None
         self._recording: Recording | None = None
-        self._keeper: Keeper | None = None
         self._forwarding: Forwarding | None = None
+        self._keeper = Keeper(config.into, config.keep, self._cannot_keep, removed=self._removed, clock=clock)
         self._going = threading.Event()  # not paused
         self._going.set()
         self._trouble = self._full = ""
@@ -129,20 +132,30 @@ class Collect:
     def start(self, node: Node) -> None:
         self._node = node
         self._intake, self._recording_scope = Scope("intake", node.scope), Scope("recording", node.scope)
+        self._opening = Scope("opening", node.scope)
         self._lock = FolderLock(self._config.into)
-        self._recovered = recover(self._config.into)
-        own, registry = node.presence.node, node.config.registry
-        self._forwarding = Forwarding(
-            self._config.into, self._config.forward, own, registry, node.scope, self._clock
-        )
-        self._choosing.follow(self._recording_scope, node.registry)
         if RAW in self.inputs and self._config.choices.default.takes(RAW) is Takes.FOUND:
             log.warning(
                 "nothing is found in the frames of %s: none is recorded but of cameras for which --record "
                 "or their setup says continuous; record the stage of a process node instead",
                 RAW,
             )
-        self._start_recording(node, self._recovered, self._forwarding)
+        opening = Opening(
+            self._config.into, self._keeper, partial(self._made, node), self._unwell, self._clock
+        )
+        if (made := opening.now()) is not None:
+            self._begin(node, *made)
+        else:
+            self._opening.spawn("open", opening.later, partial(self._begin, node), self._opening.stopping)
+
+    def _made(self, node: Node) -> Forwarding:
+        own, registry = node.presence.node, node.config.registry
+        return Forwarding(self._config.into, self._config.forward, own, registry, node.scope, self._clock)
+
+    def _begin(self, node: Node, recovered: Recovered, forwarding: Forwarding) -> None:
+        self._recovered, self._forwarding = recovered, forwarding
+        self._choosing.follow(self._recording_scope, node.registry)
+        self._start_recording(node, recovered, forwarding)
         self._intake.on_stop(self._handover.close)
         self._intake.on_stop(self._going.set)
         self._receiver = Receiver(
@@ -173,6 +186,7 @@ class Collect:
         begun = self._clock.monotonic()
         deadline = begun + timeout
         rush = self._node.rush.stopping if self._node is not None else threading.Event()
+        self._stop_opening()
         self._go_on()
         # Nodes that were stopped together with this one need a moment to say that they are draining.
         while (
@@ -198,8 +212,7 @@ class Collect:
         counters = dict(self._counters.snapshot())
         if self._recording is not None:
             counters |= self._recording.counters.snapshot()
-        if self._keeper is not None:
-            counters |= self._keeper.counters.snapshot()
+        counters |= self._keeper.counters.snapshot()
         if self._node is not None:
             counters |= self._node.publisher.stats()
         counters |= self._receiver.stats() if self._receiver is not None else {}
@@ -215,6 +228,7 @@ class Collect:
 
     def close(self) -> None:
         """End every file, and let go of the folder."""
+        self._stop_opening()
         self._intake.stop()
         self._intake.join()
         self._stop_recording()
@@ -242,14 +256,11 @@ class Collect:
         self._recording_scope.on_stop(self._handover.wake)
         self._recording_scope.spawn("record", self._recording.run, self._recording_scope.stopping)
         if self._config.keep:
-            self._keeper = Keeper(
-                self._config.into,
-                self._config.keep,
-                self._cannot_keep,
-                removed=forwarding.removed,
-                clock=self._clock,
-            )
             self._recording_scope.spawn("keep", self._keeper.run, self._recording_scope.stopping)
+
+    def _stop_opening(self) -> None:
+        self._opening.stop()
+        self._opening.join()
 
     def _stop_recording(self) -> None:
         self._recording_scope.stop()
@@ -319,6 +330,11 @@ class Collect:
         """Show what is wrong with the disk, or that nothing is any more."""
         self._trouble = why
         self._show_state()
+
+    def _removed(self, paths: Iterable[str]) -> None:
+        """These files are not kept any more."""
+        if self._forwarding is not None:
+            self._forwarding.removed(paths)
 
     def _cannot_keep(self, why: str) -> None:
         """Show that what is recorded passes a limit all the same, or that it does no more."""

@@ -3,7 +3,8 @@
 Rules kept here: nobody records there meanwhile; the rows of segments, events and gaps are those that the
 files give, all written in one transaction; what the index alone knows, where it can be read, stays: its
 number, duplicates, where senders go on, and how much was removed. What is damaged is put aside, never cut:
-what was once whole is no tail that a crash has cost.
+what was once whole is no tail that a crash has cost. Damaged pictures alone put nothing aside: the others are
+as good as ever.
 """
 
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from mesh.errors import StorageError
 from mesh.recordings.folder import check_folder, holder, recordings
 from nodes.collect.folder import FolderLock
 from nodes.collect.recorder import storage_error
-from nodes.collect.recovery import counted, mend, sound_index
+from nodes.collect.recovery import Lacking, counted, mend, sound_index
 from nodes.collect.removal import remove_files
 
 
@@ -51,7 +52,7 @@ def _rebuild(into: Path, tell: Callable[[int, int], None]) -> Rebuilt:
         made = []
         for done, path in enumerate(paths):
             tell(done, len(paths))
-            made.append(mend(into, path, known.get(path), is_tail_lost=False))
+            made.append(mend(into, path, known.get(path), Lacking.DAMAGE))
         kept = [each for each in made if each.row.frames]
         index.write(kept, counted(index.streams(), [each.row for each in kept]).values(), anew=True)
         return Rebuilt(len(kept), sum(each.row.frames for each in kept), len(made) - len(kept))

@@ -14,7 +14,8 @@ called from any.
 import errno
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -271,15 +272,28 @@ class Recorder:
 
 
 def check_target(into: Path) -> None:
-    """Create the folder `into` and prove that files can be written there, or raise `StorageError`."""
+    """Create the folder `into` and prove that files can be written there, or raise `StorageError`.
+
+    A disk that is full is not refused: it may have room later, and says so until then.
+    """
     try:
         into.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=into) as probe:
+        with _full_is_fine(), tempfile.TemporaryFile(dir=into) as probe:
             probe.write(b"\0" * 4096)
             probe.flush()
             os.fsync(probe.fileno())
     except OSError as error:
         raise storage_error(into, error) from error
+
+
+@contextmanager
+def _full_is_fine() -> Iterator[None]:
+    """Go on where the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:

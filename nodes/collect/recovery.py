@@ -3,7 +3,8 @@
 Rules kept here: what was acknowledged is kept; both files of a segment that was open are cut back to the
 frames that both hold whole, at the end of a cluster; what cannot be read, or holds less than the index knows
 to be safe, is put aside with its reason and never deleted; an index that is missing or damaged is made again
-from the files. Recovering twice does what recovering once does.
+from the files: where nobody can say what was safe, damaged pictures are kept among the others, and what was
+once ended is copied aside before it is cut. Recovering twice does what recovering once does.
 """
 
 import logging
@@ -12,17 +13,18 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 from pathlib import Path
 
 from mesh.delivery import Seen
 from mesh.delivery.seen import SEEN_PER_STREAM
 from mesh.errors import StorageError
-from mesh.recordings.ebml import Whole, size_field, whole
+from mesh.recordings.ebml import Whole, places, size_field, whole
 from mesh.recordings.folder import recordings
 from mesh.recordings.held import listed
 from mesh.recordings.index import NAME, Damaged, Index, Listed, SegmentRow, StreamRow
 from mesh.recordings.lines import Entry, entries
-from nodes.collect.folder import put_aside
+from nodes.collect.folder import copy_aside, put_aside
 from nodes.collect.recorder import storage_error
 from nodes.collect.removal import remove_files
 from nodes.collect.segment import sync_folder
@@ -30,6 +32,21 @@ from nodes.collect.segment import sync_folder
 log = logging.getLogger(__name__)
 
 Stream = tuple[str, str, int]  # stage, camera, boot
+
+
+class Lacking(Enum):
+    """What to make of a segment that is not whole.
+
+    LOST:     what it lacks never came to the disk, and was not acknowledged: the index knows what was
+    STRANGE:  the index knows nothing of the segment: so it is, unless somebody else has put it there
+    UNKNOWN:  the index was lost: so it may be; but one that was ended once may be damaged
+    DAMAGE:   nobody recorded: the segment is damaged
+    """
+
+    LOST = auto()
+    STRANGE = auto()
+    UNKNOWN = auto()
+    DAMAGE = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +127,12 @@ def _recover(into: Path, index: Index) -> Recovered:
     index.removed()
     known = {row.path: row for row in index.segments()}
     there = [str(path.relative_to(into)) for path in recordings(into)]
+    unlisted = Lacking.UNKNOWN if index.is_new else Lacking.STRANGE
     changed = [Listed(replace(known[path], open=False, frames=0)) for path in known.keys() - set(there)]
     for path in there:
         row = known.get(path)
         if row is None or row.open or not row.first_ns or not _is_pair(into / path):
-            changed.append(mend(into, path, row))
+            changed.append(mend(into, path, row, Lacking.LOST if row else unlisted))
     now = known | {each.row.path: each.row for each in changed}
     segments = [row for _, row in sorted(now.items()) if row.frames]
     streams = counted(index.streams(), segments)
@@ -140,47 +158,80 @@ def counted(known: Iterable[StreamRow], segments: Iterable[SegmentRow]) -> dict[
     }
 
 
-def mend(into: Path, path: str, known: SegmentRow | None, *, is_tail_lost: bool = True) -> Listed:
-    """Make a segment whole, and say what it holds: nothing, where it is gone.
-
-    `is_tail_lost`: what it lacks may not have come to the disk. Else one that was ended once and is not whole
-    any more is damaged, and is put aside as it is.
-    """
+def mend(into: Path, path: str, known: SegmentRow | None, lacking: Lacking) -> Listed:
+    """Make a segment whole, and say what it holds: nothing, where it is gone."""
     video, lines = into / path, (into / path).with_suffix(".jsonl")
-    safe = known.frames if known else 0
-    nothing = Listed(SegmentRow(path, "", "", 0, open=False))
     try:
-        cut, kept = _examine(video, lines)
-        if cut.frames < safe:
-            raise StorageError(f"{safe} frames of it were safe, and {cut.frames} can be read")
-        if not (is_tail_lost or cut.done) and (cut.ended or (kept and not cut.frames)):
-            raise StorageError(f"it is damaged: {cut.frames} frames can be read")
+        cut, kept = _examine(video, lines, lacking)
+        _check(cut, len(kept), known.frames if known else 0, lacking)
     except StorageError as error:
-        files = [file for file in (video, lines) if file.exists()]
+        files = _there(video, lines)
         log.error("%s: %s; moved to %s", video, error, put_aside(into, files, str(error)).parent)
-        return nothing
+        return Listed(SegmentRow(path, "", "", 0, open=False))
     if not cut.frames:
         _remove(video, lines)
-        return nothing
+        return Listed(SegmentRow(path, "", "", 0, open=False))
     if not cut.done:
+        _keep_copy(into, video, lines, cut, lacking)
         log.warning("%s was cut short when its collector ended: %d frames are whole", video, cut.frames)
         _cut(video, lines, cut)
     return listed(path, kept[: cut.frames], video.stat().st_size + lines.stat().st_size)
 
 
-def _examine(video: Path, lines: Path) -> tuple[Cut, list[Entry]]:
+def _check(cut: Cut, lines: int, safe: int, lacking: Lacking) -> None:
+    """Raises `StorageError` for a segment that is to be put aside. Pure."""
+    if cut.frames < safe:
+        raise StorageError(f"{safe} frames of it were safe, and {cut.frames} can be read")
+    if lacking is Lacking.DAMAGE and not cut.done and (cut.ended or (lines and not cut.frames)):
+        raise StorageError(f"it is damaged: {cut.frames} frames can be read")
+
+
+def _keep_copy(into: Path, video: Path, lines: Path, cut: Cut, lacking: Lacking) -> None:
+    """Put a copy aside of what may be damaged, before it is cut."""
+    if lacking is not Lacking.LOST and cut.ended:
+        why = f"it is damaged: {cut.frames} frames can be read, and were kept; this is a copy of all of it"
+        log.error("%s: %s; it is in %s", video, why, copy_aside(into, _there(video, lines), why).parent)
+
+
+def _there(*files: Path) -> list[Path]:
+    return [file for file in files if file.exists()]
+
+
+def _examine(video: Path, lines: Path, lacking: Lacking) -> tuple[Cut, list[Entry]]:
     """What of a segment to keep, and its lines. Raises `StorageError` for what cannot be read."""
     try:
         text = lines.read_bytes() if lines.exists() else b""
         found = list(entries(text))
         if b"\n" in text and not found:
             raise StorageError("its lines cannot be read")
-        if not video.exists() or not (size := video.stat().st_size):
+        if not video.exists() or not video.stat().st_size:
             return decide(Whole(), found, 0, len(text)), found
         with video.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return decide(whole(data), found, size, len(text)), found
+            reason = lacking if lines.exists() else Lacking.UNKNOWN
+            return _judged(data, found, len(text), reason), found
     except OSError as error:
         raise StorageError(f"it cannot be read: {error.strerror}") from error
+
+
+def _judged(data: mmap.mmap, lines: Sequence[Entry], line_bytes: int, lacking: Lacking) -> Cut:
+    """As `decide`, with what is known of the reason why something lacks. Pure."""
+    there = whole(data)
+    may_be_damage = lacking in (Lacking.UNKNOWN, Lacking.DAMAGE)
+    if not (may_be_damage or lines or there.says_bytes is not None):
+        return Cut(0, 0, 0, 0, done=False)  # its first frames came, and their lines, which come then, did not
+    if may_be_damage and there.finished and _has_every_head(data, lines, line_bytes):
+        return Cut(len(lines), len(data), line_bytes, there.size_at or 0, done=True)
+    cut = decide(there, lines, len(data), line_bytes)
+    was_ended = cut.ended and lacking is not Lacking.LOST
+    if not cut.frames and (was_ended or (may_be_damage and any(places(data)))):
+        raise StorageError("it is damaged: not one of its frames can be kept without the others")
+    return cut
+
+
+def _has_every_head(data: mmap.mmap, lines: Sequence[Entry], line_bytes: int) -> bool:
+    """Whether all that a segment lacks are bytes within its pictures."""
+    is_text_whole = bool(lines) and lines[-1].end == line_bytes
+    return is_text_whole and [place.time_ms for place in places(data)] == [line.pts_ms for line in lines]
 
 
 def _cut(video: Path, lines: Path, cut: Cut) -> None:

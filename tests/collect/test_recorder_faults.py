@@ -14,6 +14,7 @@ from mesh.errors import StorageError
 from mesh.recordings.ebml import whole
 from nodes.collect.recorder import Recorder, check_target
 from tests.collect.support import START_NS, make, read, segments
+from tests.support.disks import mounted
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,17 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of one megabyte."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
-    try:
-        mounted = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("there is no mount command here")
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a tmpfs: {mounted.stderr.strip()}")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    with mounted(tmp_path / "disk", "size=1m") as disk:
+        yield disk
 
 
 def fill(recorder: Recorder, why: str = "the disk is full: free some space or record elsewhere") -> int:

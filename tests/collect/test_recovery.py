@@ -8,8 +8,10 @@ from pathlib import Path
 import av
 import pytest
 
+import mesh
 from mesh.delivery import identity
 from mesh.errors import StorageError
+from mesh.recordings.ebml import CLUSTER
 from mesh.recordings.index import Index, SegmentRow, StreamRow
 from mesh.recordings.resume import Resume
 from nodes.collect.folder import FolderLock
@@ -137,7 +139,7 @@ def test_lines_that_are_cut_take_their_frames_along(tmp_path: Path, lost: int) -
 def test_a_segment_of_ffmpeg_whose_pictures_share_clusters_keeps_whole_ones(tmp_path: Path) -> None:
     """As earlier versions wrote them: a cluster is kept with all of its frames, or not."""
     into = tmp_path / "rec"
-    path = interrupted(into, 40, size=BLANK)
+    path = interrupted(into, 40, acknowledged=10, size=BLANK)
     held = read(path)
     with av.open(str(path), "w", format="matroska", options={"cluster_time_limit": "1000"}) as output:
         stream = output.add_mux_stream("mjpeg", width=16, height=16)
@@ -152,6 +154,16 @@ def test_a_segment_of_ffmpeg_whose_pictures_share_clusters_keeps_whole_ones(tmp_
     held = read(path)
     assert 20 <= len(held.packets) == len(held.lines) < 39
     assert [entry["pts_ms"] for entry in held.lines] == held.pts_ms
+
+
+def test_a_segment_that_was_killed_before_its_first_lines_came_is_none(tmp_path: Path) -> None:
+    into = tmp_path / "rec"
+    path = interrupted(into, 5)
+    path.with_suffix(".jsonl").write_bytes(path.with_suffix(".jsonl").read_bytes()[:30])
+    Index(into).close()  # as a collector makes it before it records
+    assert counts(recovered(into)) == {}
+    assert segments(into) == []
+    assert not (into / "quarantine").exists()
 
 
 def test_a_tail_of_zeros_as_a_power_cut_leaves_it_is_cut_off(tmp_path: Path) -> None:
@@ -176,6 +188,72 @@ def test_a_frame_whose_bytes_are_damaged_is_not_kept(tmp_path: Path) -> None:
     recovered(into)
     check(into, path, len(read(path).lines))
     assert 4 <= len(read(path).lines) <= 5
+
+
+def finished(into: Path) -> Path:
+    """Two cameras' segments that were ended, without an index; the path of one."""
+    with Recorder(into) as recorder:
+        for seq in range(10):
+            recorder.write(make(seq))
+            recorder.write(make(seq, camera="back"))
+    return next(into.glob("front/*/*.mkv"))
+
+
+@pytest.mark.parametrize("lost", ["a video's end", "a line"])
+@pytest.mark.parametrize("index", ["none", "of others"])
+def test_a_finished_segment_that_lacks_something_is_copied_before_it_is_cut_where_no_index_knows_it(
+    tmp_path: Path, lost: str, index: str
+) -> None:
+    """Nobody can say whether what lies behind the damage was acknowledged, or who has put it there."""
+    path = finished(tmp_path)
+    if index == "of others":
+        recovered(tmp_path)
+        with sqlite3.connect(tmp_path / "index.db") as db:
+            db.execute("DELETE FROM segments WHERE camera = 'front'")
+            db.execute("DELETE FROM streams WHERE camera = 'front'")
+        db.close()
+    harmed = path if lost == "a video's end" else path.with_suffix(".jsonl")
+    harmed.write_bytes(harmed.read_bytes()[:-500])
+    before = {file.suffix: file.read_bytes() for file in (path, path.with_suffix(".jsonl"))}
+    found = counts(recovered(tmp_path))
+    kept = found.pop(("raw", "front", 7))
+    assert found == {("raw", "back", 7): (10, 0)}
+    assert [entry["seq"] for entry in read(path).lines] == list(range(kept[0]))
+    assert 5 <= kept[0] < 10
+    aside = {file.suffix: file for file in (tmp_path / "quarantine").iterdir()}
+    assert {suffix: aside[suffix].read_bytes() for suffix in before} == before
+    assert "it is damaged" in aside[".txt"].read_text()
+    recovered(tmp_path)
+    assert len(list((tmp_path / "quarantine").iterdir())) == 3
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_segment_of_which_the_first_frame_cannot_be_found_is_put_aside_whole_where_no_index_knows_it(
+    tmp_path: Path, ended: bool
+) -> None:
+    into = tmp_path / "rec"
+    path = finished(into) if ended else interrupted(into, 10)
+    data = bytearray(path.read_bytes())
+    data[data.index(CLUSTER.to_bytes(4, "big")) + 1] ^= 1
+    path.write_bytes(data)
+    found = counts(recovered(into))
+    assert found == ({("raw", "back", 7): (10, 0)} if ended else {})
+    (aside,) = (into / "quarantine").glob("*.mkv")
+    assert aside.read_bytes() == data
+
+
+def test_a_finished_segment_with_a_damaged_picture_is_kept_where_no_index_knows_it(tmp_path: Path) -> None:
+    """The pictures behind it are as good as ever."""
+    path = finished(tmp_path)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    assert counts(recovered(tmp_path))["raw", "front", 7] == (10, 0)
+    assert path.read_bytes() == data
+    assert not (tmp_path / "quarantine").exists()
+    with mesh.open_recordings(tmp_path) as recordings:
+        assert len(list(recordings.frames("front"))) == 9
+        assert recordings.stats().bad_frames == 1
 
 
 def test_a_finished_segment_is_left_as_it_is(tmp_path: Path) -> None:

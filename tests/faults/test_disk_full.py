@@ -1,8 +1,5 @@
 """The collector's disk fills up while results keep coming, and has room again later: nothing is lost."""
 
-import os
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,37 +7,10 @@ import pytest
 from mesh.registry.records import NodeState
 from tests.e2e.site import SMALL, Site, check_recording
 from tests.faults.figures import LONG, row
+from tests.support.disks import fill, mounted
 
 STAGE = "passthrough"
 FRAMES_WHILE_FULL = 1800 if LONG else 45
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, of some megabytes."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={64 if LONG else 16}m", "tmpfs", str(disk)]
-    try:
-        mounted = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("there is no mount command here")
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a tmpfs: {mounted.stderr.strip()}")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Take all the room that there is."""
-    ballast = disk / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        while free := os.statvfs(disk).f_bavail * os.statvfs(disk).f_bsize:
-            try:
-                file.write(bytes(min(free, 1 << 20)))
-            except OSError:
-                break
-    return ballast
 
 
 def why(site: Site) -> str:
@@ -49,17 +19,15 @@ def why(site: Site) -> str:
 
 
 @pytest.mark.timeout(400)
-def test_a_disk_that_fills_up_and_is_freed_loses_and_doubles_nothing(
-    tmp_path: Path, small_disk: Path
-) -> None:
-    with Site(tmp_path) as site:
-        site.recordings = small_disk / "recordings"
+def test_a_disk_that_fills_up_and_is_freed_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk", f"size={64 if LONG else 16}m") as disk, Site(tmp_path) as site:
+        site.recordings = disk / "recordings"
         collector = site.collect()
         process = site.node("process", STAGE, "--policy", "fifo")
         site.wait_nodes("collect", "process")
         capture = site.capture(f"door={SMALL}")
         site.wait_recorded("door", STAGE, 20)
-        ballast = fill(small_disk)
+        ballast = fill(disk)
         site.wait_for(lambda: "full" in why(site), "the collector says that its disk is full")
         made = site.count("door")["groups"][STAGE]["processed"] + FRAMES_WHILE_FULL
         site.wait_for(

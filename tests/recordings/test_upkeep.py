@@ -66,8 +66,7 @@ def test_rebuilding_keeps_what_the_index_alone_knows(into: Path) -> None:
 
 def test_what_is_damaged_is_put_aside_whole_and_never_cut(into: Path) -> None:
     (into / "index.db").unlink()
-    data = bytearray((into / FIRST).read_bytes())
-    data[len(data) // 2] ^= 1
+    data = (into / FIRST).read_bytes()[:-2000]
     (into / FIRST).write_bytes(data)
     lines = (into / SECOND).with_suffix(".jsonl")
     text = lines.read_bytes()
@@ -78,6 +77,17 @@ def test_what_is_damaged_is_put_aside_whole_and_never_cut(into: Path) -> None:
     assert (aside / "door.2026-10-15.12-00-10-raw.jsonl").stat().st_size == len(text) + 1
     assert "it is damaged" in (aside / "door.2026-10-15.12-00-00-raw.txt").read_text()
     assert not any(each.is_problem for each in verify(into))
+
+
+def test_a_damaged_picture_costs_no_other(into: Path) -> None:
+    before = holdings(into)
+    (into / "index.db").unlink()
+    data = bytearray((into / FIRST).read_bytes())
+    data[data.index(b"\xff\xd8", 3000) + 100] ^= 1
+    (into / FIRST).write_bytes(data)
+    assert rebuild(into) == Rebuilt(segments=4, frames=34, aside=0)
+    assert holdings(into) == before
+    assert [each.path for each in verify(into)] == [FIRST], "it is still named"
 
 
 def test_nothing_is_rebuilt_under_a_collector(into: Path) -> None:

@@ -1,25 +1,27 @@
 """File systems of a test's own. Where none can be mounted, the test is skipped and says why."""
 
+import fcntl
 import os
+import shutil
+import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import pytest
+
+_SHUTDOWN, _NO_LOG_FLUSH = 0x8004587D, 2  # linux/ext4.h
 
 
 @contextmanager
 def mounted(at: Path, options: str) -> Iterator[Path]:
     """A tmpfs over a folder, which is made where it is not there."""
     at.mkdir(parents=True, exist_ok=True)
-    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(at)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("there is no mount command here")
-    if done.returncode:
-        pytest.skip(f"cannot mount a tmpfs: {done.stderr.strip()}")
+    if why := _run("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(at)):
+        pytest.skip(f"cannot mount a tmpfs: {why}")
     try:
         yield at
     finally:
@@ -36,3 +38,61 @@ def fill(disk: Path, leave: int = 0) -> Path:
             except OSError:
                 break
     return ballast
+
+
+class Ext4:
+    """A file system in a file, to be cut off from its power: `with Ext4(folder) as disk: disk.at / "…"`."""
+
+    def __init__(self, folder: Path, megabytes: int = 32) -> None:
+        self.at = folder / "ext4"
+        self._image = folder / "image"
+        self._megabytes = megabytes
+
+    def power_cut(self) -> None:
+        """Nothing more comes to the disk, not even the file system's journal (`EXT4_IOC_SHUTDOWN`): what was
+        not synced is lost. `restart` mounts it again, once nobody uses it."""
+        fd = os.open(self.at, os.O_RDONLY)
+        try:
+            fcntl.ioctl(fd, _SHUTDOWN, struct.pack("I", _NO_LOG_FLUSH))
+        finally:
+            os.close(fd)
+
+    def restart(self) -> None:
+        subprocess.run(["umount", str(self.at)], check=True)
+        self._mount()
+
+    def plug_in_again(self) -> None:
+        """What is on the disk is mounted as another one, while processes still hold files of the first."""
+        subprocess.run(["umount", "--lazy", str(self.at)], check=True)
+        image = self._image.with_suffix(".again")
+        shutil.copyfile(self._image, image)
+        self._image = image
+        self._mount()
+
+    def _mount(self) -> None:
+        done = _run("mount", "-o", "loop", str(self._image), str(self.at))
+        if done:
+            pytest.skip(f"cannot mount an ext4: {done}")
+
+    def __enter__(self) -> Self:
+        self.at.mkdir(parents=True)
+        with self._image.open("wb") as file:
+            file.truncate(self._megabytes << 20)
+        if why := _run("mkfs.ext4", "-q", "-F", str(self._image)):
+            pytest.skip(f"cannot make an ext4: {why}")
+        self._mount()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        subprocess.run(["umount", str(self.at)], check=False)
+
+
+def _run(*command: str) -> str:
+    """Why a command failed; empty where it did not."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return f"there is no {command[0]} here"
+    return done.stderr.strip() or f"it ended with {done.returncode}" if done.returncode else ""

@@ -1,0 +1,77 @@
+"""A collector's folder, opened: made whole, and read to be forwarded.
+
+Rules kept here: on a disk that is too full for that, what the limits let go goes, and it is tried again until
+there is room: nothing is taken in before that; whatever else is wrong is said at once.
+"""
+
+import errno
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from mesh.clock import Clock
+from mesh.errors import StorageError
+from mesh.stats import Rarely
+from nodes.collect.forwarding.forwarding import Forwarding
+from nodes.collect.keeping import Keeper
+from nodes.collect.recorder import storage_error
+from nodes.collect.recovery import Recovered, recover
+
+log = logging.getLogger(__name__)
+
+AGAIN_S = 1.0
+COMPLAIN_S = 60.0
+
+Opened = tuple[Recovered, Forwarding]
+
+
+class Opening:
+    """Opens `into`.
+
+    keeper:   knows whether the disk is full, and makes room
+    forward:  makes what forwards; raises `StorageError`
+    unwell:   is told what is wrong with the disk; empty when nothing is any more
+    """
+
+    def __init__(
+        self,
+        into: Path,
+        keeper: Keeper,
+        forward: Callable[[], Forwarding],
+        unwell: Callable[[str], None],
+        clock: Clock,
+    ) -> None:
+        self._into, self._keeper, self._forward = into, keeper, forward
+        self._unwell, self._clock = unwell, clock
+        self._rarely = Rarely(COMPLAIN_S)
+
+    def now(self) -> Opened | None:
+        """The folder; None where its disk is too full. Raises `StorageError`."""
+        try:
+            return self._opened()
+        except StorageError as error:
+            if not self._keeper.is_disk_full():
+                raise
+            full = str(storage_error(self._into, OSError(errno.ENOSPC, "")))
+            self._unwell(full)
+            if (held := self._rarely.ready(self._clock.monotonic())) is not None:
+                log.error("%s; it is tried again (%d more like it): %s", full, held, error)
+            self._keeper.make_room()
+            return None
+
+    def later(self, begin: Callable[[Recovered, Forwarding], None], stopping: threading.Event) -> None:
+        """Begin once there is room."""
+        while not self._clock.wait(stopping, AGAIN_S):
+            if (opened := self.now()) is not None:
+                self._unwell("")
+                begin(*opened)
+                return
+
+    def _opened(self) -> Opened:
+        recovered = recover(self._into)
+        try:
+            return recovered, self._forward()
+        except BaseException:
+            recovered.index.close()
+            raise

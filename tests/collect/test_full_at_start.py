@@ -1,0 +1,135 @@
+"""A collector that starts on a disk without room says so, and begins by itself once there is some: after a
+power cut nobody may be there to help it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import mesh
+from mesh.delivery import Collector, Sender
+from mesh.frame import Frame
+from mesh.recordings.index import SegmentRow
+from mesh.recordings.limits import Free, Keep
+from mesh.registry import open_registry
+from mesh.registry.records import NodeRecord, NodeState
+from mesh.scope import Scope
+from nodes.collect.locking import lock
+from nodes.collect.node import Collect, CollectConfig
+from nodes.collect.recovery import recover
+from nodes.node import Node, NodeConfig
+from tests.collect.support import make
+from tests.recordings.support import record
+from tests.support.disks import fill, mounted
+from tests.support.waiting import wait_for
+
+DISK = 4 << 20
+SHARE = 0.3  # more than the index needs
+FRAMES = 130  # in segments of a second
+REGISTRY = "memory:full-at-start"
+NAME = "collect"
+NO_LIMITS = Keep()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with mounted(tmp_path / "disk", f"size={DISK}") as disk:
+        yield disk
+
+
+def frame(seq: int) -> Frame:
+    return make(seq, size=(192, 112))
+
+
+def recorded_before(into: Path) -> list[SegmentRow]:
+    record(into, map(frame, range(FRAMES)))
+    found = recover(into)  # its streams are counted, as a collector has them
+    rows = found.index.segments()
+    found.index.close()
+    return rows
+
+
+@contextmanager
+def collecting(into: Path, keep: Keep = NO_LIMITS) -> Iterator[Collect]:
+    work = Collect(CollectConfig(into, keep=keep))
+    node = Node(work, NodeConfig(REGISTRY, name=NAME))
+    with Scope("node") as scope:
+        scope.on_stop(node.finish)
+        scope.spawn("node", _run, node)
+        yield work
+
+
+def _run(node: Node) -> None:
+    node.run(signals=False)
+
+
+def this() -> NodeRecord | None:
+    registry = open_registry(REGISTRY)
+    return next((NodeRecord.of(entry) for entry in registry.list("nodes/")), None)
+
+
+def says(word: str) -> bool:
+    node = this()
+    return node is not None and node.state is NodeState.DEGRADED and word in node.why
+
+
+def deliver(seqs: range) -> None:
+    """Results, once the collector takes them."""
+
+    def at() -> list[Collector]:
+        node = this()
+        ready = node is not None and node.state is NodeState.RUNNING and "pull" in node.endpoints
+        return [Collector(NAME, node.endpoints["pull"], node.endpoints["pub"])] if node and ready else []
+
+    with Scope("sender") as scope:
+        sender = Sender(scope, "process")
+        sender.set_collectors(wait_for(at, "it is running"))
+        for seq in seqs:
+            sender.offer(frame(seq))
+        assert sender.drain(30)
+
+
+def seqs(into: Path) -> list[int]:
+    with mesh.open_recordings(into) as recordings:
+        return [frame.seq for frame in recordings.frames("front")]
+
+
+def test_it_says_so_and_begins_when_there_is_room(disk: Path) -> None:
+    into = disk / "recordings"
+    recorded_before(into)
+    ballast = fill(disk)
+    with collecting(into) as work:
+        wait_for(lambda: says("the disk is full: free some space"), "it says so")
+        assert (node := this()) is not None
+        assert "pull" not in node.endpoints, "it takes nothing in meanwhile"
+        ballast.unlink()
+        deliver(range(FRAMES, FRAMES + 20))
+        assert work.stats().recorded[0].recorded == FRAMES + 20
+    assert seqs(into) == list(range(FRAMES + 20))
+
+
+def test_it_stops_when_it_is_told_to(disk: Path) -> None:
+    recorded_before(disk / "recordings")
+    fill(disk)
+    with collecting(disk / "recordings"):
+        wait_for(lambda: says("the disk is full"), "it says so")
+    assert len(seqs(disk / "recordings")) == FRAMES
+
+
+def test_the_oldest_go_first_where_the_limits_ask_for_it(disk: Path) -> None:
+    into = disk / "recordings"
+    rows = recorded_before(into)
+    lock(into, [rows[0].path], "evidence", 0)
+    fill(disk)
+    with collecting(into, Keep(free=Free(share=SHARE))) as work:
+        deliver(range(FRAMES, FRAMES + 20))
+        wait_for(lambda: os.statvfs(disk).f_bavail >= SHARE * os.statvfs(disk).f_blocks, "its limit is kept")
+        stats = work.stats()
+        assert stats.recorded[0].recorded == FRAMES + 20, "what was removed counts"
+        assert stats.counters["removed_segments"] > 0
+    held = seqs(into)
+    first = rows[0].frames
+    assert held[:first] == list(range(first)), "what is locked stays"
+    assert held[first:] == list(range(held[first], FRAMES + 20)), "the rest are the newest, once and in order"
