@@ -38,26 +38,31 @@ class Gap:
     last_ns: int
 
 
+Sights = dict[tuple[str, str], tuple[int, int]]  # by label and by whom: when its event began, and the newest
+
+
 class Sightings:
     """What was seen in a segment so far: which sight begins an event, and to which one another belongs."""
 
     def __init__(self) -> None:
-        self._going_on: dict[tuple[str, str], tuple[int, int]] = {}  # of each label the newest: first, last
+        self._newest: Sights = {}
 
-    def begun_ns(self, captured_ns: int, label: str, by: str) -> int:
-        """When the event began that a sight belongs to: then, or before."""
-        before = self._going_on.get((label, by))
-        return before[0] if before is not None and _goes_on(before[1], captured_ns) else captured_ns
+    def look(self, captured_ns: int, found: Iterable[Found]) -> Sights:
+        """What is seen in a frame, and when the events began that it belongs to: then, or before."""
+        seen: Sights = {}
+        for label, by, _ in found:
+            before = self._newest.get((label, by))
+            if before is None:
+                seen[label, by] = captured_ns, captured_ns
+            else:
+                first_ns, last_ns = before
+                begun_ns = first_ns if _goes_on(last_ns, captured_ns) else captured_ns
+                seen[label, by] = begun_ns, max(last_ns, captured_ns)
+        return seen
 
-    def see(self, captured_ns: int, label: str, by: str) -> None:
-        """Take in a sight."""
-        before = self._going_on.get((label, by))
-        if before is None:
-            self._going_on[label, by] = captured_ns, captured_ns
-        elif _goes_on(before[1], captured_ns):
-            self._going_on[label, by] = before[0], max(before[1], captured_ns)
-        else:
-            self._going_on[label, by] = captured_ns, max(before[1], captured_ns)
+    def take(self, seen: Sights) -> None:
+        """A frame in which that was seen is recorded."""
+        self._newest |= seen
 
 
 def _goes_on(last_ns: int, captured_ns: int) -> bool:

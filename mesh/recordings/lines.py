@@ -115,7 +115,7 @@ def next_pts_ms(first_ns: int, captured_ns: int, last_ms: int | None) -> int:
 
 def found_in(frame: Frame) -> tuple[Found, ...]:
     """What was found in a frame, as its line says it; a step of its clock, too."""
-    seen = tuple((d.label, d.by, d.score if math.isfinite(d.score) else None) for d in frame.detections)
+    seen = tuple([(d.label, d.by, d.score if math.isfinite(d.score) else None) for d in frame.detections])
     return seen + _stepped(frame.attributes) if frame.attributes else seen
 
 

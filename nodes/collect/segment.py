@@ -9,7 +9,7 @@ frames that both hold whole, and where not even that can be done, to those that 
 
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -167,10 +167,10 @@ class Segment:
         frame, end = item.frame, self.end
         pts_ms = next_pts_ms(self._first_ns, frame.captured_ns, end.last_ms)
         found = found_in(frame)
-        events = self._events(frame.captured_ns, found) if found else []
+        seen = self._sightings.look(frame.captured_ns, found) if found else {}
+        events = [(*what, begun_ns) for what, (begun_ns, _) in seen.items()]
         text = line(frame, pts_ms, late=item.late, skipped_ns=item.skipped_ns, events=events)
-        for label, by, _ in events:
-            self._sightings.see(frame.captured_ns, label, by)
+        self._sightings.take(seen)
         what = picture(frame.payload, pts_ms)
         self.end = End(end.frames + 1, end.video + what.size, end.lines + len(text), pts_ms)
         self._queue.append(_Queued(what, text, self.end))
@@ -248,11 +248,6 @@ class Segment:
                 self.sync()
         self._let_go()
         return Remains(safe, self._unsafe)
-
-    def _events(self, captured_ns: int, found: Iterable[Found]) -> list[tuple[str, str, int]]:
-        """What a frame's line says of events."""
-        seen = dict.fromkeys((label, by) for label, by, _ in found)
-        return [(*what, self._sightings.begun_ns(captured_ns, *what)) for what in seen]
 
     def _rescued(self) -> list[Item]:
         """What is safe once both files are cut back to the last whole frame; nothing when that fails."""
