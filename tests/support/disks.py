@@ -47,6 +47,7 @@ class Ext4:
         self.at = folder / "ext4"
         self._image = folder / "image"
         self._megabytes = megabytes
+        self._restarts = 0
 
     def power_cut(self) -> None:
         """Nothing more comes to the disk, not even the file system's journal (`EXT4_IOC_SHUTDOWN`): what was
@@ -58,15 +59,21 @@ class Ext4:
             os.close(fd)
 
     def restart(self) -> None:
-        subprocess.run(["umount", str(self.at)], check=True)
-        self._mount()
+        """Mount what is on the disk, which nobody uses any more."""
+        self._mount_again()
 
     def plug_in_again(self) -> None:
         """What is on the disk is mounted as another one, while processes still hold files of the first."""
-        subprocess.run(["umount", "--lazy", str(self.at)], check=True)
-        image = self._image.with_suffix(".again")
-        shutil.copyfile(self._image, image)
-        self._image = image
+        self._mount_again("--lazy")
+
+    def _mount_again(self, *how: str) -> None:
+        """A copy of the disk: what was cut off lives on as long as another mount namespace has it, too, and a
+        mount of the same image would be that again."""
+        subprocess.run(["umount", *how, str(self.at)], check=True)
+        self._restarts += 1
+        before, self._image = self._image, self._image.with_suffix(f".{self._restarts}")
+        shutil.copyfile(before, self._image)
+        before.unlink()
         self._mount()
 
     def _mount(self) -> None:
