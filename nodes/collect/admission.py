@@ -122,7 +122,7 @@ class Admission:
         wanted = gate.judge(frame, choice, now)
         cause = self._record(stream, wanted, frame, now, late=late)
         if not any(one.frame is frame for one in wanted):
-            self._commits.decided(stream, result, now)
+            self._commits.decided(stream, result, len(frame.payload), now)
         self._room.look(stream)
         self._make_room(now)
         return cause

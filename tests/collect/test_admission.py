@@ -14,6 +14,7 @@ from mesh.recordings.index import Index, StreamRow
 from mesh.recordings.verify import verify
 from mesh.wire import Message, Topic, View
 from nodes.collect.admission import Room
+from nodes.collect.commits import CommitPolicy
 from nodes.collect.rebuild import rebuild
 from nodes.collect.recovery import recover
 from nodes.collect.reorder import Bounds
@@ -79,6 +80,17 @@ def test_what_is_not_recorded_is_acknowledged_and_counted(tmp_path: Path) -> Non
         assert fate(again) == (21, 79, 0)
         (count,) = again.recording.counts()
         assert (count.found.recorded, count.found.skipped) == (21, 79)
+
+
+@pytest.mark.parametrize("policy", [CommitPolicy(3600.0, 64), CommitPolicy(3600.0, 10**9, 64 * 4096)])
+def test_what_is_passed_over_or_known_does_not_wait_where_commits_are_rare(
+    tmp_path: Path, policy: CommitPolicy
+) -> None:
+    """A sender has only so much on its way: who is not heard waits for that, and sends nothing."""
+    with recording(tmp_path, policy, chooses=Said("off")) as bench:
+        for times in (1, 2):
+            push(bench, 0, 70, payload=bytes(4096))
+            wait_for(lambda times=times: len(bench.acked) >= 64 * times, "they are acknowledged")
 
 
 def test_a_kill_costs_what_was_held_and_no_count(tmp_path: Path) -> None:
