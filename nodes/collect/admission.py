@@ -190,7 +190,7 @@ class Admission:
         """Record a frame; None, or why not. It is late when a later one was recorded before it."""
         gate = stream.gate
         late = late and one.place < gate.recorded
-        skipped_ns = 0 if late else gate.skipped_ns
+        skipped_ns = 0 if late else gate.skipped_before(one)
         cause = self._write(stream, one.frame, identity(one.frame), now, late=late, skipped_ns=skipped_ns)
         if cause is None:
             gate.wrote(one)
