@@ -1,6 +1,7 @@
 """What is recorded by choice, with real files: every result is recorded, held or skipped, and counted so."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,10 @@ def test_what_is_not_recorded_is_acknowledged_and_counted(tmp_path: Path) -> Non
         assert (count.found.recorded, count.found.skipped) == (21, 79)
 
 
+def has_acknowledged(bench: Bench, count: int) -> bool:
+    return len(bench.acked) >= count
+
+
 @pytest.mark.parametrize("policy", [CommitPolicy(3600.0, 64), CommitPolicy(3600.0, 10**9, 64 * 4096)])
 def test_what_is_passed_over_or_known_does_not_wait_where_commits_are_rare(
     tmp_path: Path, policy: CommitPolicy
@@ -90,7 +95,7 @@ def test_what_is_passed_over_or_known_does_not_wait_where_commits_are_rare(
     with recording(tmp_path, policy, chooses=Said("off")) as bench:
         for times in (1, 2):
             push(bench, 0, 70, payload=bytes(4096))
-            wait_for(lambda times=times: len(bench.acked) >= 64 * times, "they are acknowledged")
+            wait_for(partial(has_acknowledged, bench, 64 * times))
 
 
 def test_a_kill_costs_what_was_held_and_no_count(tmp_path: Path) -> None:
@@ -220,6 +225,24 @@ def test_a_disk_that_refuses_costs_no_frame_of_a_pre_roll(tmp_path: Path) -> Non
         wait_for(lambda: bench.why == "")
     assert seqs(tmp_path) == list(range(21))
     assert fate(bench) == (21, 0, 0)
+
+
+def test_a_disk_that_refuses_for_longer_than_a_stream_may_be_quiet_costs_no_pre_roll(tmp_path: Path) -> None:
+    with recording(tmp_path, chooses=Said("motion,pre=2,post=2"), segment_seconds=2.0) as bench:
+        (tmp_path / "front").write_text("")  # where its folder should be
+        push(bench, 0, 21, 20)
+        wait_for(lambda: "a file stands where a folder is needed" in bench.why)
+        push(bench, 0, 5, camera="back")
+        wait_for(lambda: fate(bench, "back") == (0, 5, 0), "another is quiet")
+        assert fate(bench) == (0, 20, 20)
+        (tmp_path / "front").unlink()
+
+        def is_recorded() -> bool:
+            push(bench, 20, 21, 20)
+            return fate(bench) == (21, 0, 0)
+
+        wait_for(is_recorded)
+    assert seqs(tmp_path) == list(range(21))
 
 
 def test_a_disk_that_fills_while_a_pre_roll_is_written_costs_none_of_it(tmp_path: Path) -> None:
