@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import takewhile
+from typing import Self
 
 from mesh.choice import EVERYTHING, Choice, Takes
 from mesh.frame import Frame
@@ -47,7 +48,7 @@ class SteadyTime:
     """When frames of a stream were captured, as a clock says it that is never set."""
 
     def __init__(self) -> None:
-        self.now_ns = 0
+        self.now_ns = self.told_ns = 0  # of the newest frame; and as its clock tells it
         self._newest: Place | None = None
         self._known_seq = -1
         self._ahead: deque[tuple[Place, int]] = deque(
@@ -66,7 +67,8 @@ class SteadyTime:
             ahead_ns = min(ahead_ns, frame.captured_ns - self.now_ns)
         if ahead_ns != before_ns:
             self._ahead.append((place, ahead_ns))
-        self._newest, self.now_ns = place, frame.captured_ns - ahead_ns
+        self._newest, self.told_ns = place, frame.captured_ns
+        self.now_ns = frame.captured_ns - ahead_ns
         return self.now_ns
 
     def _stepped_ns(self, frame: Frame) -> int:
@@ -97,8 +99,14 @@ class Gate:
     recorded: Place = (-1, 0)
     pre_s: float = 0.0
     _time: SteadyTime = field(default_factory=SteadyTime)
+    _went_on: tuple[int, int] = (0, 0)
     _sought: Choice = EVERYTHING
     _finds: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=FINDS_KEPT))
+
+    @classmethod
+    def going_on(cls, since_ns: int, to_ns: int) -> Self:
+        """Of a stream of which frames had been `left_out`, as far as that is known."""
+        return cls(skipped_at=since_ns or None, _went_on=(since_ns, to_ns))
 
     def __repr__(self) -> str:
         return f"<Gate holds {len(self.held)}, {self.bytes} bytes; passed over {self.passed}>"
@@ -142,6 +150,18 @@ class Gate:
         if self.skipped_at is None:
             return 0
         return max(1, one.frame.captured_ns - max(0, one.at_ns - self.skipped_at))
+
+    def left_out(self) -> tuple[int, int]:
+        """From when to when frames were left out or held since the last one that was recorded, in ns as the
+        clock tells it now; zeros: none were."""
+        if not self._time.told_ns:
+            return self._went_on
+        after = (each.at_ns for each in self.held if each.place > self.recorded)
+        since_ns = next(after, None) if self.skipped_at is None else self.skipped_at
+        if since_ns is None:
+            return 0, 0
+        told_ns = self._time.told_ns
+        return max(1, told_ns - max(0, self._time.now_ns - since_ns)), told_ns
 
     def pass_over(self, count: int) -> None:
         """The first of what is held are not wanted any more."""

@@ -1,6 +1,7 @@
 """What is recorded by choice, with real files: every result is recorded, held or skipped, and counted so."""
 
 import shutil
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from mesh.choice import Choice, choices_of
 from mesh.frame import Detection, Frame
 from mesh.recordings.catalog import Catalog
+from mesh.recordings.day import day_of
 from mesh.recordings.held import read_lines
 from mesh.recordings.index import Index, StreamRow
 from mesh.recordings.verify import verify
@@ -148,6 +150,44 @@ def test_a_gap_that_is_no_choice_is_one_beside_what_was_left_out(tmp_path: Path)
         (gap,) = catalog.gaps()
         assert gap.first_ns == START_NS + 59 * STEP_NS
         assert gap.last_ns == START_NS + 1000 * STEP_NS
+
+
+@pytest.mark.parametrize("boot", [7, 8])
+def test_what_was_left_out_before_a_collector_or_a_camera_began_anew_is_no_gap(
+    tmp_path: Path, boot: int
+) -> None:
+    """Once the last that was recorded, half a minute passes in which nothing is; then there is a restart."""
+    with recording(tmp_path, chooses=Said(MOTION), segment_seconds=5.0) as bench:
+        push(bench, 0, 800, 50)
+        settled(bench, 800)
+    begin = 801 if boot == 8 else 0
+    with recording(tmp_path, chooses=Said(MOTION), segment_seconds=5.0) as bench:
+        push(bench, 801, 1600, 1500, begin=begin, boot=boot)
+        settled(bench, 1599)
+        assert gaps(tmp_path) == []
+    assert gaps(tmp_path) == []
+    assert sum(rebuild(tmp_path).frames for _ in range(2)) == 2 * 42
+    assert gaps(tmp_path) == []
+    day = day_of(tmp_path, "front", datetime.fromtimestamp(START_NS / 1e9, UTC).date())
+    assert day.gaps == ()
+
+
+def gaps(into: Path) -> list[tuple[int, int]]:
+    """In frames since the first."""
+    with Catalog(into) as catalog:
+        return [
+            ((gap.first_ns - START_NS) // STEP_NS, (gap.last_ns - START_NS) // STEP_NS)
+            for gap in catalog.gaps()
+        ]
+
+
+def test_a_gap_between_two_boots_is_told_from_what_was_left_out(tmp_path: Path) -> None:
+    with recording(tmp_path, chooses=Said(MOTION)) as bench:
+        push(bench, 0, 800, 50)
+        settled(bench, 800)
+        push(bench, 2000, 2100, begin=2000, boot=8)
+        settled(bench, 900)
+        assert gaps(tmp_path) == [(799, 2000)]
 
 
 def test_what_was_held_or_passed_over_and_comes_again_is_acknowledged_and_told_apart(tmp_path: Path) -> None:

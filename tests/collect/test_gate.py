@@ -217,6 +217,13 @@ def test_recorded_is_what_lies_within_a_roll_and_nothing_else(
         s for s, at in enumerate(times) if any(t - pre_s - edge <= at <= t + post_s + edge for t in found)
     ]
     assert [seq for seq, _ in stream.recorded] == wanted
+    since_ns, to_ns = stream.gate.left_out()
+    rest = range(max(wanted, default=-1) + 1, len(times))
+    if not rest:
+        assert (since_ns, to_ns) == (0, 0)
+    else:
+        assert to_ns == BEGIN_NS + round((true_s + off_s) * SECOND)
+        assert to_ns - since_ns == pytest.approx((true_s - times[rest[0]]) * SECOND, abs=1e3)
 
 
 @given(st.permutations(range(12)), st.sets(st.integers(0, 11)))
