@@ -23,6 +23,7 @@ from mesh.steps import step_in
 
 FINDS_KEPT = 16  # to tell by whether a late frame is wanted
 STEPS_KEPT = 8
+FRAME_BYTES, DETECTION_BYTES = 1024, 512  # besides the picture
 
 Place = tuple[int, int]  # seq, part
 
@@ -41,7 +42,8 @@ class Held:
 
     @property
     def bytes(self) -> int:
-        return len(self.frame.payload)
+        """What it takes of memory, about."""
+        return len(self.frame.payload) + FRAME_BYTES + DETECTION_BYTES * len(self.frame.detections)
 
 
 class SteadyTime:

@@ -18,6 +18,7 @@ from mesh.recordings.verify import verify
 from mesh.wire import Message, Topic, View
 from nodes.collect.admission import Room
 from nodes.collect.commits import CommitPolicy
+from nodes.collect.gate import FRAME_BYTES, Held
 from nodes.collect.rebuild import rebuild
 from nodes.collect.recovery import recover
 from nodes.collect.reorder import Bounds
@@ -226,7 +227,7 @@ def test_another_choice_holds_from_the_next_frame_on(tmp_path: Path) -> None:
 
 
 def test_held_frames_take_so_much_memory_and_the_oldest_go_first(tmp_path: Path) -> None:
-    size = len(make(0, size=(32, 32)).payload)
+    size = len(make(0, size=(32, 32)).payload) + FRAME_BYTES
     with recording(tmp_path, chooses=Said("motion,pre=60,post=0"), held_bytes=20 * size) as bench:
         push(bench, 0, 30, size=(32, 32))
         settled(bench, 30)
@@ -241,6 +242,14 @@ def test_held_frames_take_so_much_memory_and_the_oldest_go_first(tmp_path: Path)
     assert front == [30]  # what it held was older
     assert bench.recording.counters.get("held_overflow") == overflow
     assert fate(bench)[1] == 30
+
+
+def test_frames_almost_without_a_picture_take_memory_too(tmp_path: Path) -> None:
+    """Of a clock that stands still none is ever too old."""
+    with recording(tmp_path, chooses=Said("motion"), held_bytes=20 * FRAME_BYTES) as bench:
+        push(bench, 0, 100, payload=b"x", captured_ns=START_NS)
+        settled(bench, 100)
+        assert 10 < fate(bench)[2] < 20
 
 
 def test_a_disk_that_refuses_costs_no_frame_of_a_pre_roll(tmp_path: Path) -> None:
@@ -382,7 +391,7 @@ def test_the_room_for_what_is_held_is_kept_whatever_comes_and_goes(cameras: int)
     choice = choices_of(["motion,pre=600"]).of("front", None)
     streams = [Stream.of(StreamRow("motion", f"c{n}", 7), Bounds()) for n in range(cameras)]
     frames = _frames(40)
-    limit = 10 * max(len(frame.payload) for frame in frames)
+    limit = 10 * max(Held(frame, 0, 0.0).bytes for frame in frames)
     room, came = Room(limit), 0.0
     for number, frame in enumerate(frames):
         for stream in streams:

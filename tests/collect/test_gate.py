@@ -209,7 +209,7 @@ def test_recorded_is_what_lies_within_a_roll_and_nothing_else(
         # What is held is within the pre-roll, and all of it in order.
         assert all(times[held.place[0]] >= true_s - pre_s - 1e-6 for held in stream.gate.held)
         assert [held.place for held in stream.gate.held] == sorted(held.place for held in stream.gate.held)
-        assert stream.gate.bytes == sum(len(held.frame.payload) for held in stream.gate.held)
+        assert stream.gate.bytes == sum(held.bytes for held in stream.gate.held)
         total = len(stream.recorded) + len(stream.gate.held) + stream.gate.passed
         assert total == seq + 1
     edge = 1e-6
