@@ -2,8 +2,8 @@
 
 Rules kept here: a row is written once the files that it tells of are on the disk, and is on the disk itself
 when `write` returns; every row can be made again from those files, but for the counts of duplicates and of
-what was skipped; what sqlite3 raises ends here: `Damaged` when the database has to be made again,
-`StorageError` for the rest.
+what was skipped, and since when; what sqlite3 raises ends here: `Damaged` when the database has to be made
+again, `StorageError` for the rest.
 
     segments  one row a recorded file: where it is, whose frames it holds, from when to when, how many of them
               are safe, their bytes, and since when frames were left out by choice before it

@@ -3,8 +3,7 @@
 Rules kept here: it has a connection of its own, whose reads are short, so that who records waits for one
 transaction of this at most; a row goes in one transaction with a mark that its files are being removed, and
 with the count of what they held: whatever happens then, they do not come back, and no count shrinks. What has
-times in the future, as a clock was wrong, is as old as when that was first seen,
-as long as they do.
+times in the future, as a clock was wrong, is as old as when that was first seen, until its time has come.
 """
 
 import heapq
