@@ -107,6 +107,19 @@ def test_a_malformed_entry_hides_itself_only(registry: Registry) -> None:
     assert "hunter2" not in str(refused.value)
 
 
+@pytest.mark.parametrize("record", ["sometimes", "motion,when=night", 5, None, ["motion"]])
+def test_what_is_to_be_recorded_and_is_no_choice_costs_nobody_the_camera(
+    registry: Registry, record: object
+) -> None:
+    """It may be a newer collector's choice; who changes the camera has to put it right."""
+    registry.put("config/cameras/door", {"url": "synthetic:", "fps": 5, "record": record})
+    setup, _ = setups.find(registry, "door")
+    assert (setup.fps, setup.record) == (5, str(record))
+    with pytest.raises(ConfigError, match=r"camera door: record: .*is no"):
+        setups.changed(setup, {"fps": 7})
+    assert setups.changed(setup, {"fps": 7, "record": "motion"}).record == "motion"
+
+
 def test_what_nobody_captures_and_why() -> None:
     captured = CameraRecord(name="door", source="synthetic:", node="a")
     configured = [

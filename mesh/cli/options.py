@@ -59,8 +59,8 @@ Forward = Annotated[
     typer.Option(
         metavar="URL",
         help="Forward what is recorded: to another site's collectors, which its registry at "
-        "tcp://HOST:PORT[/COLLECTOR] knows, to a broker at mqtt[s]://HOST/TOPIC, or to a webhook at "
-        "http[s]://HOST/PATH; with ?from=-2h or ?from=begin what was recorded before, too.",
+        r"tcp://HOST:PORT\[/COLLECTOR] knows, to a broker at mqtt\[s]://HOST/TOPIC, or to a webhook at "
+        r"http\[s]://HOST/PATH; with ?from=-2h or ?from=begin what was recorded before, too.",
     ),
 ]
 ForwardSecrets = Annotated[

@@ -34,6 +34,7 @@ _TOTALS = (
     "SELECT camera, stage, count(*), sum(frames), sum(bytes), min(first_ns), max(last_ns), sum(open)"
     " FROM segments WHERE frames > 0 GROUP BY camera, stage"
 )
+_LEFT_OUT = "SELECT skipped_ns, skipped_to_ns FROM streams WHERE camera = ? AND stage = ? AND skipped_ns > 0"
 _NEXT_CAMERA = "SELECT stage, camera FROM segments WHERE stage = ? AND camera > ? ORDER BY camera LIMIT 1"
 _NEXT_STAGE = "SELECT stage, camera FROM segments WHERE stage > ? ORDER BY stage, camera LIMIT 1"
 
@@ -145,7 +146,11 @@ class Catalog:
                 held[stream] |= {row.path: row for row in self._beside(stream, when)}
         gaps = self._gaps(path for rows in held.values() for path in rows)
         return {
-            stream: recorded(((row, gaps[path]) for path, row in rows.items()), skipped=skipped)
+            stream: recorded(
+                ((row, gaps[path]) for path, row in rows.items()),
+                skipped=skipped,
+                left_out=self._rows(_LEFT_OUT, *stream) if skipped else (),
+            )
             for stream, rows in sorted(held.items())
         }
 

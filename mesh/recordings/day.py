@@ -57,7 +57,7 @@ class Day:
 def day_of(root: Path, camera: str, day: date) -> Day:
     """A camera's day. Raises `StorageError` where the folder cannot be read."""
     recorded: list[Stretch] = []
-    skipped: list[Stretch] = []  # by choice, which is no gap
+    skipped = _left_out(root, camera)  # by choice, which is no gap
     seen: defaultdict[str, list[Stretch]] = defaultdict(list)
     for holds in _told(root, camera, day):
         recorded += _between_gaps(holds)
@@ -103,6 +103,12 @@ def _known(root: Path, camera: str, day: date) -> dict[str, Listed]:
     with suppress(StorageError), closing(Known(root)) as known:
         return known.contents(camera, day)
     return {}
+
+
+def _left_out(root: Path, camera: str) -> list[Stretch]:
+    with suppress(StorageError), closing(Known(root)) as known:
+        return known.left_out(camera)
+    return []
 
 
 def _as_listed(listed: Listed) -> _Holds:

@@ -2,15 +2,16 @@
 
 Rules kept here: a row is written once the files that it tells of are on the disk, and is on the disk itself
 when `write` returns; every row can be made again from those files, but for the counts of duplicates and of
-what was skipped; what sqlite3 raises ends here: `Damaged` when the database has to be made again,
-`StorageError` for the rest.
+what was skipped, and since when; what sqlite3 raises ends here: `Damaged` when the database has to be made
+again, `StorageError` for the rest.
 
     segments  one row a recorded file: where it is, whose frames it holds, from when to when, how many of them
               are safe, their bytes, and since when frames were left out by choice before it
     events    stretches of a segment in which something was seen (`mesh.recordings.contents`)
     gaps      stretches of a segment in which no frame was taken
-    streams   one row a (stage, camera, boot): its counts, and where each sender's run and each partition
-              is to go on (`progress.Resume`, as JSON)
+    streams   one row a (stage, camera, boot): its counts, where each sender's run and each partition is to go
+              on (`progress.Resume`, as JSON), and from when to when frames were left out since the last that
+              was recorded
     removing  files that are not kept any more (`mesh.recordings.kept`): they may still be there, and are none
     ahead     recordings whose times lay in the future when they were first seen, and when that was
     folder    one row: a number drawn when the index is made, which tells that two collectors, one after the
@@ -33,7 +34,7 @@ from mesh.recordings.contents import Event, Gap
 from mesh.recordings.resume import Resume
 
 NAME = "index.db"
-VERSION = 4
+VERSION = 5
 BUSY_S = 5.0
 ID_BITS = 50
 HOLDINGS = ("segments", "events", "gaps")  # the tables that can be made again from the files
@@ -94,6 +95,8 @@ CREATE TABLE streams (
     removed INTEGER NOT NULL,       -- recorded frames whose files were removed, as they are not kept any more
     removed_late INTEGER NOT NULL,  -- and those of them that were late
     skipped INTEGER NOT NULL,       -- left out by choice, or held in case something is found soon
+    skipped_ns INTEGER NOT NULL,    -- since when, after the last frame that was recorded; 0: none were
+    skipped_to_ns INTEGER NOT NULL, -- and when the newest of them was captured
     PRIMARY KEY (stage, camera, boot)
 ) STRICT;
 CREATE TABLE folder (id INTEGER NOT NULL, aged_ns INTEGER NOT NULL) STRICT;
@@ -131,7 +134,14 @@ _FROM_VERSION_3 = (
     "PRAGMA user_version = 4",
 )
 
-_UPDATES = {1: _FROM_VERSION_1, 2: _FROM_VERSION_2, 3: _FROM_VERSION_3}  # what brings each to the next
+# It told since when frames were left out only with the frame that was recorded next.
+_FROM_VERSION_4 = (
+    "ALTER TABLE streams ADD COLUMN skipped_ns INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE streams ADD COLUMN skipped_to_ns INTEGER NOT NULL DEFAULT 0",
+    "PRAGMA user_version = 5",
+)
+
+_UPDATES = dict(enumerate((_FROM_VERSION_1, _FROM_VERSION_2, _FROM_VERSION_3, _FROM_VERSION_4), 1))
 
 
 class Damaged(StorageError):
@@ -179,6 +189,8 @@ class StreamRow:
     removed: int = 0
     removed_late: int = 0
     skipped: int = 0
+    skipped_ns: int = 0
+    skipped_to_ns: int = 0
 
 
 _COLUMNS = {
@@ -192,6 +204,8 @@ _COLUMNS = {
 }
 _SEGMENT = attrgetter(*_COLUMNS["segments"])
 _COUNTS = attrgetter("stage", "camera", "boot", "recorded", "duplicates", "late")
+_SKIPPED = ("skipped", "skipped_ns", "skipped_to_ns")
+_LEFT_OUT = attrgetter(*_SKIPPED)
 _EVENT, _GAP = attrgetter(*_COLUMNS["events"][1:]), attrgetter(*_COLUMNS["gaps"][1:])
 _UPSERT = (
     f"INSERT INTO segments VALUES ({', '.join('?' * len(_COLUMNS['segments']))})"
@@ -199,10 +213,10 @@ _UPSERT = (
     + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS["segments"][1:])
 )
 _UPSERT_STREAM = (
-    "INSERT INTO streams VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, ?)"
+    "INSERT INTO streams VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?)"
     " ON CONFLICT (stage, camera, boot) DO UPDATE SET "
     + ", ".join(
-        f"{name} = excluded.{name}" for name in ("recorded", "duplicates", "late", "resume", "skipped")
+        f"{name} = excluded.{name}" for name in ("recorded", "duplicates", "late", "resume", *_SKIPPED)
     )
 )
 
@@ -372,7 +386,7 @@ def put(db: sqlite3.Connection, segments: Sequence[Listed]) -> None:
 
 
 def _stream(row: StreamRow) -> tuple[object, ...]:
-    return (*_COUNTS(row), json.dumps([row.resume.runs, row.resume.marks]), row.skipped)
+    return (*_COUNTS(row), json.dumps([row.resume.runs, row.resume.marks]), *_LEFT_OUT(row))
 
 
 def _resume(text: str) -> Resume:

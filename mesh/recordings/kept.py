@@ -3,7 +3,7 @@
 Rules kept here: it has a connection of its own, whose reads are short, so that who records waits for one
 transaction of this at most; a row goes in one transaction with a mark that its files are being removed, and
 with the count of what they held: whatever happens then, they do not come back, and no count shrinks. What has
-times in the future, as a clock was wrong, is as old as when that was first seen.
+times in the future, as a clock was wrong, is as old as when that was first seen, until its time has come.
 """
 
 import heapq
@@ -31,7 +31,10 @@ _OLDEST_AHEAD = (
     " WHERE a.camera = ? AND (a.since_ns, a.path) > (?, ?) ORDER BY a.since_ns, a.path LIMIT ?"
 )
 _AHEAD = f"SELECT path, camera, ? FROM segments WHERE open = 0 AND camera = ? AND last_ns > ? AND {_UNKNOWN}"
-_GONE = "SELECT path FROM ahead WHERE NOT EXISTS (SELECT 1 FROM segments WHERE segments.path = ahead.path)"
+_GONE = (
+    "SELECT path FROM ahead WHERE NOT EXISTS"
+    " (SELECT 1 FROM segments WHERE segments.path = ahead.path AND segments.last_ns > ?)"
+)
 _COUNT = (
     "UPDATE streams SET removed = removed + ?, removed_late = removed_late + ?"
     " WHERE stage = ? AND camera = ? AND boot = ?"
@@ -65,10 +68,11 @@ class Kept:
         return heapq.merge(self._paged(_OLDEST, camera), self._paged(_OLDEST_AHEAD, camera), key=_AGE)
 
     def see_ahead(self, cameras: Iterable[str], beyond_ns: int, now_ns: int) -> None:
-        """Recordings whose newest frame's time lies beyond that are as old as if it were now."""
+        """Recordings whose newest frame's time lies beyond that are as old as if it were now; until that time
+        has come: it may have been this clock that was wrong."""
         with translated(self.path):
             found = [row for each in cameras for row in self._db.execute(_AHEAD, (now_ns, each, beyond_ns))]
-            gone = self._db.execute(_GONE).fetchall()
+            gone = self._db.execute(_GONE, (now_ns,)).fetchall()
             if found or gone:
                 with transaction(self._db):
                     self._db.executemany("DELETE FROM ahead WHERE path = ?", gone)

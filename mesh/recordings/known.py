@@ -22,6 +22,7 @@ _SEGMENTS = (
     " WHERE path > ? AND path < ?"
 )
 _EVENTS = "SELECT path, label, by, first_ns, last_ns, frames, best FROM events WHERE path > ? AND path < ?"
+_LEFT_OUT = "SELECT skipped_ns, skipped_to_ns FROM streams WHERE camera = ? AND skipped_ns > 0"
 _GAPS = "SELECT path, first_ns, last_ns FROM gaps WHERE path > ? AND path < ?"
 
 
@@ -52,6 +53,10 @@ class Known:
             gaps[path].append(Gap(*gap))
         rows = self.times(camera, day)
         return {path: Listed(row, tuple(events[path]), tuple(gaps[path])) for path, row in rows.items()}
+
+    def left_out(self, camera: str) -> list[tuple[int, int]]:
+        """From when to when frames of a camera were left out by choice, of which none was recorded since."""
+        return [(since_ns, to_ns) for since_ns, to_ns in self._all(_LEFT_OUT, camera)]
 
     def close(self) -> None:
         with suppress(sqlite3.Error):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from mesh.recordings.contents import EVENT_GAP_NS, GAP_NS, SLOW, Gap, better
 from mesh.recordings.index import SegmentRow
-from mesh.recordings.query import Occurrence
+from mesh.recordings.query import FAR_NS, Occurrence
 
 
 class Span(NamedTuple):
@@ -24,11 +24,17 @@ class Span(NamedTuple):
     slack_ns: int = GAP_NS
 
 
-def recorded(held: Iterable[tuple[SegmentRow, Sequence[Gap]]], *, skipped: bool = False) -> list[Span]:
+def recorded(
+    held: Iterable[tuple[SegmentRow, Sequence[Gap]]],
+    *,
+    skipped: bool = False,
+    left_out: Iterable[tuple[int, int]] = (),
+) -> list[Span]:
     """The times in which frames of one stream were recorded, in order; with those in which they were
-    `skipped` by choice, what lies between is gaps."""
+    `skipped` by choice before one was recorded, or `left_out` and none was, what lies between is gaps."""
     made: list[Span] = []
-    for span in sorted(_spans(sorted(held, key=lambda each: each[0].first_ns), skipped)):
+    spans = [*_spans(sorted(held, key=lambda each: each[0].first_ns), skipped)]
+    for span in sorted([*spans, *_left_out(spans, left_out)]):
         if made and span.first_ns - made[-1].last_ns <= span.slack_ns:
             made[-1] = made[-1]._replace(last_ns=max(made[-1].last_ns, span.last_ns))
         else:
@@ -72,6 +78,13 @@ def _together(one: Occurrence, other: Occurrence) -> Occurrence:
         frames=one.frames + other.frames,
         best=better(one.best, other.best),
     )
+
+
+def _left_out(spans: Sequence[Span], left_out: Iterable[tuple[int, int]]) -> Iterator[Span]:
+    """As spans; what is older than all that was recorded belongs to what is not kept any more."""
+    begin_ns = min((span.first_ns for span in spans), default=FAR_NS)
+    slack_ns = max((span.slack_ns for span in spans), default=GAP_NS)
+    return (Span(*each, slack_ns) for each in left_out if each[1] > begin_ns)
 
 
 def _spans(held: Iterable[tuple[SegmentRow, Sequence[Gap]]], skipped: bool) -> Iterator[Span]:

@@ -1,7 +1,8 @@
 """Cameras as they were configured: `config/cameras/NAME`, which stands under no lease.
 
 Rules kept here: what is as usual is not stored, so that a person can read the rest; whatever is wrong is told
-in one line that never shows the URL, in which a password may stand.
+in one line that never shows the URL, in which a password may stand; what nobody who records understands keeps
+nobody from capturing the camera.
 """
 
 from collections.abc import Mapping
@@ -96,8 +97,10 @@ class CameraSetup(Record):
 
     @classmethod
     def of(cls, entry: Entry) -> Self:
-        named = {**entry.value, "name": entry.key.removeprefix(PREFIX)}
-        return super().of(Entry(entry.key, named, entry.revision, entry.lease))
+        """What is to be recorded stays as it was written: collectors read it, each as far as it knows how."""
+        written = {"name": entry.key.removeprefix(PREFIX), "record": ""}
+        setup = super().of(Entry(entry.key, {**entry.value, **written}, entry.revision, entry.lease))
+        return setup.model_copy(update={"record": str(entry.value.get("record", ""))})
 
     @classmethod
     def made(cls, name: str, values: Mapping[str, Any]) -> Self:

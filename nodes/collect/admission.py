@@ -4,7 +4,8 @@ Rules kept here: a choice may change between two frames, and holds from the next
 passed over is acknowledged with the next commit, and known when it comes again; what is held is in memory
 alone: a power cut costs it, which is the pre-roll of an event that had not begun, or one that was being
 written; what is held of all streams takes a limited amount of memory: beyond that the oldest frames are
-passed over, and counted; what is held of a stream that has ended, or has gone quiet, is passed over.
+passed over, and counted; what is held of a stream that has ended, or has gone quiet, is passed over, but not
+while the disk refuses the stream: its sender tries again.
 """
 
 import heapq
@@ -122,7 +123,7 @@ class Admission:
         wanted = gate.judge(frame, choice, now)
         cause = self._record(stream, wanted, frame, now, late=late)
         if not any(one.frame is frame for one in wanted):
-            self._commits.decided(stream, result, now)
+            self._commits.decided(stream, result, len(frame.payload), now)
         self._room.look(stream)
         self._make_room(now)
         return cause
@@ -144,7 +145,8 @@ class Admission:
         self._look_at = now + self._quiet_s
         for stream in self._room.streams():
             gate = stream.gate
-            if now - gate.held[-1].came > max(self._quiet_s, gate.pre_s):
+            is_quiet = now - gate.held[-1].came > max(self._quiet_s, gate.pre_s)
+            if is_quiet and not self._writing.is_refused(stream):
                 self.end(stream, now)
 
     def _record(
@@ -190,7 +192,7 @@ class Admission:
         """Record a frame; None, or why not. It is late when a later one was recorded before it."""
         gate = stream.gate
         late = late and one.place < gate.recorded
-        skipped_ns = 0 if late else gate.skipped_ns
+        skipped_ns = 0 if late else gate.skipped_before(one)
         cause = self._write(stream, one.frame, identity(one.frame), now, late=late, skipped_ns=skipped_ns)
         if cause is None:
             gate.wrote(one)

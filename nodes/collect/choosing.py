@@ -72,5 +72,6 @@ class Choosing:
         except (ConfigError, RegistryError) as error:
             if not self._is_malformed(entry):
                 self._complaints[entry.key] = entry.revision
-                log.error("a camera's configuration is not used: %s", error)
+                name = entry.key.removeprefix(PREFIX)
+                log.error("what is recorded of camera %s stays as it was: %s", name, error)
             return None

@@ -8,7 +8,7 @@ Rules kept here: files first, then their rows in the index, then the acknowledge
 committed is kept for the next time; a result is counted, and remembered as seen, once it is safe.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from mesh.delivery import Identity, Seen, identity
@@ -121,14 +121,18 @@ class Commits:
         self._bytes += size
         self.touch(stream, now)
 
-    def decided(self, stream: Stream, result: Identity, now: float) -> None:
-        """A pending result is held or passed over: nothing of it has to become safe, and it is remembered."""
+    def decided(self, stream: Stream, result: Identity, size: int, now: float) -> None:
+        """A pending result of so many bytes is held or passed over: nothing of it has to become safe, and it
+        is remembered."""
         self._seen.add(result)
-        self.owe(stream, stream.pending.pop(result).owed, now)
+        self.owe(stream, stream.pending.pop(result).owed, size, now)
 
-    def owe(self, stream: Stream, envelopes: Iterable[Envelope], now: float) -> None:
-        """Acknowledge these with the next commit: nothing of theirs has to become safe any more."""
+    def owe(self, stream: Stream, envelopes: Collection[Envelope], size: int, now: float) -> None:
+        """Acknowledge these, of so many bytes each, with the next commit: nothing of theirs has to become
+        safe any more, but who sent them has only so much on its way."""
         self._owed |= dict.fromkeys(envelopes)
+        self._frames += len(envelopes)
+        self._bytes += size * len(envelopes)
         self.touch(stream, now)
 
     def touch(self, stream: Stream, now: float) -> None:

@@ -124,7 +124,7 @@ class Recording:
 
     def _take_frame(self, stream: Stream, frame: Frame, run: int, n: int, envelope: Envelope) -> None:
         place, result = (frame.seq, frame.part), identity(frame)
-        if self._is_known(stream, result, envelope):
+        if self._is_known(stream, result, len(frame.payload), envelope):
             stream.reorder.skip(run, n, place, self._now, frame.partitions)
             self._release(stream, AT_ONCE)
             return
@@ -190,13 +190,13 @@ class Recording:
 
     def _subscribed(self, stream: Stream, frame: Frame) -> str | None:
         result = identity(frame)
-        if self._is_known(stream, result, None):
+        if self._is_known(stream, result, len(frame.payload), None):
             return None
         late = stream.is_behind((frame.seq, frame.part))
         stream.pending[result] = Pending()
         return self._admission.admit(stream, frame, self._now, late=late)
 
-    def _is_known(self, stream: Stream, result: Identity, envelope: Envelope | None) -> bool:
+    def _is_known(self, stream: Stream, result: Identity, size: int, envelope: Envelope | None) -> bool:
         """Whether a result is here already; its sender is acknowledged once it is safe. What its sender only
         sends again, because that takes long, is no duplicate."""
         pending = stream.pending.get(result)
@@ -207,7 +207,7 @@ class Recording:
         owed = () if envelope is None else (envelope,)
         stream.duplicates += 1
         if pending is None:
-            self._commits.owe(stream, owed, self._now)
+            self._commits.owe(stream, owed, size, self._now)
         else:
             pending.owed |= dict.fromkeys(owed)
             self._commits.touch(stream, self._now)
@@ -226,7 +226,7 @@ class Recording:
         body = released.item.body
         if isinstance(body, EndOfStream):
             if self._end(stream, body):
-                self._commits.owe(stream, (released.item.envelope,), self._now)
+                self._commits.owe(stream, (released.item.envelope,), 0, self._now)
             return
         result = identity(body)
         pending = stream.pending[result]
@@ -237,7 +237,7 @@ class Recording:
             stream.reorder.refused(released)
         elif cause is not None:
             # It would not get better: its sender may forget it.
-            self._commits.owe(stream, pending.owed, self._now)
+            self._commits.owe(stream, pending.owed, len(body.payload), self._now)
 
     def _end(self, stream: Stream, end: EndOfStream) -> bool:
         """A partition of a stream has ended; with the last of them the stream has. Whether that worked."""

@@ -74,7 +74,8 @@ class Stream:
         """A stream as the index remembers it."""
         counts = (row.recorded, row.duplicates, row.late)
         key = (row.stage, row.camera, row.boot)
-        return cls(key, Reorder(bounds, row.resume), *counts, skipped_before=row.skipped)
+        gate = Gate.going_on(row.skipped_ns, row.skipped_to_ns)
+        return cls(key, Reorder(bounds, row.resume), *counts, gate=gate, skipped_before=row.skipped)
 
     def row(self) -> StreamRow:
         """What the index is to remember: no result that is not safe is passed over."""
@@ -84,7 +85,10 @@ class Stream:
         resume = self.reorder.resume().before(unsafe)
         counts = self.recorded, self.duplicates, self.late
         skipped = self.skipped_before + self.gate.passed + self.held
-        return StreamRow(*self.key, *counts, resume, skipped=skipped)
+        since_ns, to_ns = self.gate.left_out()
+        return StreamRow(
+            *self.key, *counts, resume, skipped=skipped, skipped_ns=since_ns, skipped_to_ns=to_ns
+        )
 
     @property
     def held(self) -> int:

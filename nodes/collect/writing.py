@@ -63,6 +63,10 @@ class Writing:
         due = [at for at in (self._commits.due_at, self._quiet_at()) if at is not None]
         return min(due, default=None)
 
+    def is_refused(self, stream: Stream) -> bool:
+        """Whether the disk did not take what was last tried of a stream."""
+        return self._trouble.has(INDEX) or self._trouble.has(stream.place)
+
     def must_wait(self, stream: Stream, now: float) -> bool:
         """Whether the disk refuses a stream, and is not to be asked again yet."""
         if not self._trouble:

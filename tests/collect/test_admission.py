@@ -1,6 +1,8 @@
 """What is recorded by choice, with real files: every result is recorded, held or skipped, and counted so."""
 
 import shutil
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,14 @@ import pytest
 from mesh.choice import Choice, choices_of
 from mesh.frame import Detection, Frame
 from mesh.recordings.catalog import Catalog
+from mesh.recordings.day import day_of
 from mesh.recordings.held import read_lines
 from mesh.recordings.index import Index, StreamRow
 from mesh.recordings.verify import verify
 from mesh.wire import Message, Topic, View
 from nodes.collect.admission import Room
+from nodes.collect.commits import CommitPolicy
+from nodes.collect.gate import FRAME_BYTES, Held
 from nodes.collect.rebuild import rebuild
 from nodes.collect.recovery import recover
 from nodes.collect.reorder import Bounds
@@ -81,6 +86,21 @@ def test_what_is_not_recorded_is_acknowledged_and_counted(tmp_path: Path) -> Non
         assert (count.found.recorded, count.found.skipped) == (21, 79)
 
 
+def has_acknowledged(bench: Bench, count: int) -> bool:
+    return len(bench.acked) >= count
+
+
+@pytest.mark.parametrize("policy", [CommitPolicy(3600.0, 64), CommitPolicy(3600.0, 10**9, 64 * 4096)])
+def test_what_is_passed_over_or_known_does_not_wait_where_commits_are_rare(
+    tmp_path: Path, policy: CommitPolicy
+) -> None:
+    """A sender has only so much on its way: who is not heard waits for that, and sends nothing."""
+    with recording(tmp_path, policy, chooses=Said("off")) as bench:
+        for times in (1, 2):
+            push(bench, 0, 70, payload=bytes(4096))
+            wait_for(partial(has_acknowledged, bench, 64 * times))
+
+
 def test_a_kill_costs_what_was_held_and_no_count(tmp_path: Path) -> None:
     """A copy of the folder at any moment is what a kill at that moment leaves."""
     live = tmp_path / "live"
@@ -133,6 +153,44 @@ def test_a_gap_that_is_no_choice_is_one_beside_what_was_left_out(tmp_path: Path)
         assert gap.last_ns == START_NS + 1000 * STEP_NS
 
 
+@pytest.mark.parametrize("boot", [7, 8])
+def test_what_was_left_out_before_a_collector_or_a_camera_began_anew_is_no_gap(
+    tmp_path: Path, boot: int
+) -> None:
+    """Once the last that was recorded, half a minute passes in which nothing is; then there is a restart."""
+    with recording(tmp_path, chooses=Said(MOTION), segment_seconds=5.0) as bench:
+        push(bench, 0, 800, 50)
+        settled(bench, 800)
+    begin = 801 if boot == 8 else 0
+    with recording(tmp_path, chooses=Said(MOTION), segment_seconds=5.0) as bench:
+        push(bench, 801, 1600, 1500, begin=begin, boot=boot)
+        settled(bench, 1599)
+        assert gaps(tmp_path) == []
+    assert gaps(tmp_path) == []
+    assert sum(rebuild(tmp_path).frames for _ in range(2)) == 2 * 42
+    assert gaps(tmp_path) == []
+    day = day_of(tmp_path, "front", datetime.fromtimestamp(START_NS / 1e9, UTC).date())
+    assert day.gaps == ()
+
+
+def gaps(into: Path) -> list[tuple[int, int]]:
+    """In frames since the first."""
+    with Catalog(into) as catalog:
+        return [
+            ((gap.first_ns - START_NS) // STEP_NS, (gap.last_ns - START_NS) // STEP_NS)
+            for gap in catalog.gaps()
+        ]
+
+
+def test_a_gap_between_two_boots_is_told_from_what_was_left_out(tmp_path: Path) -> None:
+    with recording(tmp_path, chooses=Said(MOTION)) as bench:
+        push(bench, 0, 800, 50)
+        settled(bench, 800)
+        push(bench, 2000, 2100, begin=2000, boot=8)
+        settled(bench, 900)
+        assert gaps(tmp_path) == [(799, 2000)]
+
+
 def test_what_was_held_or_passed_over_and_comes_again_is_acknowledged_and_told_apart(tmp_path: Path) -> None:
     with recording(tmp_path, chooses=Said(MOTION)) as bench:
         push(bench, 0, 30)
@@ -169,7 +227,7 @@ def test_another_choice_holds_from_the_next_frame_on(tmp_path: Path) -> None:
 
 
 def test_held_frames_take_so_much_memory_and_the_oldest_go_first(tmp_path: Path) -> None:
-    size = len(make(0, size=(32, 32)).payload)
+    size = len(make(0, size=(32, 32)).payload) + FRAME_BYTES
     with recording(tmp_path, chooses=Said("motion,pre=60,post=0"), held_bytes=20 * size) as bench:
         push(bench, 0, 30, size=(32, 32))
         settled(bench, 30)
@@ -184,6 +242,14 @@ def test_held_frames_take_so_much_memory_and_the_oldest_go_first(tmp_path: Path)
     assert front == [30]  # what it held was older
     assert bench.recording.counters.get("held_overflow") == overflow
     assert fate(bench)[1] == 30
+
+
+def test_frames_almost_without_a_picture_take_memory_too(tmp_path: Path) -> None:
+    """Of a clock that stands still none is ever too old."""
+    with recording(tmp_path, chooses=Said("motion"), held_bytes=20 * FRAME_BYTES) as bench:
+        push(bench, 0, 100, payload=b"x", captured_ns=START_NS)
+        settled(bench, 100)
+        assert 10 < fate(bench)[2] < 20
 
 
 def test_a_disk_that_refuses_costs_no_frame_of_a_pre_roll(tmp_path: Path) -> None:
@@ -208,6 +274,24 @@ def test_a_disk_that_refuses_costs_no_frame_of_a_pre_roll(tmp_path: Path) -> Non
         wait_for(lambda: bench.why == "")
     assert seqs(tmp_path) == list(range(21))
     assert fate(bench) == (21, 0, 0)
+
+
+def test_a_disk_that_refuses_for_longer_than_a_stream_may_be_quiet_costs_no_pre_roll(tmp_path: Path) -> None:
+    with recording(tmp_path, chooses=Said("motion,pre=2,post=2"), segment_seconds=2.0) as bench:
+        (tmp_path / "front").write_text("")  # where its folder should be
+        push(bench, 0, 21, 20)
+        wait_for(lambda: "a file stands where a folder is needed" in bench.why)
+        push(bench, 0, 5, camera="back")
+        wait_for(lambda: fate(bench, "back") == (0, 5, 0), "another is quiet")
+        assert fate(bench) == (0, 20, 20)
+        (tmp_path / "front").unlink()
+
+        def is_recorded() -> bool:
+            push(bench, 20, 21, 20)
+            return fate(bench) == (21, 0, 0)
+
+        wait_for(is_recorded)
+    assert seqs(tmp_path) == list(range(21))
 
 
 def test_a_disk_that_fills_while_a_pre_roll_is_written_costs_none_of_it(tmp_path: Path) -> None:
@@ -307,7 +391,7 @@ def test_the_room_for_what_is_held_is_kept_whatever_comes_and_goes(cameras: int)
     choice = choices_of(["motion,pre=600"]).of("front", None)
     streams = [Stream.of(StreamRow("motion", f"c{n}", 7), Bounds()) for n in range(cameras)]
     frames = _frames(40)
-    limit = 10 * max(len(frame.payload) for frame in frames)
+    limit = 10 * max(Held(frame, 0, 0.0).bytes for frame in frames)
     room, came = Room(limit), 0.0
     for number, frame in enumerate(frames):
         for stream in streams:

@@ -71,12 +71,12 @@ def test_frames_before_and_after_are_recorded_and_the_rest_is_counted(stream: St
 def test_what_is_left_out_before_a_stretch_is_told_by_when_it_began(stream: Stream) -> None:
     for seq in range(10):
         stream.give(frame(seq, seq), MOTION)
-    assert stream.gate.skipped_ns == BEGIN_NS
+    assert stream.gate.skipped_at == BEGIN_NS
     stream.give(frame(10, 10, found=True), MOTION)
-    assert stream.gate.skipped_ns == 0
+    assert stream.gate.skipped_at is None
     for seq in range(11, 20):
         stream.give(frame(seq, seq), MOTION)
-    assert stream.gate.skipped_ns == BEGIN_NS + 14 * SECOND
+    assert stream.gate.skipped_at == BEGIN_NS + 14 * SECOND
 
 
 def test_the_parts_of_a_frame_come_together(stream: Stream) -> None:
@@ -147,7 +147,37 @@ def test_another_choice_holds_from_the_next_frame_on(stream: Stream) -> None:
     assert stream.gate.passed == 6
     assert stream.give(frame(7, 7, found=True), MOTION) == [7]
     assert stream.give(frame(8, 8, found=True), choice("continuous,stage=codes")) == []
-    assert stream.gate.skipped_ns == BEGIN_NS + 8 * SECOND
+    assert stream.gate.skipped_at == BEGIN_NS + 8 * SECOND
+
+
+@pytest.mark.parametrize(
+    ("then", "last"),
+    [("motion,pre=2,post=5", 11), ("motion,pre=2,post=20", 26), ("events,pre=2,post=100", 9)],
+)
+def test_another_choice_holds_for_the_rolls_of_what_was_found_before(
+    stream: Stream, then: str, last: int
+) -> None:
+    for seq in range(5, 30):
+        what = choice("motion,pre=2,post=100" if seq < 10 else then)
+        stream.give(frame(seq, seq, found=seq == 6), what)
+        if seq == 20:
+            stream.give(frame(seq, seq, part=1), choice("off"))
+    assert [seq for seq, _ in stream.recorded] == [*range(5, last + 1)]
+
+
+@pytest.mark.parametrize("step_s", [-3600.0, 86_400.0 * 365 * 56])
+def test_since_when_frames_were_left_out_is_told_by_the_clock_as_it_is_now(
+    stream: Stream, step_s: float
+) -> None:
+    """One without a battery says 1970 until it is set: then it was not 56 years that were left out."""
+    for seq in range(10):
+        stream.give(frame(seq, seq), MOTION)
+    for seq in range(10, 20):
+        one = frame(seq, seq + step_s, found=seq == 15, step=Step(step_s, 10))
+        if wanted := stream.gate.judge(one, MOTION, 0.0):
+            assert stream.gate.skipped_before(wanted[0]) == BEGIN_NS + round(step_s * SECOND)
+            break
+    assert wanted
 
 
 STREAMS = st.lists(
@@ -179,7 +209,7 @@ def test_recorded_is_what_lies_within_a_roll_and_nothing_else(
         # What is held is within the pre-roll, and all of it in order.
         assert all(times[held.place[0]] >= true_s - pre_s - 1e-6 for held in stream.gate.held)
         assert [held.place for held in stream.gate.held] == sorted(held.place for held in stream.gate.held)
-        assert stream.gate.bytes == sum(len(held.frame.payload) for held in stream.gate.held)
+        assert stream.gate.bytes == sum(held.bytes for held in stream.gate.held)
         total = len(stream.recorded) + len(stream.gate.held) + stream.gate.passed
         assert total == seq + 1
     edge = 1e-6
@@ -187,6 +217,13 @@ def test_recorded_is_what_lies_within_a_roll_and_nothing_else(
         s for s, at in enumerate(times) if any(t - pre_s - edge <= at <= t + post_s + edge for t in found)
     ]
     assert [seq for seq, _ in stream.recorded] == wanted
+    since_ns, to_ns = stream.gate.left_out()
+    rest = range(max(wanted, default=-1) + 1, len(times))
+    if not rest:
+        assert (since_ns, to_ns) == (0, 0)
+    else:
+        assert to_ns == BEGIN_NS + round((true_s + off_s) * SECOND)
+        assert to_ns - since_ns == pytest.approx((true_s - times[rest[0]]) * SECOND, abs=1e3)
 
 
 @given(st.permutations(range(12)), st.sets(st.integers(0, 11)))

@@ -139,6 +139,22 @@ def test_a_restart_does_not_make_a_clock_believed_that_leapt(tmp_path: Path, kee
     assert len(rows(tmp_path)) == 2
 
 
+def test_a_collector_whose_clock_is_behind_until_it_is_set_removes_nothing_too_soon(tmp_path: Path) -> None:
+    """One without a battery says 1970 after a power cut; then all there is has times in the future."""
+    recorded(tmp_path, 2)
+    clock = at(SECOND_NS)
+    one = Keeper(tmp_path, Keep(Limits(days=3)), print, clock=clock)
+    one.look(NEVER)
+    assert table(tmp_path, "ahead") == 2
+    clock.set_wall_ns(START_NS + DAY_NS)
+    for _ in range(2):
+        one.look(NEVER)
+        clock.advance(STEADY_S)
+    one.look(NEVER)
+    one.close()
+    assert (len(rows(tmp_path)), table(tmp_path, "ahead")) == (2, 0)
+
+
 @pytest.mark.parametrize("years", [0.003, 70])
 def test_what_a_clock_in_the_future_recorded_goes_in_its_turn_and_not_before(
     tmp_path: Path, keeper: Keepers, years: float
