@@ -34,7 +34,7 @@ from mesh.recordings.contents import Event, Gap
 from mesh.recordings.resume import Resume
 
 NAME = "index.db"
-VERSION = 5
+VERSION = 4
 BUSY_S = 5.0
 ID_BITS = 50
 HOLDINGS = ("segments", "events", "gaps")  # the tables that can be made again from the files
@@ -130,18 +130,14 @@ _FROM_VERSION_2 = (
 _FROM_VERSION_3 = (
     *_NEW_IN_4.split(";\n"),
     "ALTER TABLE segments ADD COLUMN skipped_ns INTEGER NOT NULL DEFAULT 0",
-    "ALTER TABLE streams ADD COLUMN skipped INTEGER NOT NULL DEFAULT 0",
+    *(
+        f"ALTER TABLE streams ADD COLUMN {name} INTEGER NOT NULL DEFAULT 0"
+        for name in ("skipped", "skipped_ns", "skipped_to_ns")
+    ),
     "PRAGMA user_version = 4",
 )
 
-# It told since when frames were left out only with the frame that was recorded next.
-_FROM_VERSION_4 = (
-    "ALTER TABLE streams ADD COLUMN skipped_ns INTEGER NOT NULL DEFAULT 0",
-    "ALTER TABLE streams ADD COLUMN skipped_to_ns INTEGER NOT NULL DEFAULT 0",
-    "PRAGMA user_version = 5",
-)
-
-_UPDATES = dict(enumerate((_FROM_VERSION_1, _FROM_VERSION_2, _FROM_VERSION_3, _FROM_VERSION_4), 1))
+_UPDATES = dict(enumerate((_FROM_VERSION_1, _FROM_VERSION_2, _FROM_VERSION_3), 1))
 
 
 class Damaged(StorageError):

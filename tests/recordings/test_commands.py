@@ -97,7 +97,7 @@ def test_info_tells_of_the_whole_folder_and_who_records_there(
     assert [(row["camera"], row["frames"]) for row in found["streams"]] == [("door", 25), ("yard", 5)]
     assert found["bytes"] == sum(row["bytes"] for row in found["streams"]) > 0
     assert found["recorded_by"]["pid"] > 0
-    assert (found["locked"], found["put_aside"], found["index_version"]) == (0, 0, 5)
+    assert (found["locked"], found["put_aside"], found["index_version"]) == (0, 0, 4)
     finding.info(into)
     assert "folder\trecorded by\tnobody now\n" in capsys.readouterr().out
 
