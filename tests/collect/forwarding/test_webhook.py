@@ -300,6 +300,29 @@ def test_an_answer_that_goes_on_for_ever_is_an_answer_all_the_same(length: bytes
         assert server.connections == 2
 
 
+@pytest.mark.parametrize("size", [b"-1", b"-5"])
+def test_an_answer_that_claims_an_impossible_size_costs_its_connection_alone(size: bytes) -> None:
+    sent: list[int] = []
+
+    def answer(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + size + b"\r\n")
+        while True:
+            connection.sendall(bytes(0x10000))
+            sent.append(0x10000)
+
+    with (
+        Answering(answer) as server,
+        carrying(f"http://127.0.0.1:{server.port}/?unsigned=1") as (carrier, done),
+    ):
+        offer(carrier, [seen(0)])
+        wait_for(lambda: done.has([0]))
+        offer(carrier, [seen(1)])
+        wait_for(lambda: done.has([0, 1]))
+        assert server.connections == 2
+    assert sum(sent) < 32 << 20, "what is beyond the kernel's buffers was read into memory"
+
+
 def test_a_server_that_hangs_or_drips_is_left_in_time() -> None:
     clock = ManualClock()
     gone = threading.Event()
