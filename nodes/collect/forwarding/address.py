@@ -111,6 +111,7 @@ def _checked(address: Address) -> Address:
         raise ConfigError(f"--forward {address}: a registry takes no user and no password: leave them out")
     if name := address.path.strip("/"):
         check_name("collector", name)
+    address = replace(address, path=f"/{name}" if name else "")
     if odd := address.options.keys() - {FROM}:
         raise ConfigError(f"--forward {address}: there is no option {min(odd)!r}; there is {FROM}")
     return address

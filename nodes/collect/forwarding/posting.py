@@ -2,7 +2,8 @@
 
 Rules kept here: no wait is longer than it may be, in all, however slowly the other end goes on, and every
 wait ends soon after `ended()` holds; of an answer its head is read, and a little of what follows, whatever
-sizes it claims; no redirect is followed; a proxy is asked where the environment names one, as everywhere (`https_proxy`, `no_proxy`).
+sizes it claims; no redirect is followed; a proxy is asked where the environment names one, as everywhere
+(`https_proxy`, `no_proxy`).
 
 What is sent and read is the standard library's (`http.client`), over a connection of ours: its own would wait
 for each piece as long as for the whole, and nobody could end that.

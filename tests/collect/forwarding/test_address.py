@@ -54,3 +54,5 @@ def test_a_destination_stands_once() -> None:
     assert len(addresses(["tcp://hq:7700", "tcp://hq:7700/attic"])) == 2
     with pytest.raises(ConfigError, match="given twice"):
         addresses(["tcp://hq:7700?from=-2h", "tcp://hq:7700"])
+    with pytest.raises(ConfigError, match="given twice"):
+        addresses(["tcp://hq:7700", "tcp://HQ:7700/"])
