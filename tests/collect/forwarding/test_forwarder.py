@@ -2,7 +2,7 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -211,11 +211,32 @@ def test_a_folder_that_is_away_is_waited_for(tmp_path: Path) -> None:
         assert of(made)[2] == {}
 
 
-def test_a_cursor_that_cannot_be_read_is_put_aside(tmp_path: Path) -> None:
+def garbage(data: bytes) -> bytes:
+    return b"garbage" * 1000
+
+
+def words(data: bytes) -> bytes:
+    """sqlite3 cannot even say what is wrong."""
+    return data.replace(b"numberssegments", b"\xeeumberssegments")
+
+
+def a_row(data: bytes) -> bytes:
+    """What an index says of a row is not what its table says."""
+    before, path, after = data.partition(b"-motion.mkv")
+    assert path
+    return before + b"-motion.mkw" + after
+
+
+def version(data: bytes) -> bytes:
+    return data[:60] + bytes(4) + data[64:]
+
+
+@pytest.mark.parametrize("damage", [garbage, words, a_row, version])
+def test_a_cursor_that_cannot_be_read_is_put_aside(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     with Folder(tmp_path) as folder, forwarding(folder, Hands()):
         folder.record(0)
-    for file in tmp_path.glob("forward.db*"):
-        file.write_bytes(b"garbage" * 1000)
+    cursor = tmp_path / "forward.db"
+    cursor.write_bytes(damage(cursor.read_bytes()))
     hands = Hands()
     with Folder(tmp_path) as folder, forwarding(folder, hands, since_ns=None) as made:
         assert made.lost_cursor
