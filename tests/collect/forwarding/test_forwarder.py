@@ -245,6 +245,19 @@ def test_a_cursor_that_cannot_be_read_is_put_aside(tmp_path: Path, damage: Calla
     assert list((tmp_path / "quarantine").glob("forward*.db"))
 
 
+def test_a_cursor_that_cannot_be_written_is_told_and_written_later(tmp_path: Path) -> None:
+    hands, cursor = Hands(), tmp_path / "forward.db"
+    with Folder(tmp_path) as folder, forwarding(folder, hands) as made:
+        with closing(sqlite3.connect(cursor)) as db:
+            db.execute("ALTER TABLE segments RENAME TO elsewhere")
+            folder.record(0)
+            wait_for(lambda: str(cursor) in made.count().why, "it says so")
+            assert not hands.taken, "it is not known yet what the next start begins with"
+            db.execute("ALTER TABLE elsewhere RENAME TO segments")
+        hands.wait([0])
+        wait_for(lambda: not made.count().why, "it is over")
+
+
 def test_a_destination_is_known_once_it_is_known_what_it_begins_with(tmp_path: Path) -> None:
     with Folder(tmp_path) as folder:
         folder.record(0)
