@@ -4,6 +4,7 @@ import pytest
 
 from mesh.errors import ConfigError
 from nodes.collect.forwarding.address import Address, addresses, parse, since_ns, without_from
+from nodes.collect.forwarding.destinations import destinations
 
 HOUR_NS = 3_600_000_000_000
 
@@ -56,3 +57,12 @@ def test_a_destination_stands_once() -> None:
         addresses(["tcp://hq:7700?from=-2h", "tcp://hq:7700"])
     with pytest.raises(ConfigError, match="given twice"):
         addresses(["tcp://hq:7700", "tcp://HQ:7700/"])
+
+
+def test_a_password_is_filled_in_and_stands_in_no_url() -> None:
+    (address,) = destinations(["mqtt://{WHO}:{HOW}@hq/site"], {"WHO": "edge", "HOW": "open@sesame"})
+    assert (address.user, address.password) == ("edge", "open@sesame")
+    for url in ("mqtt://edge:hunter2@hq/site", "http://edge:{HOW}2@hq/?unsigned=1"):
+        with pytest.raises(ConfigError, match=r"stands in the URL.*\{NAME\}") as refused:
+            destinations([url], {"HOW": "hunter"})
+        assert "hunter" not in str(refused.value)
