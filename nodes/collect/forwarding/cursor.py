@@ -79,6 +79,8 @@ _NOTE = """INSERT INTO segments VALUES (:destination, :number, :path, :stage, :c
     ON CONFLICT (destination, path)
     DO UPDATE SET frames = excluded.frames, done = MIN(done, excluded.frames)"""
 _WAITING = "destination = :destination AND done < frames"
+_OTHERS = """SELECT name, SUM(frames - done) FROM segments JOIN destinations ON destination = id
+    WHERE done < frames GROUP BY name ORDER BY name"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,11 @@ class Cursor:
 
     def __repr__(self) -> str:
         return f"<Cursor {self.path} {self._id}>"
+
+    def others(self) -> dict[str, int]:
+        """Every destination for which something waits, by its name, and how many frames: as it was when it
+        was last forwarded to."""
+        return {str(name): int(frames) for name, frames in self._all(_OTHERS)}
 
     def streams(self) -> list[tuple[str, str]]:
         """(camera, stage) of which something waits."""

@@ -8,13 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from mesh.clock import SYSTEM_CLOCK
 from mesh.errors import StorageError
 from mesh.frame import Detection, Frame
+from mesh.presence import new_record
 from mesh.recordings.kept import Kept
 from mesh.recordings.lines import found_in
+from mesh.registry.records import NodeKind
+from mesh.scope import Scope
 from nodes.collect.forwarding.address import parse
 from nodes.collect.forwarding.cursor import Cursor
 from nodes.collect.forwarding.forwarder import Forwarder
+from nodes.collect.forwarding.forwarding import Forwarding
 from tests.collect.forwarding.hands import Folder, Hands, forwarder, of, wait_count
 from tests.collect.support import START_NS, segments
 from tests.support.waiting import wait_for
@@ -268,6 +273,23 @@ def test_a_destination_is_known_once_it_is_known_what_it_begins_with(tmp_path: P
     (tmp_path / "away").rename(index)
     with closing(Cursor(tmp_path, "tcp://hq.example:7700")) as cursor:
         assert (cursor.found, cursor.waiting()) == (False, 0)
+
+
+def test_what_waits_for_a_destination_that_is_given_no_more_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = new_record(NodeKind.COLLECT, "edge", {}, SYSTEM_CLOCK)
+    with Folder(tmp_path) as folder:
+        with forwarding(folder, Hands(room=0)) as made:
+            folder.record(0, 1, 2)
+            wait_count(made, 0, 3)
+        moved = [parse("http://127.0.0.1:1/?unsigned=1")]
+        with Scope("test") as scope:
+            for _ in range(2):
+                with closing(Forwarding(tmp_path, moved, own, "tcp://127.0.0.1:2", scope)):
+                    pass
+    told = [record.getMessage() for record in caplog.records if "frames wait for" in record.getMessage()]
+    assert [text.partition(",")[0] for text in told] == ["3 frames wait for tcp://hq.example:7700"] * 2
 
 
 def test_a_cursor_of_a_newer_version_is_refused(tmp_path: Path) -> None:
