@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -120,6 +121,7 @@ class Poster:
     def _opened(self) -> HTTPConnection:
         endpoint, proxy, patience = self._endpoint, self._proxy, self._patience(OPEN_S)
         http = HTTPConnection(endpoint.host, endpoint.port)
+        http.response_class = _Final
         if proxy is None:
             connection = Connection(endpoint.host, endpoint.port, endpoint.tls, patience)
         else:
@@ -131,6 +133,17 @@ class Poster:
 
     def _patience(self, seconds: float) -> Patience:
         return Patience(self._clock, self._clock.monotonic() + seconds, self._ended)
+
+
+class _Final(HTTPResponse):
+    """The answer behind those that only say that one will come (RFC 9110, 15.2); `http.client` passes over
+    100 alone."""
+
+    def begin(self) -> None:
+        super().begin()
+        while 100 < self.status < 200 and self.status != HTTPStatus.SWITCHING_PROTOCOLS:
+            self.headers = None  # type: ignore[assignment]  # it has none yet
+            super().begin()
 
 
 class _Stream:

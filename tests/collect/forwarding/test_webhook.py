@@ -314,6 +314,22 @@ def test_an_answer_that_goes_on_for_ever_is_an_answer_all_the_same(length: bytes
         assert server.connections == 2
 
 
+def test_what_only_says_that_an_answer_will_come_is_none() -> None:
+    def answer(connection: socket.socket) -> None:
+        while connection.recv(65536):
+            early = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
+            connection.sendall(early + OK)
+
+    with (
+        Answering(answer) as server,
+        carrying(f"http://127.0.0.1:{server.port}/?unsigned=1") as (carrier, done),
+    ):
+        for seq in range(2):
+            offer(carrier, [seen(seq)])
+            wait_for(lambda seq=seq: done.has(range(seq + 1)))  # type: ignore[misc]
+        assert (server.connections, carrier.stats()["resent"]) == (1, 0)
+
+
 @pytest.mark.parametrize("size", [b"-1", b"-5"])
 def test_an_answer_that_claims_an_impossible_size_costs_its_connection_alone(size: bytes) -> None:
     sent: list[int] = []
