@@ -33,6 +33,7 @@ def test_from_when_on(option: str, since: int | None) -> None:
         ("tcp://hq.example", "give the port of its registry"),
         ("tcp://hq.example:65535", "give the port of its registry"),
         ("tcp://hq.example:port", "its host or port is none"),
+        ("mqtt://hq.example:0/site", "nothing listens at port 0"),
         ("tcp://:7700", "is not written as a URL is"),
         ("tcp://hq.example:7700/Attic", "is not a name"),
         ("tcp://hq.example:7700?since=-2h", "there is no option 'since'; there is from"),
