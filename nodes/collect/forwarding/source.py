@@ -107,9 +107,8 @@ class _Pictures:
                 break
             passed += 1
         if self._next is None or self._next[0].time_ms != time_ms:
-            if (
-                passed > 1 or self._next is None
-            ):  # the time may be what is damaged: others have what was passed
+            # Where the time is what is damaged, others have what was passed.
+            if passed > 1 or self._next is None:
                 self._go_back()
             return None
         place, payload = self._next
