@@ -3,6 +3,7 @@
 0 done; 1 it failed; 2 the command line or a configuration is wrong; 130 on Ctrl-C.
 """
 
+import os
 import sys
 from importlib import import_module
 from typing import Any
@@ -15,6 +16,9 @@ from mesh.errors import MeshError
 from mesh.site.leash import obey
 
 EXIT_INTERRUPTED = 130
+# How the C library looks up a host's name, unless the user says: nobody can end that, and where the network
+# is away it takes ten seconds for each server of names, by itself, for which no node could stop.
+LOOKUPS = "timeout:2 attempts:1"
 
 # Where each command is: a function, or an app with commands of its own. It is imported when it is called: a
 # node is a process, and starts without what it has no use for.
@@ -92,6 +96,7 @@ def version() -> None:
 def main() -> None:
     """Run the command line and exit."""
     obey()
+    os.environ.setdefault("RES_OPTIONS", LOOKUPS)
     try:
         app()
     except MeshError as error:

@@ -24,7 +24,7 @@ from mesh.frame import Detection, Frame, Hop
 from mesh.names import check_name
 from mesh.recordings.contents import Found
 from mesh.steps import BY, LABEL, step_in
-from mesh.wire import detection_map
+from mesh.wire import MAX_INT, detection_map
 
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
@@ -56,8 +56,8 @@ def entries(text: bytes) -> Iterator[Entry]:
 def _entry(said: dict[str, Any], end: int) -> Entry:
     numbers = [said[name] for name in ("boot", "seq", "captured_ns", "pts_ms")]
     numbers += [said.get("part", 0), said.get("skipped_ns", 0)]
-    if not all(type(number) is int and number >= 0 for number in numbers):
-        raise ValueError("a number is missing")
+    if not all(type(number) is int and 0 <= number <= MAX_INT for number in numbers):
+        raise ValueError("a number is missing, or is none that a frame has")
     boot, seq, captured_ns, pts_ms, part, skipped_ns = numbers
     stage, camera = check_name("stage", said["stage"]), check_name("camera", said["camera"])
     found = (*map(_found, said["detections"]), *_stepped(said.get("attributes", {})))

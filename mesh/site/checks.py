@@ -76,7 +76,7 @@ def of_destinations(file: SiteFile, checks: Checks) -> Iterator[Problem]:
         try:
             checks.destinations(section.forward)
         except ConfigError as error:
-            yield Problem(("collect", name, "forward"), str(error).removeprefix("--forward "))
+            yield Problem(("collect", name, "forward"), str(error).removeprefix("--forward").lstrip(": "))
 
 
 def of_passwords(file: SiteFile, cameras: Iterable[CameraSetup], checks: Checks) -> Iterator[Problem]:

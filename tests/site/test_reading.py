@@ -53,6 +53,10 @@ WRONG = {
         '[collect.c]\nforward = ["ftp://hq"]',
         "2: collect.c.forward: 'ftp://hq' is no destination: write tcp://HOST:PORT",
     ),
+    "a destination with its password": (
+        '[collect.c]\nforward = ["mqtt://edge:hunter2@hq/site"]',
+        "2: collect.c.forward: a password stands in the URL, where others can read it: write USER:{NAME}@",
+    ),
     "a destination twice": (
         '[collect.c]\nforward = ["tcp://hq:7700", "tcp://hq:7700?from=-2h"]',
         "2: collect.c.forward: tcp://hq:7700 is given twice",

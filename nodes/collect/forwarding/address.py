@@ -102,7 +102,9 @@ def addresses(urls: Iterable[str]) -> tuple[Address, ...]:
 
 
 def _checked(address: Address) -> Address:
-    """What a site's registry, and a collector in it, may be called."""
+    """With what ports there are, and what a site's registry, and a collector in it, may be called."""
+    if address.port == 0 and address.scheme != "tcp":
+        raise ConfigError(f"--forward {address}: nothing listens at port 0: leave it out, or give another")
     if address.scheme != "tcp":
         return address
     if address.port is None or not 0 < address.port <= LAST_PORT:
@@ -111,6 +113,7 @@ def _checked(address: Address) -> Address:
         raise ConfigError(f"--forward {address}: a registry takes no user and no password: leave them out")
     if name := address.path.strip("/"):
         check_name("collector", name)
+    address = replace(address, path=f"/{name}" if name else "")
     if odd := address.options.keys() - {FROM}:
         raise ConfigError(f"--forward {address}: there is no option {min(odd)!r}; there is {FROM}")
     return address

@@ -31,6 +31,19 @@ log = logging.getLogger(__name__)
 
 VERSION = 1
 BUSY_S = 5.0
+_SQLITE = (sqlite3.Error, UnicodeDecodeError)  # the latter is of what it read, or of its own words about that
+# What the disk, the machine or another process is to blame for, and not what is in the file.
+_PASSING = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_READONLY,
+}
 
 _SCHEMA = f"""
 CREATE TABLE destinations (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
@@ -66,6 +79,8 @@ _NOTE = """INSERT INTO segments VALUES (:destination, :number, :path, :stage, :c
     ON CONFLICT (destination, path)
     DO UPDATE SET frames = excluded.frames, done = MIN(done, excluded.frames)"""
 _WAITING = "destination = :destination AND done < frames"
+_OTHERS = """SELECT name, SUM(frames - done) FROM segments JOIN destinations ON destination = id
+    WHERE done < frames GROUP BY name ORDER BY name"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +105,23 @@ class Cursor:
         folder's index is there, and nobody writes to it."""
         self.path = into / FORWARD
         self.lost = False
-        self._db = self._opened(into)
         try:
+            self._open(into, name, since_ns)
+        except _SQLITE as error:
+            if _is_passing(error):
+                raise StorageError(f"cannot write {self.path}: {error}; check the disk") from error
+            self.lost = True
+            self._put_aside(into, error)
             with _translated(self.path):
-                self.found, self._id, self.removed = self._met(into, name, since_ns)
-                ((self._last,),) = self._db.execute(_LAST, {"destination": self._id}).fetchall()
-        except BaseException:
-            self._db.close()
-            raise
+                self._open(into, name, since_ns)
 
     def __repr__(self) -> str:
         return f"<Cursor {self.path} {self._id}>"
+
+    def others(self) -> dict[str, int]:
+        """Every destination for which something waits, by its name, and how many frames: as it was when it
+        was last forwarded to."""
+        return {str(name): int(frames) for name, frames in self._all(_OTHERS)}
 
     def streams(self) -> list[tuple[str, str]]:
         """(camera, stage) of which something waits."""
@@ -157,25 +178,27 @@ class Cursor:
         with _translated(self.path):
             self._db.close()
 
-    def _opened(self, into: Path) -> sqlite3.Connection:
-        """The database; a new one in place of one that cannot be read, which is put aside."""
+    def _open(self, into: Path, name: str, since_ns: int | None) -> None:
+        """Raises `sqlite3.Error`, or what else sqlite3 has for a file that is damaged."""
+        self._db = _connected(self.path)
         try:
-            return _connected(self.path)
-        except sqlite3.OperationalError as error:
-            raise StorageError(f"cannot write {self.path}: {error}; check the disk") from error
-        except sqlite3.Error as error:
-            self.lost = True
-            files = [into / f"{FORWARD}{end}" for end in ("", "-wal", "-shm")]
-            aside = put_aside(into, [file for file in files if file.exists()], str(error))
-            log.error(
-                "%s cannot be read: %s; it was moved to %s. How far forwarding had come is not known any "
-                "more: it begins anew, as at a first start",
-                self.path,
-                error,
-                aside.parent,
-            )
-        with _translated(self.path):
-            return _connected(self.path)
+            self.found, self._id, self.removed = self._met(into, name, since_ns)
+            ((self._last,),) = self._db.execute(_LAST, {"destination": self._id}).fetchall()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _put_aside(self, into: Path, why: Exception) -> None:
+        files = [into / f"{FORWARD}{end}" for end in ("", "-wal", "-shm")]
+        aside = put_aside(into, [file for file in files if file.exists()], str(why))
+        log.error(
+            "%s cannot be read: %s; it was moved to %s. How far forwarding had come is not known any more: "
+            "it begins anew, as at a first start. To forward earlier recordings, too, stop this node, remove "
+            "the file, and start with ?from=TIME behind the URL",
+            self.path,
+            why,
+            aside.parent,
+        )
 
     def _met(self, into: Path, name: str, since_ns: int | None) -> tuple[bool, int, int]:
         """Whether a destination was known, its number, and how many frames went from the folder meanwhile
@@ -215,7 +238,7 @@ class Cursor:
 
 
 def _connected(path: Path) -> sqlite3.Connection:
-    """Raises `sqlite3.Error`, and `StorageError` for what a newer version wrote."""
+    """Raises `sqlite3.Error` and the like, and `StorageError` for what a newer version wrote."""
     db = sqlite3.connect(
         path.absolute().as_uri(), timeout=BUSY_S, isolation_level=None, check_same_thread=False, uri=True
     )
@@ -235,7 +258,7 @@ def _made(db: sqlite3.Connection, path: Path) -> None:
             db.execute(statement)
     if version > VERSION:
         raise StorageError(f"{path} was written by a newer version: update this one, or record elsewhere")
-    (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
+    (found,) = db.execute("PRAGMA integrity_check(1)").fetchone()  # with its indexes: rows are found by them
     tables = {
         table: [name for _, name, *_ in db.execute(f"PRAGMA table_info({table})")] for table in _COLUMNS
     }
@@ -247,5 +270,9 @@ def _made(db: sqlite3.Connection, path: Path) -> None:
 def _translated(path: Path) -> Iterator[None]:
     try:
         yield
-    except sqlite3.Error as error:
+    except _SQLITE as error:
         raise StorageError(f"cannot use {path}: {error}; check the disk") from error
+
+
+def _is_passing(error: Exception) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING

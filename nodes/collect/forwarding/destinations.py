@@ -5,11 +5,12 @@ URL as `{NAME}`; a URL that holds one itself is refused.
 """
 
 from collections.abc import Iterable, Mapping
+from urllib.parse import urlsplit
 
 from mesh.errors import ConfigError
 from nodes.collect.forwarding.address import Address, addresses
 from nodes.collect.forwarding.signing import check_placed
-from nodes.secrets import check_placeholders, fill
+from nodes.secrets import PLACEHOLDER, check_placeholders, fill
 
 
 def destinations(urls: Iterable[str], secrets: Mapping[str, str]) -> tuple[Address, ...]:
@@ -33,6 +34,20 @@ def _filled(url: str, secrets: Mapping[str, str]) -> str:
 def _check(url: str) -> None:
     try:
         check_placed(url)
+        _check_password(url)
         check_placeholders(url)
     except ConfigError as error:
         raise ConfigError(f"--forward: {error}") from None
+
+
+def _check_password(url: str) -> None:
+    """Whoever lists this machine's processes sees their command lines. Raises `ConfigError`."""
+    try:
+        password = urlsplit(url).password
+    except ValueError:
+        return  # it is no URL: told when it is parsed
+    if password and PLACEHOLDER.sub("", password):
+        raise ConfigError(
+            "a password stands in the URL, where others can read it: write USER:{NAME}@ there, and "
+            "NAME=… in the node's environment or its --secrets FILE"
+        )

@@ -57,6 +57,7 @@ class Forwarder:
     recorded, removed:  files that are in the index with so many frames, and paths of files that are not kept
                         any more; any thread may tell, and is not held up
     lost_cursor:        whether how far it had come could not be read at the start
+    others:             destinations for which something waited at the start, this one among them
     """
 
     def __init__(
@@ -80,10 +81,11 @@ class Forwarder:
         self._open: set[str] = set()  # files that may grow
         self._held: dict[Stream, str] = {}  # streams that cannot be read just now, and why
         self._held_at = 0.0
+        self._unwritten = ""  # why what is new, and done, could not be written down
         self._outage = Outage(str(address))
         self._rarely = Rarely(COMPLAIN_S)
         self._cursor = Cursor(into, str(address), since_ns)
-        self.lost_cursor = self._cursor.lost
+        self.lost_cursor, self.others = self._cursor.lost, self._cursor.others()
         self._notes = Notes(self._cursor, clock.monotonic())
         try:
             self._waiting = self._cursor.waiting()
@@ -142,6 +144,8 @@ class Forwarder:
         finally:
             self._take_in()
             self._write()
+            if self._unwritten:
+                self._complain(self._unwritten)
 
     def _rest(self) -> None:
         """Wait until there is something to do."""
@@ -215,8 +219,9 @@ class Forwarder:
         try:
             more, streams = self._notes.write(self._clock.monotonic())
         except StorageError as error:
-            self._complain(str(error))
+            self._unwritten = str(error)
             return
+        self._unwritten = ""
         self._waiting += more
         for stream in streams:
             self._backlog.expect(stream)
@@ -310,7 +315,7 @@ class Forwarder:
 
     @property
     def _trouble(self) -> str:
-        return next(iter(list(self._held.values())), "")
+        return next(iter(list(self._held.values())), self._unwritten)
 
     def _complain(self, what: str) -> None:
         if (held := self._rarely.ready(self._clock.monotonic())) is not None:

@@ -54,6 +54,7 @@ class Forwarding:
         except BaseException:
             self.close()
             raise
+        self._tell_of_those_left_out()
 
     def __repr__(self) -> str:
         return f"<Forwarding {self._forwarders}>"
@@ -96,6 +97,19 @@ class Forwarding:
     def close(self) -> None:
         for forwarder in self._forwarders:
             forwarder.close()
+
+    def _tell_of_those_left_out(self) -> None:
+        """What waits for a destination that is not given any more goes nowhere, also where that is only
+        called otherwise now."""
+        given = {str(forwarder.address) for forwarder in self._forwarders}
+        for name, frames in next((each.others for each in self._forwarders), {}).items():
+            if name not in given:
+                log.warning(
+                    "%d frames wait for %s, to which nothing is forwarded any more; where that has another "
+                    "URL now, add ?from=TIME to it for its first start",
+                    frames,
+                    name,
+                )
 
 
 def carriers(own: NodeRecord, registry: str) -> Mapping[str, Made]:

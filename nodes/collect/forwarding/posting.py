@@ -1,8 +1,9 @@
 """POST over HTTP/1.1: one connection at a time, kept while both ends like it.
 
 Rules kept here: no wait is longer than it may be, in all, however slowly the other end goes on, and every
-wait ends soon after `ended()` holds; of an answer its head is read, and a little of what follows; no redirect
-is followed; a proxy is asked where the environment names one, as everywhere (`https_proxy`, `no_proxy`).
+wait ends soon after `ended()` holds; of an answer its head is read, and a little of what follows, whatever
+sizes it claims; no redirect is followed; a proxy is asked where the environment names one, as everywhere
+(`https_proxy`, `no_proxy`).
 
 What is sent and read is the standard library's (`http.client`), over a connection of ours: its own would wait
 for each piece as long as for the whole, and nobody could end that.
@@ -13,6 +14,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -29,7 +31,8 @@ OPEN_S = 15.0
 ANSWER_S = 30.0
 REST_S = 2.0  # for what follows an answer's head
 SLOWEST_BYTES_A_S = 8 << 10
-MOST_ANSWER_BYTES = 64 << 10
+MOST_REST_BYTES = 64 << 10  # of what follows, to be read before the next request
+MOST_ANSWER_BYTES = 256 << 10  # in all, so that no answer fills the memory
 
 _CLOSED = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
@@ -105,8 +108,8 @@ class Poster:
             stream.patience = self._patience(ANSWER_S + len(body) / SLOWEST_BYTES_A_S)
             with suppress(*_CLOSED):  # an answer may be there all the same: 413, and closed
                 http.request("POST", self._target, body, {**self._headers, **headers})
-            stream.patience = self._patience(ANSWER_S)
-            with http.getresponse() as response:
+            stream.patience, stream.left_bytes = self._patience(ANSWER_S), MOST_ANSWER_BYTES
+            with _answer(http) as response:
                 stream.patience = self._patience(REST_S)
                 if not _read_through(response) or http.sock is None:  # it said that it closes
                     self.close()
@@ -118,6 +121,7 @@ class Poster:
     def _opened(self) -> HTTPConnection:
         endpoint, proxy, patience = self._endpoint, self._proxy, self._patience(OPEN_S)
         http = HTTPConnection(endpoint.host, endpoint.port)
+        http.response_class = _Final
         if proxy is None:
             connection = Connection(endpoint.host, endpoint.port, endpoint.tls, patience)
         else:
@@ -131,11 +135,24 @@ class Poster:
         return Patience(self._clock, self._clock.monotonic() + seconds, self._ended)
 
 
+class _Final(HTTPResponse):
+    """The answer behind those that only say that one will come (RFC 9110, 15.2); `http.client` passes over
+    100 alone."""
+
+    def begin(self) -> None:
+        super().begin()
+        while 100 < self.status < 200 and self.status != HTTPStatus.SWITCHING_PROTOCOLS:
+            self.headers = None  # type: ignore[assignment]  # it has none yet
+            super().begin()
+
+
 class _Stream:
-    """What `http.client` takes for a socket: reads and writes as long as `patience` has it."""
+    """What `http.client` takes for a socket: reads and writes as long as `patience` has it, and reads
+    `left_bytes` at most."""
 
     def __init__(self, connection: Connection, patience: Patience) -> None:
         self._connection, self.patience = connection, patience
+        self.left_bytes = MOST_ANSWER_BYTES
 
     def sendall(self, data: bytes) -> None:
         self._connection.send(data, self.patience)
@@ -144,7 +161,12 @@ class _Stream:
         return io.BufferedReader(_Reader(self))
 
     def receive(self) -> bytes:
-        return self._connection.await_data(self.patience)
+        """Raises `HTTPException` where that is too much, besides what `Connection.await_data` does."""
+        data = self._connection.await_data(self.patience)
+        self.left_bytes -= len(data)
+        if self.left_bytes < 0:
+            raise HTTPException("an answer without an end")
+        return data
 
     def close(self) -> None:
         self._connection.close()
@@ -163,11 +185,18 @@ class _Reader(io.RawIOBase):
         return min(len(data), len(into))
 
 
+def _answer(http: HTTPConnection) -> HTTPResponse:
+    try:
+        return http.getresponse()
+    except ValueError as error:  # a number that is none, where `http.client` does not look
+        raise HTTPException("an answer that cannot be read") from error
+
+
 def _read_through(response: HTTPResponse) -> bool:
     """Whether the connection may be kept: what follows the head was short, and came at once."""
     try:
-        response.read(MOST_ANSWER_BYTES)
-    except (OSError, HTTPException, Ended):
+        response.read(MOST_REST_BYTES)
+    except (OSError, HTTPException, ValueError, Ended):  # ValueError: a chunk of less than no bytes
         return False  # what is said in the head is said
     return response.isclosed()
 

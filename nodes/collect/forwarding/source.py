@@ -94,20 +94,30 @@ class _Pictures:
 
     def __init__(self, data: FileBytes, behind: int) -> None:
         self.at = behind
-        self._sound = _sound(data, behind)
+        self._data = data
         self._next: tuple[Place, bytes] | None = None
+        self._go_back()
 
     def find(self, time_ms: int) -> bytes | None:
         """The picture of a time, if it is there and not damaged."""
+        passed = 0
         while self._next is None or self._next[0].time_ms < time_ms:
-            if (following := next(self._sound, None)) is None:
-                return None
-            self._next = following
-        place, payload = self._next
-        if place.time_ms != time_ms:
+            self._next = next(self._sound, None)
+            if self._next is None:
+                break
+            passed += 1
+        if self._next is None or self._next[0].time_ms != time_ms:
+            # Where the time is what is damaged, others have what was passed.
+            if passed > 1 or self._next is None:
+                self._go_back()
             return None
+        place, payload = self._next
         self.at = place.until
         return payload
+
+    def _go_back(self) -> None:
+        self._sound = _sound(self._data, self.at)
+        self._next = None
 
 
 def _sound(data: FileBytes, behind: int) -> Iterator[tuple[Place, bytes]]:

@@ -38,4 +38,6 @@ def context(shown: str, ca: str | None, cert: str | None) -> ssl.SSLContext:
         raise ConfigError(f"{shown}: {option}: write a PEM file of {what}") from error
     except OSError as error:
         raise ConfigError(f"{shown}: {option}: {(error.strerror or 'unreadable').lower()}") from error
+    except ValueError as error:
+        raise ConfigError(f"{shown}: {option!r} is no name of a file") from error
     return made

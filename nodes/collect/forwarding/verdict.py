@@ -1,8 +1,9 @@
 """What an HTTP answer to a webhook means for its frames. Pure.
 
-Rules kept here: what is wrong with the way there (its address, its password, its load) is tried again,
-however long it takes, for a person can mend it; only what the receiver says of a message itself refuses it
-for good.
+Rules kept here: what is wrong with the way there (its address, its password, its secret, its load) is tried
+again, however long it takes, for a person can mend it; only what the receiver says of a message itself
+refuses it for good. A 400 says either: many receivers answer so where a signature is not as they have it. It
+is of the way until the receiver has taken something.
 """
 
 import math
@@ -14,7 +15,9 @@ from http import HTTPStatus
 
 MOST_RETRY_AFTER_S = 3600.0
 
+BAD_REQUEST = 400
 _OF_THE_WAY = {
+    BAD_REQUEST: ", and has taken nothing yet: check the secret here and there, and this machine's clock",
     401: ": it wants another user, password or token",
     403: ": this is not allowed with that user, password or token",
     404: ": check the path",
@@ -41,18 +44,20 @@ class Answer:
     retry_after: str = ""
 
 
-def judge(status: int) -> Verdict:
-    """What becomes of the frames that were answered so."""
+def judge(status: int, *, has_taken: bool) -> Verdict:
+    """What becomes of the frames that were answered so, by a receiver that has taken some before or not."""
     if 200 <= status < 300:
         return Verdict.DONE
     if status == TOO_LARGE:
         return Verdict.SMALLER
+    if status == BAD_REQUEST and has_taken:
+        return Verdict.REFUSED
     if 400 <= status < 500 and status not in _OF_THE_WAY and status not in _LATER:
         return Verdict.REFUSED
     return Verdict.AGAIN
 
 
-def said(status: int) -> str:
+def said(status: int, verdict: Verdict) -> str:
     """An answer that is no success, in words."""
     try:
         name = f"{status} {HTTPStatus(status).phrase}"
@@ -60,7 +65,7 @@ def said(status: int) -> str:
         name = str(status)
     if 300 <= status < 400:
         return f"it answers {name}: a webhook is not sent on to elsewhere: give the address where that ends"
-    return f"it answers {name}{_OF_THE_WAY.get(status, '')}"
+    return f"it answers {name}{_OF_THE_WAY.get(status, '') if verdict is Verdict.AGAIN else ''}"
 
 
 def retry_after_s(answer: Answer, now_ns: int) -> float:

@@ -61,6 +61,7 @@ class WebhookCarrier:
         self._most_bytes = MOST_BYTES
         self._backoff = Backoff(RETRY_S, RETRY_MOST_S)
         self._why = ""
+        self._has_taken = False
         scope.on_stop(self._came.set)
         scope.spawn(f"webhook {self._endpoint.host}", self._run)
 
@@ -109,21 +110,22 @@ class WebhookCarrier:
         body = batch((parcel.content for parcel in parcels), now_ns)
         webhook = Webhook(f"msg_{secrets.token_hex(16)}", body, parcels)
         answer = self._insist(webhook)
-        verdict = judge(answer.status)
+        verdict = self._judge(answer)
         if verdict is Verdict.DONE:
+            self._has_taken = True
             self._outbox.finish(webhook.numbers)
         elif verdict is Verdict.SMALLER and len(parcels) > 1:
             self._most_bytes = min(self._most_bytes, len(body) // 2)
             self._deliver(parcels[: len(parcels) // 2])
             self._deliver(parcels[len(parcels) // 2 :])
         else:
-            self._outbox.refuse(webhook.numbers, said(answer.status))
+            self._outbox.refuse(webhook.numbers, said(answer.status, verdict))
 
     def _insist(self, webhook: Webhook) -> Answer:
         """Send it until it is answered for good. Raises `Ended`."""
         while True:
             answer = self._try(webhook)
-            if answer is not None and judge(answer.status) is not Verdict.AGAIN:
+            if answer is not None and self._judge(answer) is not Verdict.AGAIN:
                 self._why = ""
                 self._backoff.reset()
                 return answer
@@ -143,10 +145,13 @@ class WebhookCarrier:
         except HTTPException as error:
             self._fails(str(error) if str(error).startswith("the proxy") else "what answers speaks no HTTP")
         else:
-            if judge(answer.status) is Verdict.AGAIN:
-                self._fails(said(answer.status))
+            if (verdict := self._judge(answer)) is Verdict.AGAIN:
+                self._fails(said(answer.status, verdict))
             return answer
         return None
+
+    def _judge(self, answer: Answer) -> Verdict:
+        return judge(answer.status, has_taken=self._has_taken)
 
     def _fails(self, why: str) -> None:
         self._why = f"{self._endpoint.shown}: {why}"

@@ -4,6 +4,7 @@ import pytest
 
 from mesh.errors import ConfigError
 from nodes.collect.forwarding.address import Address, addresses, parse, since_ns, without_from
+from nodes.collect.forwarding.destinations import destinations
 
 HOUR_NS = 3_600_000_000_000
 
@@ -32,6 +33,7 @@ def test_from_when_on(option: str, since: int | None) -> None:
         ("tcp://hq.example", "give the port of its registry"),
         ("tcp://hq.example:65535", "give the port of its registry"),
         ("tcp://hq.example:port", "its host or port is none"),
+        ("mqtt://hq.example:0/site", "nothing listens at port 0"),
         ("tcp://:7700", "is not written as a URL is"),
         ("tcp://hq.example:7700/Attic", "is not a name"),
         ("tcp://hq.example:7700?since=-2h", "there is no option 'since'; there is from"),
@@ -54,3 +56,14 @@ def test_a_destination_stands_once() -> None:
     assert len(addresses(["tcp://hq:7700", "tcp://hq:7700/attic"])) == 2
     with pytest.raises(ConfigError, match="given twice"):
         addresses(["tcp://hq:7700?from=-2h", "tcp://hq:7700"])
+    with pytest.raises(ConfigError, match="given twice"):
+        addresses(["tcp://hq:7700", "tcp://HQ:7700/"])
+
+
+def test_a_password_is_filled_in_and_stands_in_no_url() -> None:
+    (address,) = destinations(["mqtt://{WHO}:{HOW}@hq/site"], {"WHO": "edge", "HOW": "open@sesame"})
+    assert (address.user, address.password) == ("edge", "open@sesame")
+    for url in ("mqtt://edge:hunter2@hq/site", "http://edge:{HOW}2@hq/?unsigned=1"):
+        with pytest.raises(ConfigError, match=r"stands in the URL.*\{NAME\}") as refused:
+            destinations([url], {"HOW": "hunter"})
+        assert "hunter" not in str(refused.value)

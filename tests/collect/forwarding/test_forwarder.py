@@ -2,19 +2,24 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from mesh.clock import SYSTEM_CLOCK
 from mesh.errors import StorageError
 from mesh.frame import Detection, Frame
+from mesh.presence import new_record
 from mesh.recordings.kept import Kept
 from mesh.recordings.lines import found_in
+from mesh.registry.records import NodeKind
+from mesh.scope import Scope
 from nodes.collect.forwarding.address import parse
 from nodes.collect.forwarding.cursor import Cursor
 from nodes.collect.forwarding.forwarder import Forwarder
+from nodes.collect.forwarding.forwarding import Forwarding
 from tests.collect.forwarding.hands import Folder, Hands, forwarder, of, wait_count
 from tests.collect.support import START_NS, segments
 from tests.support.waiting import wait_for
@@ -211,17 +216,51 @@ def test_a_folder_that_is_away_is_waited_for(tmp_path: Path) -> None:
         assert of(made)[2] == {}
 
 
-def test_a_cursor_that_cannot_be_read_is_put_aside(tmp_path: Path) -> None:
+def garbage(data: bytes) -> bytes:
+    return b"garbage" * 1000
+
+
+def words(data: bytes) -> bytes:
+    """sqlite3 cannot even say what is wrong."""
+    return data.replace(b"numberssegments", b"\xeeumberssegments")
+
+
+def a_row(data: bytes) -> bytes:
+    """What an index says of a row is not what its table says."""
+    before, path, after = data.partition(b"-motion.mkv")
+    assert path
+    return before + b"-motion.mkw" + after
+
+
+def version(data: bytes) -> bytes:
+    return data[:60] + bytes(4) + data[64:]
+
+
+@pytest.mark.parametrize("damage", [garbage, words, a_row, version])
+def test_a_cursor_that_cannot_be_read_is_put_aside(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     with Folder(tmp_path) as folder, forwarding(folder, Hands()):
         folder.record(0)
-    for file in tmp_path.glob("forward.db*"):
-        file.write_bytes(b"garbage" * 1000)
+    cursor = tmp_path / "forward.db"
+    cursor.write_bytes(damage(cursor.read_bytes()))
     hands = Hands()
     with Folder(tmp_path) as folder, forwarding(folder, hands, since_ns=None) as made:
         assert made.lost_cursor
         folder.record(1)
         hands.wait([1])
     assert list((tmp_path / "quarantine").glob("forward*.db"))
+
+
+def test_a_cursor_that_cannot_be_written_is_told_and_written_later(tmp_path: Path) -> None:
+    hands, cursor = Hands(), tmp_path / "forward.db"
+    with Folder(tmp_path) as folder, forwarding(folder, hands) as made:
+        with closing(sqlite3.connect(cursor)) as db:
+            db.execute("ALTER TABLE segments RENAME TO elsewhere")
+            folder.record(0)
+            wait_for(lambda: str(cursor) in made.count().why, "it says so")
+            assert not hands.taken, "it is not known yet what the next start begins with"
+            db.execute("ALTER TABLE elsewhere RENAME TO segments")
+        hands.wait([0])
+        wait_for(lambda: not made.count().why, "it is over")
 
 
 def test_a_destination_is_known_once_it_is_known_what_it_begins_with(tmp_path: Path) -> None:
@@ -234,6 +273,23 @@ def test_a_destination_is_known_once_it_is_known_what_it_begins_with(tmp_path: P
     (tmp_path / "away").rename(index)
     with closing(Cursor(tmp_path, "tcp://hq.example:7700")) as cursor:
         assert (cursor.found, cursor.waiting()) == (False, 0)
+
+
+def test_what_waits_for_a_destination_that_is_given_no_more_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = new_record(NodeKind.COLLECT, "edge", {}, SYSTEM_CLOCK)
+    with Folder(tmp_path) as folder:
+        with forwarding(folder, Hands(room=0)) as made:
+            folder.record(0, 1, 2)
+            wait_count(made, 0, 3)
+        moved = [parse("http://127.0.0.1:1/?unsigned=1")]
+        with Scope("test") as scope:
+            for _ in range(2):
+                with closing(Forwarding(tmp_path, moved, own, "tcp://127.0.0.1:2", scope)):
+                    pass
+    told = [record.getMessage() for record in caplog.records if "frames wait for" in record.getMessage()]
+    assert [text.partition(",")[0] for text in told] == ["3 frames wait for tcp://hq.example:7700"] * 2
 
 
 def test_a_cursor_of_a_newer_version_is_refused(tmp_path: Path) -> None:

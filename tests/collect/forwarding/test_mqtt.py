@@ -308,6 +308,7 @@ def test_annotations_that_no_json_can_say_are_refused_and_counted() -> None:
         ("mqtt://h/t?jpge=1", "no option 'jpge'; the options here are jpeg, only, qos"),
         ("mqtt://h/t?ca=/x", "ca= goes with TLS: write mqtts://"),
         ("mqtts://h/t?ca=/not/there", "ca=/not/there: no such file"),
+        ("mqtts://h/t?ca=%00", "is no name of a file"),
         ("mqtts://h/t?cert=/dev/null", "cert=/dev/null: write a PEM file of a certificate and its key"),
         ("mqtt://:pw@h/t", "a password goes with a user"),
     ],

@@ -1,5 +1,6 @@
 """Segments read on from where they were read to, whole or damaged, closed or growing."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,29 @@ def test_damage_costs_the_frame_that_it_is_in(tmp_path: Path) -> None:
     data[clusters[4]] ^= 1  # a cluster's head
     video.write_bytes(data)
     assert seqs(read_on(video, Mark(), 6)) == [0, None, 2, None, None, None]
+
+
+@pytest.mark.parametrize("more", [100, 1_000_000])
+def test_a_time_that_is_damaged_costs_its_own_frame_alone(tmp_path: Path, more: int) -> None:
+    video = recorded(tmp_path, *range(6))
+    text = video.with_suffix(".jsonl")
+    lines = text.read_bytes().splitlines(keepends=True)
+    wrong = json.loads(lines[2])
+    wrong["pts_ms"] += more  # beyond some pictures, or beyond all
+    lines[2] = json.dumps(wrong).encode() + b"\n"
+    text.write_bytes(b"".join(lines))
+    chunk = read_on(video, Mark(), 4)
+    assert seqs(chunk) == [0, 1, None, 3]
+    assert seqs(read_on(video, chunk.mark, 6)) == [4, 5]
+
+
+@pytest.mark.parametrize("name", ["captured_ns", "boot", "seq", "pts_ms"])
+def test_a_number_that_no_frame_has_is_damage(tmp_path: Path, name: str) -> None:
+    video = recorded(tmp_path, 0, 1)
+    text = video.with_suffix(".jsonl")
+    first, second = text.read_bytes().splitlines(keepends=True)
+    text.write_bytes(json.dumps(json.loads(first) | {name: 2**70}).encode() + b"\n" + second)
+    assert seqs(read_on(video, Mark(), 2)) == [None, 1]
 
 
 def test_what_is_no_recording_is_told_apart_from_what_is_gone(tmp_path: Path) -> None:

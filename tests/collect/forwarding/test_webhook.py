@@ -157,15 +157,29 @@ def test_the_other_end_is_left_alone_as_long_as_it_asks(as_a_date: bool) -> None
 
 def test_what_is_refused_for_good_is_counted_and_does_not_keep_the_rest() -> None:
     with (
-        Hooks(lambda hook: 400 if hook.nth == 0 else 200) as server,
+        Hooks(lambda hook: 400 if hook.nth == 1 else 200) as server,
         carrying(server.url()) as (carrier, done),
     ):
-        offer(carrier, [seen(0)])
-        wait_for(lambda: done.has([0]))
-        offer(carrier, [seen(1)])
-        wait_for(lambda: done.has([0, 1]))
+        for seq in range(3):
+            offer(carrier, [seen(seq)])
+            wait_for(lambda seq=seq: done.has(range(seq + 1)))  # type: ignore[misc]
         assert carrier.stats()["forward_refused"] == 1
-    assert [hook.sequences for hook in server.taken] == [[1]]
+    assert [hook.sequences for hook in server.taken] == [[0], [2]]
+
+
+def test_a_receiver_that_takes_no_signature_of_ours_refuses_nothing_for_good() -> None:
+    """It says 400, as the example of a well-known library does, until somebody mends its secret."""
+    mended, clock = threading.Event(), ManualClock()
+    with (
+        Hooks(lambda hook: 200 if mended.is_set() else 400) as server,
+        carrying(server.url(), clock) as (carrier, done),
+    ):
+        offer(carrier, [seen(0)])
+        wait_for(lambda: "check the secret" in carrier.why)
+        mended.set()
+        clock.advance_until(lambda: done.has([0]))
+        assert (carrier.why, carrier.stats()["forward_refused"]) == ("", 0)
+    assert [hook.sequences for hook in server.taken] == [[0]]
 
 
 def test_what_is_too_large_goes_in_halves_and_less_at_a_time_from_then_on() -> None:
@@ -300,6 +314,45 @@ def test_an_answer_that_goes_on_for_ever_is_an_answer_all_the_same(length: bytes
         assert server.connections == 2
 
 
+def test_what_only_says_that_an_answer_will_come_is_none() -> None:
+    def answer(connection: socket.socket) -> None:
+        while connection.recv(65536):
+            early = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
+            connection.sendall(early + OK)
+
+    with (
+        Answering(answer) as server,
+        carrying(f"http://127.0.0.1:{server.port}/?unsigned=1") as (carrier, done),
+    ):
+        for seq in range(2):
+            offer(carrier, [seen(seq)])
+            wait_for(lambda seq=seq: done.has(range(seq + 1)))  # type: ignore[misc]
+        assert (server.connections, carrier.stats()["resent"]) == (1, 0)
+
+
+@pytest.mark.parametrize("size", [b"-1", b"-5"])
+def test_an_answer_that_claims_an_impossible_size_costs_its_connection_alone(size: bytes) -> None:
+    sent: list[int] = []
+
+    def answer(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + size + b"\r\n")
+        while True:
+            connection.sendall(bytes(0x10000))
+            sent.append(0x10000)
+
+    with (
+        Answering(answer) as server,
+        carrying(f"http://127.0.0.1:{server.port}/?unsigned=1") as (carrier, done),
+    ):
+        offer(carrier, [seen(0)])
+        wait_for(lambda: done.has([0]))
+        offer(carrier, [seen(1)])
+        wait_for(lambda: done.has([0, 1]))
+        assert server.connections == 2
+    assert sum(sent) < 32 << 20, "what is beyond the kernel's buffers was read into memory"
+
+
 def test_a_server_that_hangs_or_drips_is_left_in_time() -> None:
     clock = ManualClock()
     gone = threading.Event()
@@ -420,7 +473,8 @@ def test_frames_in_which_nothing_was_found_are_left_out_where_that_is_asked() ->
     ],
 )
 def test_what_an_answer_means(status: int, verdict: Verdict) -> None:
-    assert judge(status) is verdict
+    assert judge(status, has_taken=True) is verdict
+    assert judge(status, has_taken=False) is (Verdict.AGAIN if status == 400 else verdict)
 
 
 @pytest.mark.parametrize(
