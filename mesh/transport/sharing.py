@@ -20,7 +20,7 @@ from mesh.wire import Topic
 log = logging.getLogger(__name__)
 
 AGAIN_S = 30.0
-REACH_S = 1.0  # so long a subscriber may take to open a ring whose writer closes
+REACH_S = 5.0  # so long a subscriber may take to open a ring whose writer closes, on a busy machine
 
 
 class Sharing:
