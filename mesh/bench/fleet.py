@@ -21,11 +21,11 @@ from typing import Any
 from mesh.bench.children import Child, Children
 from mesh.bench.fleet_members import CAMERAS_EACH, CHANGED_NS, SETUPS, Seen, members
 from mesh.bench.paced import pause, percentile_ms
-from mesh.bench.ports import free_port
 from mesh.bench.records import setup_value
 from mesh.bench.report import Row
 from mesh.bench.served import serve
 from mesh.bench.setup import Setup
+from mesh.ports import free_port
 from mesh.registry import Registry, open_registry
 from mesh.scope import Scope
 

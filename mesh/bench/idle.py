@@ -15,10 +15,10 @@ from pathlib import Path
 import mesh
 from mesh.bench.children import BenchError, Child, Children
 from mesh.bench.paced import pause
-from mesh.bench.ports import free_port
 from mesh.bench.report import Measure, Row, at_most
 from mesh.bench.setup import Setup
 from mesh.clock import SYSTEM_CLOCK
+from mesh.ports import free_port
 from mesh.registry.records import NodeState
 
 CAMERAS = 10

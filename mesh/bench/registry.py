@@ -18,11 +18,11 @@ import zmq
 from mesh.bench.child import Channel, Meter, Values
 from mesh.bench.children import WITHIN_S, Child, Children
 from mesh.bench.paced import percentile_ms, ticks
-from mesh.bench.ports import free_port
 from mesh.bench.records import camera_record, node_record
 from mesh.bench.report import Row
 from mesh.bench.served import serve
 from mesh.bench.setup import Setup
+from mesh.ports import free_port
 from mesh.registry import Put, Registry, Synced, open_registry
 
 CLIENTS = 4

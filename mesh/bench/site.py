@@ -21,9 +21,9 @@ from mesh.bench.child import Values
 from mesh.bench.children import BenchError, Child, Children
 from mesh.bench.mjpeg import serve
 from mesh.bench.paced import pause
-from mesh.bench.ports import free_port
 from mesh.bench.setup import Setup
 from mesh.ledger import Summary
+from mesh.ports import free_port
 
 SETTLE_S = 1.0
 ONLINE_S = 60.0

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from mesh.demo.watch import Seen, rows
 from mesh.draw import annotated
 from mesh.errors import ConfigError, MeshError, RegistryUnavailable, StorageError
 from mesh.ledger import Summary
+from mesh.ports import free_port
 from mesh.registry.records import NodeState
 
 log = logging.getLogger(__name__)
@@ -96,17 +96,6 @@ def _make(folder: Path) -> None:
         raise StorageError(
             f"cannot write to {folder}: {error.strerror}; choose another place with --into"
         ) from error
-
-
-def free_port() -> int:
-    """A port that is free together with the next one, which the registry's changes take."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-            with contextlib.suppress(OSError, OverflowError):
-                second.bind(("127.0.0.1", port + 1))
-                return port
 
 
 def _start(fleet: Fleet, url: str, sources: dict[str, str], recordings: Path) -> None:

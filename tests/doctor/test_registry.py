@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from mesh.clock import SYSTEM_CLOCK
-from mesh.demo.run import free_port
 from mesh.doctor import Level
 from mesh.doctor.registry import Seen, judge
 from mesh.doctor.site import Site
+from mesh.ports import free_port
 from mesh.registry import open_registry
 from mesh.registry.records import StatsRecord
 from mesh.registry.server import RegistryServer

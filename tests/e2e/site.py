@@ -10,8 +10,8 @@ from typing import Any, Self, TypeVar
 import av
 
 import mesh
-from mesh.demo.run import free_port
 from mesh.errors import RegistryUnavailable
+from mesh.ports import free_port
 from mesh.registry.records import CameraRecord, CameraState, NodeState
 from tests.support.processes import Done, Process, Processes
 from tests.support.waiting import WITHIN_S, wait_for

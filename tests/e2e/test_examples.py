@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mesh.demo.run import free_port
+from mesh.ports import free_port
 from tests.e2e.site import SMALL, Site
 from tests.support.processes import MARK, ROOT
 from tests.support.waiting import wait_for

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import mesh
-from mesh.demo.run import free_port
 from mesh.frame import Frame
+from mesh.ports import free_port
 from mesh.registry.records import CameraState, NodeState
 from tests.support.processes import MARK, ROOT, Done, Process, Processes
 from tests.support.waiting import wait_for

@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 from mesh.control import ask_at
-from mesh.demo.run import free_port
+from mesh.ports import free_port
 from mesh.site.running import running
 from mesh.site.up import RELOAD
 from mesh.wire import Reply

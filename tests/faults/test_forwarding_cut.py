@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mesh.demo.run import free_port
+from mesh.ports import free_port
 from tests.e2e.site import Site
 from tests.faults.figures import LONG, row
 from tests.support.hosts import Host, Network

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mesh.demo.run import free_port
+from mesh.ports import free_port
 from mesh.registry import Registry, Synced, open_registry
 from tests.registry.helpers import DEADLINE, take, until
 from tests.support.etcd_server import Etcd

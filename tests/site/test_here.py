@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mesh.demo.run import free_port
 from mesh.errors import ConfigError, TransportError
+from mesh.ports import free_port
 from mesh.site.here import check_here
 from mesh.site.parts import Plan, plan
 from tests.site.support import site_of

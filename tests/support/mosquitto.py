@@ -19,7 +19,7 @@ from typing import Any, Self
 
 import pytest
 
-from mesh.demo.run import free_port
+from mesh.ports import free_port
 from tests.support.waiting import wait_for
 
 BINARY = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")

@@ -8,9 +8,9 @@ import simplejpeg
 from mesh.bench.child import Channel, Values
 from mesh.bench.flow import Ahead, Flow, Taken, flow, receive_all, send_all, touch
 from mesh.bench.pictures import Pictures
-from mesh.bench.ports import free_port
 from mesh.bench.rivals.packages import without_packages
 from mesh.codec import DEFAULT_QUALITY
+from mesh.ports import free_port
 
 WHAT = "imagezmq PUB/SUB, JPEG"
 HELLO, END = "hello", "end"

@@ -14,10 +14,10 @@ from mesh.bench.children import BenchError, Children
 from mesh.bench.flow import Flow, touch
 from mesh.bench.paced import pause
 from mesh.bench.pictures import Pictures
-from mesh.bench.ports import free_port
 from mesh.bench.rivals.asking import WARM_UP, WITHIN_S, ask_for, encoded, flow_of_answers
 from mesh.bench.rivals.packages import without_packages, without_program
 from mesh.clock import SYSTEM_CLOCK
+from mesh.ports import free_port
 
 WHAT = "base64 JPEG under a Redis key, publish, poll for the answer"
 SERVER = "redis-server"

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 from mesh.clock import SYSTEM_CLOCK
 from mesh.delivery import Delivery, Receiver
-from mesh.demo.run import free_port
 from mesh.frame import Frame
+from mesh.ports import free_port
 from mesh.presence import new_record
 from mesh.registry import open_registry
 from mesh.registry.records import NodeKind, NodeRecord
