@@ -6,7 +6,6 @@ and told when that was by a failure; a reader that went away (a task cancelled, 
 nobody; closing ends every thread, whatever else goes wrong.
 """
 
-import asyncio
 import contextlib
 import ipaddress
 import re
@@ -15,7 +14,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from enum import StrEnum
 from functools import partial
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from mesh.claims import Claims
 from mesh.clock import SYSTEM_CLOCK, Clock
@@ -29,6 +28,9 @@ from mesh.scope import Scope
 from mesh.transport import Subscriber
 from mesh.views import AUTO, Views, check_view
 from mesh.wire import Topic, View
+
+if TYPE_CHECKING:
+    import asyncio  # where it is used: it takes a while, and most have no use for it
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -225,7 +227,9 @@ class Subscription:
         if self._until_end and sum(boot == end.boot for boot, _ in self._ended) >= end.partitions:
             self._scope.stop()
 
-    def _waiter(self) -> asyncio.Future[None]:
+    def _waiter(self) -> "asyncio.Future[None]":
+        import asyncio
+
         loop = asyncio.get_running_loop()
         future = loop.create_future()
         with self._lock:
