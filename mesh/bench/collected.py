@@ -55,30 +55,35 @@ def push(channel: Channel, *, pull: str, pub: str, pictures: dict[str, Any], sec
         acks.connect(pub)
         out.connect(pull)
         pause(LOOK_EVERY_S)
-        settle_s, begin, sent, measured = min(SETTLE_S, seconds), time.monotonic(), 0, 0
-        for _ in ticks(ROUNDS, lambda: time.monotonic() < begin + settle_s + seconds):
-            now = time.monotonic()
-            if not measured and now >= begin + settle_s:
-                measured = sent
+        begin, sent, settled = time.monotonic(), 0, 0
+        for phase_s, is_settled in ((min(SETTLE_S, seconds), True), (seconds, False)):
+            end = time.monotonic() + phase_s
+            for _ in ticks(ROUNDS, partial(_is_before, end)):
+                while sent < (time.monotonic() - begin) * CAMERAS * FPS and _is_before(end):
+                    result = next(source)
+                    made[result.envelope.number] = time.monotonic_ns()
+                    parts = encode_envelope(result.envelope), *encode(result.message)
+                    out.send_multipart(parts, copy=False)
+                    sent += 1
+                _hear(acks, made, ages, 0)
+            if is_settled:
+                settled = sent
                 ages.clear()
-                channel.say(settled=True)
-            while sent < (now - begin) * CAMERAS * FPS:
-                result = next(source)
-                made[result.envelope.number] = time.monotonic_ns()
-                out.send_multipart((encode_envelope(result.envelope), *encode(result.message)), copy=False)
-                sent += 1
-            _hear(acks, made, ages, 0)
-        channel.say(settled=False)
+            channel.say(settled=is_settled)
         deadline = time.monotonic() + WITHIN_S
         while made and time.monotonic() < deadline:
             _hear(acks, made, ages, 100)
     p99_ms = percentile_ms([age / 1e6 for age in ages], 99) if ages else 0.0
     return {
         "sent": sent,
-        "measured": max(1, sent - measured),
+        "measured": max(1, sent - settled),
         "acknowledged": sent - len(made),
         "p99_ms": p99_ms,
     }
+
+
+def _is_before(end: float) -> bool:
+    return time.monotonic() < end
 
 
 def _hear(acks: "zmq.Socket[bytes]", made: dict[int, int], ages: list[int], wait_ms: int) -> None:
