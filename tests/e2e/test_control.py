@@ -37,7 +37,7 @@ def test_a_node_is_asked_how_it_is_and_drained_without_losing_a_frame(tmp_path: 
 
         process.suspend()  # for less time than the publisher's queue lasts
         with pytest.raises(TransportError, match=r"^node .process. did not answer within 0.3 s: it hangs"):
-            site.mesh.control("process", "drain", timeout=0.3)
+            site.mesh.control("process", "status", timeout=0.3)  # it may be answered yet, to nobody
         process.send(signal.SIGCONT)
 
         drained = site.run("ctl", "process", "drain")
@@ -52,7 +52,7 @@ def test_a_node_is_asked_how_it_is_and_drained_without_losing_a_frame(tmp_path: 
             lambda: site.count("door")["recorded"][STAGE] == group["delivered"], "all of it is recorded"
         )
         (stats,) = (s for s in map(StatsRecord.of, site.mesh.registry.list("stats/process/")))
-        assert stats.counters["control_answered"] == 2
+        assert stats.counters["control_answered"] in (2, 3)
         assert collect.stop() == 0
         seqs = [line["seq"] for line in check_recording(site, "door", STAGE)]
         assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))

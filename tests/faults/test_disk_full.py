@@ -29,7 +29,8 @@ def test_a_disk_that_fills_up_and_is_freed_loses_and_doubles_nothing(tmp_path: P
         site.wait_recorded("door", STAGE, 20)
         ballast = fill(disk)
         site.wait_for(lambda: "full" in why(site), "the collector says that its disk is full")
-        made = site.count("door")["groups"][STAGE]["processed"] + FRAMES_WHILE_FULL
+        group = site.wait_for(lambda: site.count("door")["groups"].get(STAGE), "it has reported")
+        made = group["processed"] + FRAMES_WHILE_FULL
         site.wait_for(
             lambda: site.count("door")["groups"][STAGE]["processed"] >= made, "more are made meanwhile", 120
         )
