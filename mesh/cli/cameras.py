@@ -330,7 +330,7 @@ def _change(registry: str | None, name: str, values: dict[str, Any], insecure: b
 
 
 def _check(setup: CameraSetup, registry: str, insecure: bool) -> None:
-    from nodes.capture.kept import check_kept
+    from nodes.capture.passwords import check_kept
     from nodes.capture.setup import check_setup
 
     check_setup(setup)

@@ -1,13 +1,9 @@
 """Which recordings a command is for: the options that the verbs of `mesh recordings` share."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mesh.clock import SYSTEM_CLOCK
 from mesh.errors import ConfigError
@@ -83,16 +79,3 @@ def when(first_ns: int, last_ns: int) -> dict[str, object]:
         "to_ns": last_ns,
         "seconds": (last_ns - first_ns) / 1e9,
     }
-
-
-@contextmanager
-def progress(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr, where that is a terminal."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda done, total: None
-        return
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,20 +1,17 @@
 """`mesh recordings frame|export|timeline`: watch what was recorded."""
 
 import signal
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated
 
 import cv2
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from mesh.cli.choosing import Folder
 from mesh.cli.log import set_up
 from mesh.cli.options import LogJson, LogLevel, read_size
+from mesh.cli.progress import progress
 from mesh.cli.viewing import check_picture, save, save_bytes
 from mesh.clock import SYSTEM_CLOCK
 from mesh.errors import ConfigError, StorageError
@@ -22,7 +19,6 @@ from mesh.names import check_name
 from mesh.recordings.reading import open_recordings
 from mesh.recordings.times import parse_time
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that a collector records to.")]
 Stage = Annotated[
     str | None,
     typer.Option(metavar="STAGE", help="The stage that is meant, where several were recorded."),
@@ -100,8 +96,8 @@ def export(
             fps=fps,
             skip_gaps=skip_gaps,
         )
-        with _progress(out.name) as tell:
-            done = export(recordings, film, out, tell)
+        with progress(out.name, percent=True) as tell:
+            done = export(recordings, film, out, lambda share: tell(share, 1.0))
     left_out = f", {done.undecoded} damaged ones left out" if done.undecoded else ""
     typer.echo(f"{out}: {done.pictures} pictures, {done.seconds:.1f} s{left_out}")
 
@@ -139,15 +135,3 @@ def _day(text: str | None) -> date:
         return date.fromisoformat(text)
     except ValueError as error:
         raise ConfigError(f"--day {text!r} is none: write 2026-11-30") from error
-
-
-@contextmanager
-def _progress(title: str) -> Iterator[Callable[[float], None]]:
-    """A bar on stderr, where that is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda share: None
-        return
-    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=1.0)
-        yield lambda share: bar.update(task, completed=share)

@@ -56,7 +56,7 @@ class NodeChecks:
         check_setup(setup)
 
     def password(self, setup: CameraSetup, registry_url: str) -> None:
-        from nodes.capture.kept import check_kept
+        from nodes.capture.passwords import check_kept
 
         check_kept(setup.name, setup.url, registry_url)
 

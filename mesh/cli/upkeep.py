@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from mesh.cli.choosing import By, Cameras, Folder, From, Labels, MinScore, Stages, To, progress, query
+from mesh.cli.choosing import By, Cameras, Folder, From, Labels, MinScore, Stages, To, query
 from mesh.cli.log import set_up
 from mesh.cli.options import AsJson, LogJson, LogLevel
 from mesh.cli.output import print_json, print_tables
+from mesh.cli.progress import progress
 from mesh.clock import SYSTEM_CLOCK
 from mesh.errors import ConfigError, StorageError
 from mesh.recordings.catalog import Catalog

@@ -75,11 +75,10 @@ class SegmentReader:
             raise StorageError(f"it cannot be read: {error.strerror}") from error
         except DecodeError:
             size = None
-        if size is None:
+        if payload is None or size is None:
             self.damaged += 1
             return None
-        image = {"width": size[0], "height": size[1], "payload": payload, "codec": Codec.JPEG}
-        return new_frame(line.fields | image)
+        return pictured(line.fields, payload, size)
 
     def close(self) -> None:
         self._stack.close()
@@ -96,6 +95,12 @@ class SegmentReader:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def pictured(told: dict[str, Any], payload: bytes, size: tuple[int, int]) -> Frame:
+    """The frame of a line's fields and its picture, a JPEG of `size` (width, height)."""
+    image = {"width": size[0], "height": size[1], "payload": payload, "codec": Codec.JPEG}
+    return new_frame(told | image)
 
 
 def ends_of(video: Path) -> tuple[int, int] | None:

@@ -110,9 +110,12 @@ class Admission:
         """When it is to be looked for what has gone quiet; None while nothing is held."""
         return self._look_at if self._room else None
 
-    def admit(self, stream: Stream, frame: Frame, now: float, *, late: bool) -> Cause | None:
-        """Decide on a pending frame. None, or why it could not be recorded: it is pending no more then."""
-        choice, gate, result = self._chooses(frame.camera), stream.gate, identity(frame)
+    def admit(
+        self, stream: Stream, frame: Frame, result: Identity, now: float, *, late: bool
+    ) -> Cause | None:
+        """Decide on a frame that is pending as `result`. None, or why it could not be recorded: it is pending
+        no more then."""
+        choice, gate = self._chooses(frame.camera), stream.gate
         if gate.is_open(choice, frame.stage):
             if (cause := self._write(stream, frame, result, now, late=late)) is None:
                 gate.recorded = max(gate.recorded, (frame.seq, frame.part))

@@ -141,14 +141,14 @@ class Collect:
                 RAW,
             )
         opening = Opening(
-            self._config.into, self._keeper, partial(self._made, node), self._unwell, self._clock
+            self._config.into, self._keeper, partial(self._forwarding_of, node), self._unwell, self._clock
         )
-        if (made := opening.now()) is not None:
-            self._begin(node, *made)
+        if (opened := opening.now()) is not None:
+            self._begin(node, *opened)
         else:
             self._opening.spawn("open", opening.later, partial(self._begin, node), self._opening.stopping)
 
-    def _made(self, node: Node) -> Forwarding:
+    def _forwarding_of(self, node: Node) -> Forwarding:
         own, registry = node.presence.node, node.config.registry
         return Forwarding(self._config.into, self._config.forward, own, registry, node.scope, self._clock)
 

@@ -194,7 +194,7 @@ class Recording:
             return None
         late = stream.is_behind((frame.seq, frame.part))
         stream.pending[result] = Pending()
-        return self._admission.admit(stream, frame, self._now, late=late)
+        return self._admission.admit(stream, frame, result, self._now, late=late)
 
     def _is_known(self, stream: Stream, result: Identity, size: int, envelope: Envelope | None) -> bool:
         """Whether a result is here already; its sender is acknowledged once it is safe. What its sender only
@@ -230,7 +230,7 @@ class Recording:
             return
         result = identity(body)
         pending = stream.pending[result]
-        cause = self._admission.admit(stream, body, self._now, late=released.late)
+        cause = self._admission.admit(stream, body, result, self._now, late=released.late)
         if cause is not None:
             self.counters.add(f"pushed_{cause}")
         if cause == Cause.STORAGE:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mesh.errors import ConfigError
-from nodes.capture.kept import check_kept
+from nodes.capture.passwords import check_kept
 from nodes.secrets import Secrets, fill, has_secret, read_secrets, shown
 
 ELSEWHERE = "tcp://192.0.2.1:7700"

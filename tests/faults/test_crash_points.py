@@ -73,6 +73,7 @@ class Bench:
         for at in range(1, len(self.whole.steps) + 1, every):
             base, heard = self.cut(at)
             if heard.steps:  # fewer than before: files were synced in another way
+                assert 2 * at > len(self.whole.steps), "most of the steps are there each time"
                 return
             is_write = self.whole.steps[at - 1] == "pwrite"  # before it nothing is safer than before
             for kind in ("killed", "torn") if is_write else ("killed", "torn", "strict"):

@@ -14,10 +14,11 @@ from typing import BinaryIO
 
 from mesh.codec import jpeg_size
 from mesh.errors import DecodeError
-from mesh.frame import Codec, Frame, new_frame
+from mesh.frame import Frame
 from mesh.recordings.ebml import Place, places
 from mesh.recordings.files import FileBytes
 from mesh.recordings.lines import fields
+from mesh.recordings.segments import pictured
 
 CHUNK_FRAMES = 64
 CHUNK_BYTES = 2 * 1024 * 1024
@@ -80,13 +81,9 @@ def _frame(line: bytes, pictures: "_Pictures") -> Frame | None:
     try:
         told, entry = fields(line)
         payload = pictures.find(entry.pts_ms)
-        size = jpeg_size(payload) if payload is not None else None
+        return pictured(told, payload, jpeg_size(payload)) if payload is not None else None
     except (ValueError, DecodeError):
         return None
-    if size is None:
-        return None
-    image = {"width": size[0], "height": size[1], "payload": payload, "codec": Codec.JPEG}
-    return new_frame(told | image)
 
 
 class _Pictures:
