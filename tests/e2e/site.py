@@ -12,9 +12,10 @@ import av
 import mesh
 from mesh.errors import RegistryUnavailable
 from mesh.ports import free_port
+from mesh.registry import open_registry
 from mesh.registry.records import CameraRecord, CameraState, NodeState
 from tests.support.processes import Done, Process, Processes
-from tests.support.waiting import WITHIN_S, wait_for
+from tests.support.waiting import PATIENCE_S, WITHIN_S, wait_for
 
 T = TypeVar("T")
 
@@ -35,7 +36,7 @@ class Site:
         self.processes = Processes(folder / "processes")
         self.recordings = folder / "recordings"
         self._starts, self._state = registry and url is None, state
-        self.mesh = mesh.connect(self.url, timeout=2.0)
+        self.mesh = mesh.connect(self.url, timeout=PATIENCE_S)
 
     def __enter__(self) -> Self:
         self.processes.__enter__()
@@ -96,6 +97,14 @@ class Site:
         found = wait_for(holds, what, within)
         assert found is not None
         return found
+
+    def free_name(self, node: str) -> None:
+        """Free the name of a node that was killed, as its lease would some seconds later."""
+        registry = open_registry(self.url, timeout=WITHIN_S)
+        try:
+            registry.delete(f"nodes/{node}")
+        finally:
+            registry.close()
 
     def wait_registry(self) -> None:
         """Wait until the registry answers: a script asks it once, and gives up."""

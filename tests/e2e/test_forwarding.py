@@ -7,10 +7,8 @@ from typing import Any
 import pytest
 
 from mesh import open_recordings
-from mesh.registry import open_registry
 from mesh.registry.records import NodeState, StatsRecord
 from tests.e2e.site import Site, check_recording
-from tests.support.processes import Process
 
 STAGE = "passthrough"
 CAMERAS = ("door", "gate")
@@ -35,20 +33,6 @@ def counted(edge: Site) -> tuple[int, int, int]:
     newest = told[max(told, default=0)]
     (forward,) = newest.forwards
     return sum(c.recorded for c in newest.recorded), forward.waiting, forward.dropped.get("removed", 0)
-
-
-def free_name(site: Site) -> None:
-    """Free a dead collector's name, as its lease would some seconds later."""
-    registry = open_registry(site.url, timeout=2.0)
-    try:
-        registry.delete("nodes/collect")
-    finally:
-        registry.close()
-
-
-def kill(site: Site, collector: Process) -> None:
-    collector.kill()
-    free_name(site)
 
 
 def lines(site: Site, camera: str) -> int:
@@ -110,11 +94,13 @@ def test_another_site_holds_exactly_what_the_edge_recorded_whoever_dies_in_betwe
         wait_lines(hq, 25)  # what had been recorded meanwhile, and what goes on
         hq.registry.kill()
         hq.start_registry()
-        kill(hq, far)
+        far.kill()
+        hq.free_name("collect")
         wait_lines(edge, 10)
         far = hq.collect("--segment", 1)
         wait_lines(hq, 10)
-        kill(edge, near)
+        near.kill()
+        edge.free_name("collect")
         near = edge.collect(*options)
         wait_lines(hq, 10)
 

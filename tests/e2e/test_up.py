@@ -16,7 +16,7 @@ from mesh.frame import Frame
 from mesh.ports import free_port
 from mesh.registry.records import CameraState, NodeState
 from tests.support.processes import MARK, ROOT, Done, Process, Processes
-from tests.support.waiting import wait_for
+from tests.support.waiting import PATIENCE_S, wait_for
 
 CAMERAS = [f"cam-{number:02}" for number in range(20)]
 SMALL = "synthetic:?size=160x120&fps=5"
@@ -40,7 +40,7 @@ class RunningSite:
         self.file = folder / "mesh.toml"
         self.port = free_port()
         self.file.write_text(text.replace("{port}", str(self.port)))
-        self.mesh = mesh.connect(f"tcp://127.0.0.1:{self.port}", timeout=2.0)
+        self.mesh = mesh.connect(f"tcp://127.0.0.1:{self.port}", timeout=PATIENCE_S)
         self.up = self.start(*options)
 
     def start(self, *options: str) -> Process:

@@ -8,6 +8,7 @@ import mesh
 from tests.e2e.site import Site
 from tests.support.hosts import Host, Network
 from tests.support.processes import Done, Process
+from tests.support.waiting import PATIENCE_S
 
 CAMERA = "door"
 STAGE = "codes"
@@ -24,7 +25,7 @@ class Chain(Site):
         self.url = f"tcp://{self.hosts['a'].address}:{REGISTRY_PORT}"
         self._fps = fps
         with self.hosts["a"]:
-            self.mesh = mesh.connect(self.url, timeout=2.0)
+            self.mesh = mesh.connect(self.url, timeout=PATIENCE_S)
 
     def begin(self, *collect: object) -> None:
         """Start everything, and wait until results are recorded."""

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from mesh.registry import open_registry
 from tests.e2e.site import Site, check_recording
 from tests.faults.figures import LONG, row
 from tests.support.processes import Process
@@ -33,21 +32,12 @@ def wait_lines(site: Site, more: int) -> None:
     )
 
 
-def release_name(site: Site) -> None:
-    """Free the dead collector's name, as its lease would some seconds later."""
-    registry = open_registry(site.url, timeout=2.0)
-    try:
-        registry.delete("nodes/collect")
-    finally:
-        registry.close()
-
-
 def kill_and_restart(site: Site, collector: Process) -> tuple[Process, float]:
     """The next collector, and the seconds until it recorded."""
     collector.kill()
     at = time.monotonic()
     if not LONG:
-        release_name(site)
+        site.free_name("collect")
     again = site.collect()
     wait_lines(site, 1)
     return again, time.monotonic() - at

@@ -8,6 +8,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 WITHIN_S = 60.0
+PATIENCE_S = 20.0  # with a registry, which may be starting on a busy machine
 LOOK_EVERY_S = 0.02
 
 _never = threading.Event()
