@@ -109,6 +109,13 @@ class Keeper:
             self._tell(verdict.why)
         self._note(kept, now_ns)
 
+    def is_disk_read_only(self) -> bool:
+        """Whether it is mounted so. Raises `StorageError`."""
+        try:
+            return bool(os.statvfs(self._into).f_flag & os.ST_RDONLY)
+        except OSError as error:
+            raise storage_error(self._into, error) from error
+
     def is_disk_full(self) -> bool:
         """Whether the index may find no room. Raises `StorageError`."""
         try:

@@ -1,8 +1,8 @@
 """The collect node: results pulled, whole stages subscribed to, both recorded and published again.
 
 Rules kept here: the folder is made whole before anything is taken in; a result is acknowledged once it is on
-the disk, and not before; when the disk refuses, or the node is paused, results wait at their senders; on one
-that is full already when the node starts, they wait until there is room.
+the disk, and not before; when the disk refuses, or the node is paused, results wait at their senders; a disk
+that refuses already when the node starts is waited for.
 """
 
 import logging
@@ -30,7 +30,6 @@ from mesh.transport import Subscriber
 from mesh.wire import Envelope
 from nodes.collect.choosing import Choosing
 from nodes.collect.commits import DEFAULT_POLICY, CommitPolicy
-from nodes.collect.folder import FolderLock
 from nodes.collect.forwarding.address import Address
 from nodes.collect.forwarding.forwarding import Forwarding
 from nodes.collect.keeping import Keeper
@@ -93,7 +92,7 @@ class Collect:
         self._recorder = Recorder(
             config.into, segment_seconds=config.segment_seconds, segment_bytes=config.segment_bytes
         )
-        self._lock: FolderLock | None = None
+        self._folder: Opening | None = None
         self._handover: Handover[Delivery] = Handover(HANDOVER_RESULTS, HANDOVER_BYTES, _size)
         self._inbox = Inbox(
             Policy.LOSSLESS,
@@ -133,20 +132,20 @@ class Collect:
         self._node = node
         self._intake, self._recording_scope = Scope("intake", node.scope), Scope("recording", node.scope)
         self._opening = Scope("opening", node.scope)
-        self._lock = FolderLock(self._config.into)
         if RAW in self.inputs and self._config.choices.default.takes(RAW) is Takes.FOUND:
             log.warning(
                 "nothing is found in the frames of %s: none is recorded but of cameras for which --record "
                 "or their setup says continuous; record the stage of a process node instead",
                 RAW,
             )
-        opening = Opening(
+        self._folder = Opening(
             self._config.into, self._keeper, partial(self._forwarding_of, node), self._unwell, self._clock
         )
-        if (opened := opening.now()) is not None:
+        if (opened := self._folder.now()) is not None:
             self._begin(node, *opened)
         else:
-            self._opening.spawn("open", opening.later, partial(self._begin, node), self._opening.stopping)
+            begin = partial(self._begin, node)
+            self._opening.spawn("open", self._folder.later, begin, self._opening.stopping)
 
     def _forwarding_of(self, node: Node) -> Forwarding:
         own, registry = node.presence.node, node.config.registry
@@ -236,8 +235,8 @@ class Collect:
             self._forwarding.close()
         if self._recovered is not None:
             self._recovered.index.close()
-        if self._lock is not None:
-            self._lock.release()
+        if self._folder is not None:
+            self._folder.close()
 
     def _start_recording(self, node: Node, recovered: Recovered, forwarding: Forwarding) -> None:
         outlets = Outlets(

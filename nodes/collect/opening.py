@@ -1,11 +1,13 @@
-"""A collector's folder, opened: made whole, and read to be forwarded.
+"""A collector's folder, opened: locked, made whole, and read to be forwarded.
 
-Rules kept here: on a disk that is too full for that, what the limits let go goes, and it is tried again until
-there is room: nothing is taken in before that; whatever else is wrong is said at once.
+Rules kept here: on a disk that is too full for that, what the limits let go goes; on one that is too full, or
+read-only, it is tried again until that is over: nothing is taken in before; whatever else is wrong is said at
+once.
 """
 
 import errno
 import logging
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ from pathlib import Path
 from mesh.clock import Clock
 from mesh.errors import StorageError
 from mesh.stats import Rarely
+from nodes.collect.folder import FolderLock
 from nodes.collect.forwarding.forwarding import Forwarding
 from nodes.collect.keeping import Keeper
 from nodes.collect.recorder import storage_error
@@ -27,7 +30,7 @@ Opened = tuple[Recovered, Forwarding]
 
 
 class Opening:
-    """Opens `into`.
+    """Opens `into`, and holds it until `close`.
 
     keeper:   knows whether the disk is full, and makes room
     forward:  makes what forwards; raises `StorageError`
@@ -45,33 +48,48 @@ class Opening:
         self._into, self._keeper, self._forward = into, keeper, forward
         self._unwell, self._clock = unwell, clock
         self._rarely = Rarely(COMPLAIN_S)
+        self._lock: FolderLock | None = None
 
     def now(self) -> Opened | None:
-        """The folder; None where its disk is too full. Raises `StorageError`."""
+        """The folder; None where its disk takes nothing for now. Raises `StorageError`."""
         try:
             return self._opened()
         except StorageError as error:
-            if not self._keeper.is_disk_full():
+            if not (refusal := self._refusal()):
                 raise
-            full = str(storage_error(self._into, OSError(errno.ENOSPC, "")))
-            self._unwell(full)
+            why = str(storage_error(self._into, OSError(refusal, os.strerror(refusal))))
+            self._unwell(why)
             if (held := self._rarely.ready(self._clock.monotonic())) is not None:
-                log.error("%s; it is tried again (%d more like it): %s", full, held, error)
-            self._keeper.make_room()
+                log.error("%s; it is tried again (%d more like it): %s", why, held, error)
+            if refusal == errno.ENOSPC:
+                self._keeper.make_room()
             return None
 
     def later(self, begin: Callable[[Recovered, Forwarding], None], stopping: threading.Event) -> None:
-        """Begin once there is room."""
+        """Begin once the disk takes something."""
         while not self._clock.wait(stopping, AGAIN_S):
             if (opened := self.now()) is not None:
                 self._unwell("")
                 begin(*opened)
                 return
 
+    def close(self) -> None:
+        """Let go of the folder."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
     def _opened(self) -> Opened:
+        self._lock = self._lock or FolderLock(self._into)
         recovered = recover(self._into)
         try:
             return recovered, self._forward()
         except BaseException:
             recovered.index.close()
             raise
+
+    def _refusal(self) -> int:
+        """Why the disk takes nothing for now: the number of an error, or 0. Raises `StorageError`."""
+        if self._keeper.is_disk_read_only():
+            return errno.EROFS
+        return errno.ENOSPC if self._keeper.is_disk_full() else 0

@@ -274,11 +274,12 @@ class Recorder:
 def check_target(into: Path) -> None:
     """Create the folder `into` and prove that files can be written there, or raise `StorageError`.
 
-    A disk that is full is not refused: it may have room later, and says so until then.
+    A disk that is full is not refused: it may have room later. Nor is one that is read-only, where the folder
+    is there: it may be mounted anew. Both say so until then.
     """
     try:
         into.mkdir(parents=True, exist_ok=True)
-        with _full_is_fine(), tempfile.TemporaryFile(dir=into) as probe:
+        with _refusing_is_fine(), tempfile.TemporaryFile(dir=into) as probe:
             probe.write(b"\0" * 4096)
             probe.flush()
             os.fsync(probe.fileno())
@@ -287,12 +288,12 @@ def check_target(into: Path) -> None:
 
 
 @contextmanager
-def _full_is_fine() -> Iterator[None]:
-    """Go on where the disk is full."""
+def _refusing_is_fine() -> Iterator[None]:
+    """Go on where the disk takes nothing for now."""
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise
 
 

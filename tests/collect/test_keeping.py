@@ -1,7 +1,6 @@
 """A folder is kept within its limits: real files, a real index, and whoever is killed in between."""
 
 import shutil
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +20,7 @@ from nodes.collect.retention import STEADY_S, Disk
 from tests.collect.support import START_NS, make, segments
 from tests.collect.test_recording import recording, seqs
 from tests.support.clock import ManualClock
-from tests.support.disks import fill, mounted
+from tests.support.disks import fill, mounted, remount
 from tests.support.waiting import wait_for
 
 NEVER = threading.Event()
@@ -349,12 +348,12 @@ def test_a_disk_that_refuses_to_remove_a_camera_costs_the_others_nothing(
     one = keeper(into, Keep(Limits(days=1.5)))
     with mounted(shown, "size=1m"):
         shutil.copytree(tmp_path / "front", shown, dirs_exist_ok=True)
-        subprocess.run(["mount", "-o", "remount,ro", str(shown)], check=True)
+        remount(shown, "ro")
         one.look(NEVER)
         assert not (into / back[0]).exists()
         assert (into / front[0]).exists()
         one.look(NEVER)
-        subprocess.run(["mount", "-o", "remount,rw", str(shown)], check=True)
+        remount(shown, "rw")
         one.look(NEVER)
         assert not (into / front[0]).exists()
         assert (into / front[1]).exists()

@@ -3,7 +3,6 @@
 import logging
 import shutil
 import sqlite3
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from mesh.recordings.index import VERSION
 from mesh.recordings.query import Missing, Occurrence, Query
 from nodes.collect.recorder import Recorder
 from tests.recordings.made import NOON, SECOND, every_second, frame, note, person, record
-from tests.support.disks import mounted
+from tests.support.disks import mounted, remount
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +190,7 @@ def test_a_folder_that_is_mounted_read_only_is_read(made: Path, tmp_path: Path, 
             assert (into / "index.db-wal").stat().st_size
         else:
             writer.close()
-        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        remount(disk, "ro")
         with Catalog(into) as catalog:
             assert catalog.version == VERSION
             assert {camera for camera, _ in catalog.streams()} == ({"door"} if crashed else {"door", "yard"})

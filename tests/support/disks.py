@@ -28,6 +28,11 @@ def mounted(at: Path, options: str) -> Iterator[Path]:
         subprocess.run(["umount", str(at)], check=True)
 
 
+def remount(disk: Path, how: str) -> None:
+    """Have a file system of the test's own be read-only (`ro`), or writable again (`rw`)."""
+    subprocess.run(["mount", "-o", f"remount,{how}", str(disk)], check=True)
+
+
 def fill(disk: Path, leave: int = 0) -> Path:
     """Take all the room that there is, but for so many bytes."""
     ballast = disk / "ballast"

@@ -1,5 +1,5 @@
-"""A collector that starts on a disk without room says so, and begins by itself once there is some: after a
-power cut nobody may be there to help it."""
+"""A collector that starts on a disk without room, or on one that is read-only, says so, and begins by itself
+once it can: after a power cut nobody may be there to help it."""
 
 import os
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ import pytest
 
 import mesh
 from mesh.delivery import Collector, Sender
+from mesh.errors import StorageError
 from mesh.frame import Frame
 from mesh.recordings.index import SegmentRow
 from mesh.recordings.limits import Free, Keep
@@ -22,13 +23,13 @@ from nodes.collect.recovery import recover
 from nodes.node import Node, NodeConfig
 from tests.collect.support import make
 from tests.recordings.support import record
-from tests.support.disks import fill, mounted
+from tests.support.disks import fill, mounted, remount
 from tests.support.waiting import wait_for
 
 DISK = 4 << 20
 SHARE = 0.3  # more than the index needs
 FRAMES = 130  # in segments of a second
-REGISTRY = "memory:full-at-start"
+REGISTRY = "memory:disk-at-start"
 NAME = "collect"
 NO_LIMITS = Keep()
 
@@ -108,6 +109,24 @@ def test_it_says_so_and_begins_when_there_is_room(disk: Path) -> None:
         deliver(range(FRAMES, FRAMES + 20))
         assert work.stats().recorded[0].recorded == FRAMES + 20
     assert seqs(into) == list(range(FRAMES + 20))
+
+
+def test_it_says_that_it_is_read_only_and_begins_when_it_is_not(disk: Path) -> None:
+    into = disk / "recordings"
+    recorded_before(into)
+    remount(disk, "ro")
+    with collecting(into) as work:
+        wait_for(lambda: says("the disk is read-only: mount it for writing"), "it says so")
+        remount(disk, "rw")
+        deliver(range(FRAMES, FRAMES + 20))
+        assert work.stats().recorded[0].recorded == FRAMES + 20
+    assert seqs(into) == list(range(FRAMES + 20))
+
+
+def test_a_folder_that_is_not_there_on_a_read_only_disk_is_refused_at_once(disk: Path) -> None:
+    remount(disk, "ro")
+    with pytest.raises(StorageError, match="the disk is read-only: mount it for writing or record elsewhere"):
+        Collect(CollectConfig(disk / "recordings"))
 
 
 def test_it_stops_when_it_is_told_to(disk: Path) -> None:
