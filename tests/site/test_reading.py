@@ -57,6 +57,22 @@ WRONG = {
         '[collect.c]\nforward = ["mqtt://edge:hunter2@hq/site"]',
         "2: collect.c.forward: a password stands in the URL, where others can read it: write USER:{NAME}@",
     ),
+    "a broker's option": (
+        '[collect.c]\nforward = ["mqtt://hq/site?qos=2"]',
+        "2: collect.c.forward: mqtt://hq:1883: qos=2 is wrong: ",
+    ),
+    "a broker's topic": (
+        '[collect.c]\nforward = ["mqtt://hq/site/+"]',
+        "2: collect.c.forward: mqtt://hq:1883: 'site/+' is no topic to publish to: ",
+    ),
+    "a certificate without TLS": (
+        '[collect.c]\nforward = ["mqtt://hq/site?ca=ca.pem"]',
+        "2: collect.c.forward: mqtt://hq:1883: ca= goes with TLS: write mqtts://",
+    ),
+    "a webhook that nobody signs": (
+        '[collect.c]\nforward = ["https://hq.example/hook?jpeg=1"]',
+        "2: collect.c.forward: https://hq.example:443: say how its receiver knows that a webhook is yours: ",
+    ),
     "a destination twice": (
         '[collect.c]\nforward = ["tcp://hq:7700", "tcp://hq:7700?from=-2h"]',
         "2: collect.c.forward: tcp://hq:7700 is given twice",
@@ -285,6 +301,12 @@ def test_a_password_is_refused_where_a_registry_on_a_network_would_keep_it(tmp_p
     assert told.startswith("7: cameras.door.url: its URL holds a password")
     assert "{DOOR_PASSWORD}" in told
     assert not problems_of(tmp_path, f'{text}"rtsp://viewer:{{DOOR_PASSWORD}}@192.0.2.7/x"')
+
+
+def test_secrets_and_files_of_destinations_are_those_of_the_machine_that_forwards(tmp_path: Path) -> None:
+    mqtt = "mqtts://{EDGE}:{EDGE_PASSWORD}@hq/site?ca=ca.pem&cert=edge.pem"
+    webhook = "https://hq.example/hook?secret={HOOK_SECRET}&ca=ca.pem"
+    assert not problems_of(tmp_path, f'[collect.c]\nforward = ["{mqtt}", "{webhook}"]')
 
 
 def test_the_example_is_right_and_says_what_runs(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ SCHEMES: Mapping[str, str] = {
     "http": "http[s]://HOST[:PORT]/PATH for a webhook",
     "https": "",
 }
+PORTS: Mapping[str, int] = {"mqtt": 1883, "mqtts": 8883, "http": 80, "https": 443}  # unless another is given
 WEBHOOKS = frozenset({"http", "https"})
 FROM = "from"
 BEGIN = "begin"  # of everything that is recorded
@@ -43,9 +44,22 @@ class Address:
 
     def __str__(self) -> str:
         """Its name: what it is told apart by, and shown as; options and who logs in are not part of it."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
         port = "" if self.port is None else f":{self.port}"
-        return f"{self.scheme}://{host}{port}{self._place}"
+        return f"{self.scheme}://{self._bracketed}{port}{self._place}"
+
+    @property
+    def server_port(self) -> int:
+        """Where its server listens: at what is usual where nothing else is said."""
+        return self.port or PORTS[self.scheme]
+
+    @property
+    def server(self) -> str:
+        """What its carrier calls it in messages: a path is often a secret."""
+        return f"{self.scheme}://{self._bracketed}:{self.server_port}"
+
+    @property
+    def _bracketed(self) -> str:
+        return f"[{self.host}]" if ":" in self.host else self.host
 
     @property
     def _place(self) -> str:

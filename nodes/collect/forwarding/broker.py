@@ -12,10 +12,9 @@ from urllib.parse import unquote
 
 from mesh.errors import ConfigError
 from nodes.collect.forwarding.address import Address
-from nodes.collect.forwarding.trust import chosen
+from nodes.collect.forwarding.trust import check_chosen, context
 from nodes.options import Reader, choice, read_given
 
-PORTS = {"mqtt": 1883, "mqtts": 8883}
 TOPIC = "framemesh"
 PICTURE, WORDS = "image/jpeg", "application/json"
 MOST_TOPIC_BYTES = 60_000  # what the protocol allows, less what is put behind it
@@ -103,19 +102,12 @@ class Publication:
 
 def broker_of(address: Address) -> Broker:
     """What `address` says. Raises `ConfigError`."""
-    port = address.port or PORTS[address.scheme]
-    host = f"[{address.host}]" if ":" in address.host else address.host
-    shown = f"{address.scheme}://{host}:{port}"
-    given = read_given(shown, address.options.items(), _READERS)
-    if not address.user and address.password:
-        raise ConfigError(
-            f"{shown}: a password goes with a user: write {address.scheme}://USER:PASSWORD@HOST"
-        )
+    shown, given = address.server, options_of(address)
     return Broker(
         shown,
         address.host,
-        port,
-        chosen(shown, None if address.scheme == "mqtts" else "mqtts", given),
+        address.server_port,
+        context(shown, given.get("ca"), given.get("cert")) if address.scheme == "mqtts" else None,
         address.user or None,
         address.password,
         given.get("client") or f"framemesh{secrets.token_hex(6)}",
@@ -125,6 +117,20 @@ def broker_of(address: Address) -> Broker:
         given.get("jpeg") == "inline",
         "only" in given,
     )
+
+
+def options_of(address: Address) -> Mapping[str, str]:
+    """Its options, by name, once all that `address` says was checked that needs neither a file nor a secret.
+    Raises `ConfigError`."""
+    shown = address.server
+    given = read_given(shown, address.options.items(), _READERS)
+    check_chosen(shown, None if address.scheme == "mqtts" else "mqtts", given)
+    if not address.user and address.password:
+        raise ConfigError(
+            f"{shown}: a password goes with a user: write {address.scheme}://USER:PASSWORD@HOST"
+        )
+    _topic(shown, address.path)
+    return given
 
 
 def _topic(shown: str, path: str) -> str:

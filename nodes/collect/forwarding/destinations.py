@@ -4,13 +4,21 @@ Rules kept here: secrets stand in the node's environment or in a file that nobod
 URL as `{NAME}`; a URL that holds one itself is refused.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import urlsplit
 
 from mesh.errors import ConfigError
+from nodes.collect.forwarding import broker, endpoint
 from nodes.collect.forwarding.address import Address, addresses
 from nodes.collect.forwarding.signing import check_placed
 from nodes.secrets import PLACEHOLDER, check_placeholders, fill
+
+_OPTIONS: Mapping[str, Callable[[Address], object]] = {
+    "mqtt": broker.options_of,
+    "mqtts": broker.options_of,
+    "http": endpoint.options_of,
+    "https": endpoint.options_of,
+}
 
 
 def destinations(urls: Iterable[str], secrets: Mapping[str, str]) -> tuple[Address, ...]:
@@ -19,11 +27,14 @@ def destinations(urls: Iterable[str], secrets: Mapping[str, str]) -> tuple[Addre
 
 
 def check_destinations(urls: Iterable[str]) -> None:
-    """Whether these could be destinations, whatever their secrets are. Raises `ConfigError`."""
+    """Whether these could be destinations, whatever their secrets are, and the files that they name. Raises
+    `ConfigError`."""
     urls = list(urls)
     for url in urls:
         _check(url)
-    addresses(urls)
+    for address in addresses(urls):
+        if check := _OPTIONS.get(address.scheme):
+            check(address)
 
 
 def _filled(url: str, secrets: Mapping[str, str]) -> str:

@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from urllib.parse import quote, urlencode
 
 from mesh.errors import ConfigError
-from nodes.collect.forwarding.address import Address
+from nodes.collect.forwarding.address import PORTS, Address
 from nodes.collect.forwarding.signing import keys_of
-from nodes.collect.forwarding.trust import chosen
+from nodes.collect.forwarding.trust import check_chosen, context
 from nodes.options import Reader, choice, read_given
 
-PORTS = {"http": 80, "https": 443}
 _PRINTABLE = "%/:=&?~+!$,;'@()*[]"  # what `quote` is to leave alone
 
 # What is not among these is the receiver's.
@@ -64,24 +63,36 @@ class Endpoint:
 
 def endpoint_of(address: Address) -> Endpoint:
     """What `address` says. Raises `ConfigError`."""
-    port = address.port or PORTS[address.scheme]
-    host = f"[{address.host}]" if ":" in address.host else address.host
-    shown = f"{address.scheme}://{host}:{port}"
-    ours = {name: text for name, text in address.options.items() if name in _READERS}
+    shown, given = address.server, options_of(address)
     theirs = {name: text for name, text in address.options.items() if name not in _READERS}
-    given = read_given(shown, ours.items(), _READERS)
     target = quote(address.path or "/", safe=_PRINTABLE) + (f"?{urlencode(theirs)}" if theirs else "")
     return Endpoint(
         shown,
         _ascii(shown, address.host),
-        port,
-        chosen(shown, None if address.scheme == "https" else "https", given),
+        address.server_port,
+        context(shown, given.get("ca"), given.get("cert")) if address.scheme == "https" else None,
         target,
         f"{address.user}:{address.password or ''}" if address.user else "",
         _keys(shown, given),
         given.get("jpeg") == "1",
         "only" in given,
     )
+
+
+def options_of(address: Address) -> Mapping[str, str]:
+    """Our own options, by name, once all that `address` says was checked that needs neither a file nor a
+    secret. Raises `ConfigError`."""
+    shown = address.server
+    ours = {name: text for name, text in address.options.items() if name in _READERS}
+    given = read_given(shown, ours.items(), _READERS)
+    check_chosen(shown, None if address.scheme == "https" else "https", given)
+    _ascii(shown, address.host)
+    if ("secret" in given) == ("unsigned" in given):
+        raise ConfigError(
+            f"{shown}: say how its receiver knows that a webhook is yours: secret={{NAME}}, with "
+            "NAME=whsec_… in the node's environment or its --secrets FILE; or unsigned=1"
+        )
+    return given
 
 
 def basic(user: str) -> str:
@@ -98,13 +109,9 @@ def _ascii(shown: str, host: str) -> str:
 
 
 def _keys(shown: str, given: Mapping[str, str]) -> tuple[bytes, ...]:
-    secret = given.get("secret")
-    if (secret is None) == (given.get("unsigned") is None):
-        raise ConfigError(
-            f"{shown}: say how its receiver knows that a webhook is yours: secret={{NAME}}, with "
-            "NAME=whsec_… in the node's environment or its --secrets FILE; or unsigned=1"
-        )
+    if "secret" not in given:
+        return ()
     try:
-        return keys_of(secret) if secret is not None else ()
+        return keys_of(given["secret"])
     except ConfigError as error:
         raise ConfigError(f"{shown}: {error}") from None

@@ -10,14 +10,11 @@ from collections.abc import Mapping
 from mesh.errors import ConfigError
 
 
-def chosen(shown: str, secure: str | None, given: Mapping[str, str]) -> ssl.SSLContext | None:
-    """What the options in `given` say; None where the URL's scheme is not the one with TLS, which `secure`
-    names then. Raises `ConfigError`."""
-    if secure is None:
-        return context(shown, given.get("ca"), given.get("cert"))
-    if wrong := given.keys() & {"ca", "cert"}:
+def check_chosen(shown: str, secure: str | None, given: Mapping[str, str]) -> None:
+    """Whether the options in `given` go with the URL's scheme; where that is not the one with TLS, `secure`
+    names that. Raises `ConfigError`."""
+    if secure is not None and (wrong := given.keys() & {"ca", "cert"}):
         raise ConfigError(f"{shown}: {min(wrong)}= goes with TLS: write {secure}://")
-    return None
 
 
 def context(shown: str, ca: str | None, cert: str | None) -> ssl.SSLContext:
