@@ -61,7 +61,9 @@ def export(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="A .mp4, or a .mkv: the pictures as they are.")],
     camera: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="A camera; several stand side by side. All, where not given."),
+        typer.Option(
+            metavar="NAME", help="A camera; several stand side by side (.mkv: a track each). Else all."
+        ),
     ] = None,
     start: Start = None,
     end: End = None,

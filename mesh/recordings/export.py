@@ -1,10 +1,12 @@
 """Recordings as a film: `.mkv`, the JPEGs as they are, or `.mp4`, H.264 for browsers and telephones.
 
-Rules kept here: frames keep the times at which they were captured, divided by `speed`; several cameras stand
-in one picture on one clock; the film is written beside its place, under another name, and is there whole or
-not at all, whatever ends the writing; a picture that does not decode is left out, and counted.
+Rules kept here: frames keep the times at which they were captured, divided by `speed`; several cameras are on
+one clock: side by side in one picture, or, as they are, in a track each; the film is written beside its
+place, under another name, and is there whole or not at all, whatever ends the writing; a picture that does
+not decode is left out, and counted.
 """
 
+import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -34,7 +36,7 @@ Picture = tuple[int, Image]  # nanoseconds since the beginning, (H, W, 3) BGR
 class Film:
     """What is to be seen.
 
-    cameras:     their names; several stand side by side, in this order
+    cameras:     their names; several stand side by side, or in a track each, in this order
     start, end:  nanoseconds since the epoch; None is as far as there is
     stage:       whose frames; None where there is one alone
     boxes:       whether detections are drawn
@@ -65,6 +67,22 @@ class Written:
     undecoded: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The ends of what was recorded: the first frame of each camera that has one, and last ones."""
+
+    firsts: Mapping[str, Frame]
+    lasts: tuple[Frame, ...]
+
+    @property
+    def first(self) -> Frame:
+        return min(self.firsts.values(), key=_captured)
+
+    @property
+    def last(self) -> Frame:
+        return max((*self.lasts, self.first), key=_captured)
+
+
 def check(film: Film, out: Path) -> None:
     """Refuse what cannot be. Raises `ConfigError`."""
     if out.suffix.lower() not in (".mkv", ".mp4"):
@@ -75,11 +93,8 @@ def check(film: Film, out: Path) -> None:
         raise ConfigError("no camera: name one with --camera, or several")
     if len(set(film.cameras)) < len(film.cameras):
         raise ConfigError("a camera is named twice")
-    changed = len(film.cameras) > 1 or film.boxes or film.size is not None
-    if out.suffix.lower() == ".mkv" and changed:
-        raise ConfigError(
-            f"{out}: .mkv takes one camera's pictures as they are: write .mp4 for several, boxes or a size"
-        )
+    if out.suffix.lower() == ".mkv" and (film.boxes or film.size is not None):
+        raise ConfigError(f"{out}: .mkv takes the pictures as they are: write .mp4 for boxes or a size")
 
 
 def export(recordings: Recordings, film: Film, out: Path, tell: Tell = lambda share: None) -> Written:
@@ -88,32 +103,28 @@ def export(recordings: Recordings, film: Film, out: Path, tell: Tell = lambda sh
     Raises `ConfigError` as `check` does, and `StorageError` where there is no frame, or no place for it.
     """
     check(film, out)
-    frames, first, last = _found(recordings, film)
-    told = _telling(tell, first.captured_ns, last.captured_ns)
+    found = _found(recordings, film)
+    told = _telling(tell, found.first.captured_ns, found.last.captured_ns)
+    frames = {name: told(recordings.frames(name, film.start, film.end, film.stage)) for name in found.firsts}
     try:
         if out.suffix.lower() == ".mkv":
-            return _copied(told(_thinned(frames[film.cameras[0]], film)), first, film, out)
+            return _copied({name: _thinned(each, film) for name, each in frames.items()}, found, film, out)
         if len(film.cameras) == 1:
-            return _filmed(told(_thinned(frames[film.cameras[0]], film)), first, film, out)
-        return _grid({name: told(each) for name, each in frames.items()}, first, last, film, out)
+            return _filmed(_thinned(frames[film.cameras[0]], film), found.first, film, out)
+        return _grid(frames, found, film, out)
     except (av.FFmpegError, OSError) as error:
         raise StorageError(f"cannot write {out}: {error.strerror}; choose another place") from error
 
 
-def _found(recordings: Recordings, film: Film) -> tuple[dict[str, Iterator[Frame]], Frame, Frame]:
-    """The frames of each camera, and the first and the last of all. Raises `StorageError` for none."""
-
-    def frames(camera: str) -> Iterator[Frame]:
-        return recordings.frames(camera, film.start, film.end, film.stage)
-
-    firsts = [frame for camera in film.cameras if (frame := next(frames(camera), None)) is not None]
+def _found(recordings: Recordings, film: Film) -> "_Found":
+    """Raises `StorageError` where there is no frame."""
+    asked = {name: recordings.frames(name, film.start, film.end, film.stage) for name in film.cameras}
+    firsts = {name: frame for name, frames in asked.items() if (frame := next(frames, None)) is not None}
     if not firsts:
         raise StorageError(f"no frame of {' or '.join(film.cameras)} was recorded {_between(film)}")
-    first = min(firsts, key=lambda frame: frame.captured_ns)
     until = film.end - 1 if film.end is not None else 2**62
-    lasts = (recordings.frame_at(frame.camera, until, film.stage) for frame in firsts)
-    last = max((frame for frame in (*lasts, first) if frame is not None), key=lambda frame: frame.captured_ns)
-    return {camera: frames(camera) for camera in film.cameras}, first, last
+    lasts = (recordings.frame_at(name, until, film.stage) for name in firsts)
+    return _Found(firsts, tuple(frame for frame in lasts if frame is not None))
 
 
 def _between(film: Film) -> str:
@@ -150,20 +161,31 @@ def _thinned(frames: Iterator[Frame], film: Film) -> Iterator[Frame]:
         due_ns = due_ns + period_ns if 0 <= at_ns - due_ns < period_ns else at_ns + period_ns
 
 
-def _copied(frames: Iterable[Frame], first: Frame, film: Film, out: Path) -> Written:
-    count, pts = 0, -1
-    elapsed = Elapsed(first.captured_ns, film.skip_gaps)
+def _copied(frames: Mapping[str, Iterator[Frame]], found: _Found, film: Film, out: Path) -> Written:
+    count, elapsed = 0, Elapsed(found.first.captured_ns, film.skip_gaps)
+    pts = dict.fromkeys(frames, -1)
     with _writing(out, "matroska", {}) as container:
-        stream = _stream(container, "mjpeg", (first.width, first.height), "yuvj420p", 1000)
-        container.metadata["title"] = f"{first.camera} {first.stage} {_iso(first.captured_ns)}"
-        for frame in frames:
+        container.metadata["title"] = f"{', '.join(frames)} {_iso(found.first.captured_ns)}"
+        tracks = {name: _track(container, found.firsts[name]) for name in frames}
+        for frame in heapq.merge(*frames.values(), key=_captured):
+            name = frame.camera
             packet = av.Packet(bytes(frame.payload))
-            pts = _pts(elapsed.at(frame.captured_ns), film, 1000, pts)
-            packet.pts = packet.dts = pts
-            packet.time_base, packet.stream, packet.is_keyframe = Fraction(1, 1000), stream, True
+            pts[name] = _pts(elapsed.at(frame.captured_ns), film, 1000, pts[name])
+            packet.pts = packet.dts = pts[name]
+            packet.time_base, packet.stream, packet.is_keyframe = Fraction(1, 1000), tracks[name], True
             container.mux(packet)
             count += 1
-    return Written(count, pts / 1000)
+    return Written(count, max(0, *pts.values()) / 1000)
+
+
+def _track(container: OutputContainer, first: Frame) -> VideoStream:
+    stream = _stream(container, "mjpeg", (first.width, first.height), "yuvj420p", 1000)
+    stream.metadata["title"] = f"{first.camera} {first.stage}"
+    return stream
+
+
+def _captured(frame: Frame) -> int:
+    return frame.captured_ns
 
 
 def _filmed(frames: Iterable[Frame], first: Frame, film: Film, out: Path) -> Written:
@@ -182,11 +204,12 @@ def _filmed(frames: Iterable[Frame], first: Frame, film: Film, out: Path) -> Wri
     return _encoded(pictures(), size, film, out, lambda: undecoded)
 
 
-def _grid(frames: Mapping[str, Iterable[Frame]], first: Frame, last: Frame, film: Film, out: Path) -> Written:
+def _grid(frames: Mapping[str, Iterable[Frame]], found: _Found, film: Film, out: Path) -> Written:
+    first = found.first
     tile = tile_of(len(film.cameras), (first.width, first.height), film.size)
     grid = Grid(film.cameras, tile, film.boxes, film.skip_gaps)
     step_ns = max(1, round(SECOND_NS * film.speed / (film.fps or GRID_FPS)))
-    pictures = grid.pictures(frames, first.captured_ns, last.captured_ns + step_ns, step_ns)
+    pictures = grid.pictures(frames, first.captured_ns, found.last.captured_ns + step_ns, step_ns)
     return _encoded(pictures, grid.size, film, out, lambda: grid.undecoded)
 
 

@@ -127,6 +127,23 @@ def test_several_cameras_stand_side_by_side_on_one_clock(tmp_path: Path) -> None
     assert seen.pictures[0][44:, 96:].max() > 90  # its name and the time
 
 
+def test_mkv_has_a_track_for_each_of_several_cameras_on_one_clock(tmp_path: Path) -> None:
+    door = [smooth(seq, seq * 0.5, "door") for seq in range(3)]
+    yard = [smooth(50 + seq, 0.75 + seq * 0.5, "yard") for seq in range(4)]
+    record(tmp_path / "rec", [*sorted(door + yard, key=lambda f: f.captured_ns), smooth(90, 99, "attic")])
+    names = "yard", "attic", "door"
+    assert written(tmp_path / "rec", tmp_path / "a.mkv", *names, end=LATER_NS) == Written(7, 2.25)
+    with av.open(str(tmp_path / "a.mkv")) as container:
+        tracks = {stream.metadata["title"]: stream.index for stream in container.streams}
+        packets = [packet for packet in container.demux() if packet.size]
+    assert list(tracks) == ["yard raw", "door raw"]
+    for title, frames in (("yard raw", yard), ("door raw", door)):
+        held = [packet for packet in packets if packet.stream_index == tracks[title]]
+        assert [bytes(packet) for packet in held] == [frame.payload for frame in frames]
+        times = [(frame.captured_ns - START_NS) // 1_000_000 for frame in frames]
+        assert [packet.pts for packet in held] == times
+
+
 def test_gaps_are_left_out_where_asked_for(tmp_path: Path) -> None:
     """Of one camera, of which each gap shows a second, and of two: what no camera recorded."""
     times = [0.0, 0.5, 600.0, 600.5, 605.0, 4000.0]
@@ -169,7 +186,7 @@ def test_damage_is_left_out_and_counted(tmp_path: Path) -> None:
     ("out", "film", "error", "said"),
     [
         ("a.avi", {}, ConfigError, "ends in .mp4, or in .mkv"),
-        ("a.mkv", {"boxes": True}, ConfigError, "write .mp4 for several, boxes or a size"),
+        ("a.mkv", {"boxes": True}, ConfigError, "write .mp4 for boxes or a size"),
         (
             "a.mp4",
             {"start": START_NS + 9 * SECOND_NS},
