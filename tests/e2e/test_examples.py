@@ -17,6 +17,8 @@ from tests.support.processes import MARK, ROOT
 from tests.support.waiting import wait_for
 
 EXAMPLES = ROOT / "examples"
+FRAMES = 50  # ten a second: whoever subscribes is there in time
+ENDS_WITHIN_S = 240
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,7 @@ def running(site: Site, folder: Path, *command: object, ends: bool = False, **mo
             yield out
             if not ends:
                 process.send_signal(signal.SIGINT)
-            said = process.communicate(timeout=60)[1].decode()
+            said = process.communicate(timeout=ENDS_WITHIN_S)[1].decode()
         finally:
             process.kill()
             process.wait()
@@ -62,6 +64,7 @@ def test_every_example_is_tested_here() -> None:
     assert {path.name for path in EXAMPLES.iterdir() if path.is_file()} == tested
 
 
+@pytest.mark.timeout(300)
 def test_a_fleet_that_loses_nodes(site: Site, tmp_path: Path) -> None:
     with running(
         site, tmp_path, sys.executable, EXAMPLES / "fleet.py", ends=True, PORT=str(free_port())
@@ -82,13 +85,13 @@ def test_subscribe(site: Site, tmp_path: Path) -> None:
 def test_publish_numpy(site: Site, tmp_path: Path) -> None:
     with (
         site.mesh.subscribe("raw", "numpy") as frames,
-        running(site, tmp_path, sys.executable, EXAMPLES / "publish_numpy.py", "numpy", 20, ends=True),
+        running(site, tmp_path, sys.executable, EXAMPLES / "publish_numpy.py", "numpy", FRAMES, ends=True),
     ):
         frame = frames.get(60)
         assert frame is not None
         assert frame.image.shape == (240, 320, 3)
         site.wait_camera("numpy", CameraState.ENDED)
-    site.wait_for(lambda: site.count("numpy")["captured"] == 20, "it has published its twenty frames")
+    site.wait_for(lambda: site.count("numpy")["captured"] == FRAMES, "it counted all that it published")
 
 
 def test_custom_processor_and_snapshot_on_motion(site: Site, tmp_path: Path) -> None:
@@ -129,7 +132,7 @@ def test_two_devices(site: Site, tmp_path: Path) -> None:
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(60)
-    assert recorded(tmp_path / "recordings")
+    assert list((tmp_path / "recordings" / "door").glob("*/*-motion.mkv"))
     assert site.processes.left_behind() == before
 
 
