@@ -101,11 +101,11 @@ def test_counters_of_what_runs_lie_between_two_looks_at_the_ledger(site: Site) -
     site.wait_for(lambda: site.count("gate")["captured"] >= captured, "the ledger comes up to it")
 
 
-def well(site: Site, node: str) -> list[Sample] | None:
-    """A node's samples, if it is well and the registry answers it."""
+def well(site: Site, node: str) -> list[Sample]:
+    """A node's samples, if it is well and the registry answers it; else none."""
     samples = scraped(site, node)
     runs, heard = value(samples, "mesh_node_state", state="running"), value(samples, "mesh_node_registry_up")
-    return samples if (runs, heard) == (1, 1) else None
+    return samples if (runs, heard) == (1, 1) else []
 
 
 def test_metrics_say_which_node_it_is_and_how_it_is(site: Site) -> None:
