@@ -28,7 +28,8 @@ class Site:
 
     What is asked here of the mesh (`ls`, `stats`, `count`, `group`, `camera`, `listed`, `counters`) is waited
     for, inside of a `wait_for` and outside: a registry that was started anew has to be told everything first,
-    a node on a busy machine loses its lease for a moment, and its first report may come after another's.
+    a node on a busy machine loses its lease for a moment, and its first report may come after another's. So
+    all nodes that were started here, and run, are listed, and in the ledger, or there is no answer yet.
 
     registry:  whether the registry runs from the start; `start_registry` starts it (again) on its port
     url:       that of a registry that runs already, elsewhere
@@ -76,17 +77,16 @@ class Site:
         return self.registry
 
     def restart_registry(self) -> None:
-        """Kill the registry, start it anew, and wait until all who were listed are so again, and have
-        reported."""
-        known = {node.id for node in self.mesh.nodes() if node.state is not NodeState.ENDED}
+        """Kill the registry, start it anew, and wait until all who run are listed and have reported."""
         self.registry.kill()
         self.start_registry()
+        running = self._running()
 
         def are_back() -> bool:
             reports = {report.node for report in self.mesh.reports()}
-            return known <= reports & {node.id for node in self.mesh.nodes()}
+            return running <= reports & {node.id for node in self.mesh.nodes()}
 
-        self.wait_for(are_back, f"{sorted(known)} are back at the registry")
+        self.wait_for(are_back, f"{sorted(running)} are back at the registry")
 
     def node(self, kind: str, *arguments: object, name: str = "", **more: Any) -> Process:
         """Start a node. It waits for the registry for a minute."""
@@ -122,19 +122,27 @@ class Site:
         """What `mesh ls --json` says, once all nodes that were started here, and run, are listed."""
 
         def listing() -> Any:
-            done = self.run("ls", "--json")
-            assert done.code == 0, done
-            found = json.loads(done.out)
-            running = {name for name, process in self._nodes.items() if process.alive}
-            return found if {row["id"] for row in found["nodes"]} >= running else None
+            found = self._said("ls", "--json")
+            return found if self._running() <= {row["id"] for row in found["nodes"]} else None
 
         return self.wait_for(listing, "all nodes are listed")
 
     def stats(self) -> dict[str, Any]:
-        """What `mesh stats --json` says, by camera."""
-        done = self.run("stats", "--json")
+        """What `mesh stats --json` says, by camera, once all nodes that run have reported."""
+
+        def ledger() -> Any:
+            found = self._said("stats", "--json")
+            return found if self._running() <= found["nodes"].keys() else None
+
+        return self.wait_for(ledger, "all nodes have reported")["cameras"]  # type: ignore[no-any-return]  # JSON
+
+    def _said(self, *arguments: object) -> Any:
+        done = self.run(*arguments)
         assert done.code == 0, done
-        return json.loads(done.out)["cameras"]  # type: ignore[no-any-return]  # JSON, checked by the tests
+        return json.loads(done.out)
+
+    def _running(self) -> set[str]:
+        return {name for name, process in self._nodes.items() if process.alive}
 
     def wait_for(self, condition: Callable[[], T], what: str, within: float = WITHIN_S) -> T:
         """As `wait_for`; while the registry is away the condition does not hold."""
@@ -196,16 +204,21 @@ class Site:
 
     def count(self, camera: str) -> Any:
         """A camera's part of the ledger."""
-        return self.wait_for(
-            lambda: self.mesh.stats()["cameras"][camera], f"camera {camera} is in the ledger"
-        )
+        return self.wait_for(lambda: self._ledger()[camera], f"all have reported, camera {camera} with them")
 
     def group(self, camera: str, name: str) -> Any:
         """A group's part of a camera's."""
         return self.wait_for(
-            lambda: self.mesh.stats()["cameras"][camera]["groups"][name],
-            f"group {name} of camera {camera} is in the ledger",
+            lambda: self._ledger()[camera]["groups"][name],
+            f"all have reported, group {name} of camera {camera} with them",
         )
+
+    def _ledger(self) -> Any:
+        """What is known of all cameras. Raises `KeyError` while a node that runs has not reported."""
+        reports = self.mesh.reports()
+        if missing := self._running() - {report.node for report in reports}:
+            raise KeyError(f"{missing} have not reported")
+        return self.mesh.stats(reports)["cameras"]
 
     def report(self, node: str) -> StatsRecord:
         """What the newest run of a node has reported."""
