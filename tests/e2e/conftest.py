@@ -9,8 +9,6 @@ import pytest
 
 from tests.support.waiting import wait_for
 
-JOIN_WITHIN_S = 10.0
-
 
 def _children() -> set[str]:
     """This process's children, by id."""
@@ -28,6 +26,6 @@ def nothing_leaks() -> Iterator[None]:
     """Fail a test that leaves a thread or a child process; those of wider fixtures are theirs."""
     threads, children = set(threading.enumerate()), _children()
     yield
-    wait_for(lambda: not _children() - children, "a test's child processes have ended", JOIN_WITHIN_S)
+    wait_for(lambda: not _children() - children, "a test's child processes have ended")
     left = [thread.name for thread in threading.enumerate() if thread not in threads]
     assert not left, f"threads were left behind: {left}"

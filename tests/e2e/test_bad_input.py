@@ -4,7 +4,7 @@
 """
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ JPEG = b"\xff\xd8\xff\xd9"
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A registry and a running node `taken` with a camera `taken`."""
-    with Site(tmp_path_factory.mktemp("site")) as site:
+    with Site(tmp_path_factory.mktemp("site"), lasting=True) as site:
         site.capture(f"taken={SMALL}", name="taken")
         site.wait_camera("taken")
         yield site
@@ -119,27 +119,44 @@ WRONG = {
 }
 
 
+class Answers:
+    """What each wrong command line was answered, and the folder that it ran in: when one is asked for, a few
+    are run at the same time."""
+
+    def __init__(self, site: Site, folder: Path) -> None:
+        self._site, self._folder = site, folder
+        self._found: dict[str, tuple[Done, Path]] = {}
+
+    def of(self, what: str) -> tuple[Done, Path]:
+        if what not in self._found:
+            names = list(WRONG)
+            at = names.index(what) // BATCH * BATCH
+            self._run(names[at : at + BATCH])
+        return self._found[what]
+
+    def _run(self, names: list[str]) -> None:
+        folders = {name: self._folder / name.replace(" ", "-") for name in names}
+        for folder in folders.values():
+            folder.mkdir()
+        arguments = [(WRONG[name][0], folders[name]) for name in names]
+        for name, done in zip(names, run_together(self._site, arguments), strict=True):
+            self._found[name] = done, folders[name]
+
+
+def run_together(site: Site, commands: Iterable[tuple[Iterable[object], Path]]) -> list[Done]:
+    """Run commands at the same time, each in a folder."""
+    running = [site.processes.start(*each, cwd=cwd, MESH_REGISTRY=site.url) for each, cwd in commands]
+    return [Done(process.wait(), process.out, process.log) for process in running]
+
+
 @pytest.fixture(scope="module")
-def answers(site: Site, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Done, Path]]:
-    """What each wrong command line was answered, and the folder that it ran in; a few at a time."""
-    found = {}
-    names = list(WRONG)
-    for batch in (names[at : at + BATCH] for at in range(0, len(names), BATCH)):
-        folders = {name: tmp_path_factory.mktemp("wrong") for name in batch}
-        running = {
-            name: site.processes.start(*WRONG[name][0], cwd=folders[name], MESH_REGISTRY=site.url)
-            for name in batch
-        }
-        for name, process in running.items():
-            found[name] = Done(process.wait(), process.out, process.log), folders[name]
-    return found
+def answers(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Answers:
+    return Answers(site, tmp_path_factory.mktemp("wrong"))
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_a_wrong_command_line_is_refused_in_one_line(
-    answers: dict[str, tuple[Done, Path]], what: str
-) -> None:
-    done, folder = answers[what]
+def test_a_wrong_command_line_is_refused_in_one_line(answers: Answers, what: str) -> None:
+    done, folder = answers.of(what)
     check_refusal(done, 2, *WRONG[what][1])
     assert not files_in(folder)
 
@@ -221,20 +238,38 @@ def test_a_registry_whose_port_is_taken(site: Site) -> None:
     check_refusal(site.processes.run("registry", "--bind", site.url), 1, site.url)
 
 
-def test_folders_that_cannot_be_written(site: Site, tmp_path: Path) -> None:
-    file = tmp_path / "file"
+@pytest.mark.parametrize("into", ["file", "file/below", "/proc/recordings"])
+def test_folders_that_cannot_be_written(site: Site, tmp_path: Path, into: str) -> None:
+    file, folder = tmp_path / "file", str(tmp_path / into)
     file.write_text("here first")
-    for into in (file, file / "below", Path("/proc/recordings")):
-        check_refusal(site.run(*COLLECT, "--into", into), 1, str(into))
-        check_refusal(site.run("view", "raw/taken", "--save", into), 1, str(into), "another place")
-        check_refusal(site.processes.run("demo", "--seconds", 1, "--into", into), 1, str(into), "--into")
-    for picture in (file / "x.jpg", Path("/proc/x.jpg"), tmp_path / "nowhere" / "x.png"):
-        check_refusal(site.run("snapshot", "taken", picture), 1, str(picture), "another place")
-    check_refusal(
-        site.processes.run("registry", "--bind", "tcp://127.0.0.1:*", "--state", file), 1, str(file)
-    )
+    commands: dict[tuple[object, ...], tuple[str, ...]] = {
+        (*COLLECT, "--into", folder): (folder,),
+        ("view", "raw/taken", "--save", folder): (folder, "another place"),
+        ("demo", "--seconds", 1, "--into", folder): (folder, "--into"),
+    }
+    check_all_refused(site, commands, tmp_path)
     assert file.read_text() == "here first"
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_files_that_cannot_be_written(site: Site, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("here first")
+    pictures = [str(path) for path in (file / "x.jpg", Path("/proc/x.jpg"), tmp_path / "nowhere" / "x.png")]
+    commands: dict[tuple[object, ...], tuple[str, ...]] = {
+        ("snapshot", "taken", picture): (picture, "another place") for picture in pictures
+    }
+    commands["registry", "--bind", "tcp://127.0.0.1:*", "--state", file] = (str(file),)
+    check_all_refused(site, commands, tmp_path)
+    assert file.read_text() == "here first"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def check_all_refused(site: Site, commands: Mapping[tuple[object, ...], tuple[str, ...]], cwd: Path) -> None:
+    """Each ends with 1 and these words."""
+    answers = run_together(site, [(arguments, cwd) for arguments in commands])
+    for words, done in zip(commands.values(), answers, strict=True):
+        check_refusal(done, 1, *words)
 
 
 def test_a_camera_or_stage_that_gives_nothing(site: Site, tmp_path: Path) -> None:

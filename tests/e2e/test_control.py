@@ -16,20 +16,20 @@ from tests.support.mjpeg_server import MjpegServer
 
 STAGE = "passthrough"
 MOVING = "synthetic:?size=320x240&fps=30"
+PATIENT = ("--timeout", 30)  # with an answer
 
 
 def test_a_node_is_asked_how_it_is_and_drained_without_losing_a_frame(tmp_path: Path) -> None:
-    with Site(tmp_path) as site:
+    with Site(tmp_path, lasting=True) as site:
         collect = site.collect()
-        options = ("--policy", "fifo", "--depth", 2000, "--label", "site=gate", "--lease", 60)
+        options = ("--policy", "fifo", "--depth", 2000, "--label", "site=gate")
         process = site.node("process", STAGE, *options)
         site.wait_nodes("collect", "process")
-        capture = site.capture("door=synthetic:?size=320x240&fps=30")
+        capture = site.capture("door=synthetic:?size=320x240&fps=20")
         site.wait_recorded("door", STAGE, 10)
-        (listed,) = (node for node in site.mesh.nodes() if node.id == "process")
-        assert listed.labels == {"site": "gate"}
+        assert site.listed("process").labels == {"site": "gate"}
 
-        asked = site.run("ctl", "process", "status")
+        asked = site.run("ctl", "process", "status", *PATIENT)
         status = dict(line.split("\t")[1:] for line in asked.out.splitlines())
         assert asked.code == 0
         assert (status["kind"], status["state"], status["cameras"]) == ("process", "running", "1")
@@ -40,13 +40,13 @@ def test_a_node_is_asked_how_it_is_and_drained_without_losing_a_frame(tmp_path: 
             site.mesh.control("process", "status", timeout=0.3)  # it may be answered yet, to nobody
         process.send(signal.SIGCONT)
 
-        drained = site.run("ctl", "process", "drain")
+        drained = site.run("ctl", "process", "drain", "--timeout", 90, within=120)
         assert (drained.code, drained.out) == (0, "process has drained\n")
-        assert {node.id: node.state for node in site.mesh.nodes()}["process"] is NodeState.ENDED
+        assert site.listed("process").state is NodeState.ENDED
         assert process.wait() == 0
 
         assert capture.stop() == 0
-        group = site.count("door")["groups"][STAGE]
+        group = site.group("door", STAGE)
         assert group["results"] == group["delivered"]
         site.wait_for(
             lambda: site.count("door")["recorded"][STAGE] == group["delivered"], "all of it is recorded"
@@ -61,7 +61,7 @@ def test_a_node_is_asked_how_it_is_and_drained_without_losing_a_frame(tmp_path: 
 def test_nodes_rest_and_go_on_and_nothing_is_lost(tmp_path: Path) -> None:
     """A process node that rests drops by its policy, and a collector that rests nothing; each is drained out
     of its rest."""
-    with Site(tmp_path) as site:
+    with Site(tmp_path, lasting=True) as site:
         collect = site.collect()
         process = site.node("process", STAGE)
         site.wait_nodes("collect", "process")
@@ -109,7 +109,7 @@ def test_nodes_rest_and_go_on_and_nothing_is_lost(tmp_path: Path) -> None:
 
 
 def test_a_node_stops_at_once_and_its_results_wait_on_its_disk(tmp_path: Path) -> None:
-    with Site(tmp_path) as site:
+    with Site(tmp_path, lasting=True) as site:
         site.collect()
         process = site.node("process", STAGE, "--drain", 600)
         drains = site.node("process", STAGE, "--drain", 600, "--group", "other", name="drains")
@@ -124,7 +124,7 @@ def test_a_node_stops_at_once_and_its_results_wait_on_its_disk(tmp_path: Path) -
         assert stats.final
         assert count.spooled == count.waiting == count.results > 10
 
-        site.wait_for(lambda: site.count("door")["groups"]["other"]["waiting"] > 10, "its results wait, too")
+        site.wait_for(lambda: site.group("door", "other")["waiting"] > 10, "its results wait, too")
         drains.send(signal.SIGTERM)
         site.wait_nodes("drains", state=NodeState.DRAINING)
         with pytest.raises(ControlRefused, match="node 'drains' refuses to pause: it is draining"):
@@ -136,7 +136,7 @@ def test_a_node_stops_at_once_and_its_results_wait_on_its_disk(tmp_path: Path) -
 
 
 def test_a_camera_is_paused_and_looked_at_by_hand(tmp_path: Path) -> None:
-    with MjpegServer(jpegs(5)) as server, Site(tmp_path) as site:
+    with MjpegServer(jpegs(5)) as server, Site(tmp_path, lasting=True) as site:
         capture = site.node("capture")
         assert site.run("camera", "add", "door", server.url).code == 0
         site.wait_camera("door")
@@ -145,7 +145,7 @@ def test_a_camera_is_paused_and_looked_at_by_hand(tmp_path: Path) -> None:
         site.wait_camera("door", CameraState.PAUSED)
         assert "\tpaused\tcapture\t" in site.run("camera", "list").out
         served, file = server.served, tmp_path / "door.jpg"
-        seen = site.run("ctl", "door", "snapshot", file)
+        seen = site.run("ctl", "door", "snapshot", file, *PATIENT)
         size = file.stat().st_size
         assert (seen.code, seen.out) == (0, f"{file}: 64x48, {size} bytes, of camera door\n")
         assert file.read_bytes() in server.jpegs
@@ -153,12 +153,12 @@ def test_a_camera_is_paused_and_looked_at_by_hand(tmp_path: Path) -> None:
         site.wait_for(lambda: not server.open, "it is closed again")
         assert server.served == served + 1
         _says(site, ("door", "set", "fps=5", "quality=70"), "door: fps=5.0 quality=70")
-        off = site.run("ctl", "door", "set", "fps=-1")
+        off = site.run("ctl", "door", "set", "fps=-1", *PATIENT)
         assert (off.code, "fps is frames per second" in off.last_line) == (1, True)
         assert site.run("ctl", "door", "set", "fps").code == 2
 
         assert capture.stop() == 0  # a pause outlives who captures
-        capture = site.node("capture", "--lease", 60, name="next")
+        capture = site.node("capture", name="next")
         site.wait_for(lambda: site.camera("door").node == "next", "another node has it")
         site.wait_camera("door", CameraState.PAUSED)
         assert server.served == served + 1
@@ -186,7 +186,7 @@ HANGING: tuple[tuple[str, str, dict[str, Any]], ...] = (
 
 
 def _says(site: Site, arguments: tuple[str, ...], line: str) -> None:
-    done = site.run("ctl", *arguments)
+    done = site.run("ctl", *arguments, *PATIENT)
     assert (done.code, done.out) == (0, f"{line}\n"), done
 
 
@@ -195,4 +195,4 @@ def _ask(site: Site, name: str, operation: str, **arguments: Any) -> Any:
 
 
 def _group(site: Site) -> Any:
-    return site.count("door")["groups"][STAGE]
+    return site.group("door", STAGE)

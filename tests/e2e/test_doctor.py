@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,17 +20,17 @@ from tests.e2e.site import SMALL, Site
 from tests.support.processes import ROOT, Done
 
 PATIENT = ("--timeout", 30)  # where everything answers
-BRIEF = ("--timeout", 3)  # where something never answers
+BRIEF = ("--timeout", 10)  # where one never answers, and all others do
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A camera, motion and a collector, as all should be; leases are long, so that who hangs stays listed."""
     folder = tmp_path_factory.mktemp("doctor")
-    with Site(folder, state=folder / "state") as site:
-        site.collect("--lease", 60)
-        site.node("process", "motion", "--lease", 60)
-        site.capture(f"door={SMALL}", options=("--lease", 60))
+    with Site(folder, state=folder / "state", lasting=True) as site:
+        site.collect()
+        site.node("process", "motion")
+        site.capture(f"door={SMALL}")
         site.wait_recorded("door", "motion", 5)
         clocks = site.mesh.stats
         site.wait_for(
@@ -68,7 +69,7 @@ def test_a_healthy_mesh_is_well_and_every_check_says_so(site: Site) -> None:
 
 
 def test_a_node_that_hangs_is_named_with_what_to_do(site: Site) -> None:
-    (pid,) = (node.pid for node in site.mesh.nodes() if node.id == "process")
+    pid = site.listed("process").pid
     os.kill(pid, signal.SIGSTOP)
     try:
         done, told = both(site, *BRIEF)
@@ -84,12 +85,12 @@ def test_a_node_that_hangs_is_named_with_what_to_do(site: Site) -> None:
     assert [found["subject"] for found in told["findings"] if found["level"] == "failed"] == ["process"]
 
 
-def test_a_camera_that_cannot_be_opened_is_named_with_what_to_do(site: Site) -> None:
-    bad = site.capture(f"bad={site.recordings}/none.mp4", f"also={SMALL}", name="bad-capture")
-    site.wait_camera("bad", CameraState.FAILED)
-    site.wait_camera("also")
-    done = site.run("doctor", *PATIENT)
-    assert bad.stop() == 0
+def test_a_camera_that_cannot_be_opened_is_named_with_what_to_do(tmp_path: Path) -> None:
+    with Site(tmp_path, lasting=True) as site:
+        site.capture(f"bad={tmp_path}/none.mp4", f"also={SMALL}", name="bad-capture")
+        site.wait_camera("bad", CameraState.FAILED)
+        site.wait_camera("also")
+        done = site.run("doctor", *PATIENT)
     assert done.code == 1
     (failed,) = lines(done, "FAILED")
     assert "cameras     bad: failed at node bad-capture: " in failed
@@ -131,10 +132,9 @@ def test_wrong_usage_ends_with_2(site: Site) -> None:
     )
 
 
-def test_without_a_registry_the_machine_is_still_told(site: Site) -> None:
-    """The last one here: the site is gone."""
-    site.registry.kill()
-    done = site.run("doctor", *BRIEF)
+def test_without_a_registry_the_machine_is_still_told(tmp_path: Path) -> None:
+    with Site(tmp_path, registry=False) as site:
+        done = site.run("doctor", "--timeout", 3)
     assert done.code == 1
     (failed,) = lines(done, "FAILED")
     assert f"registry    {site.url}: no registry answers there" in failed

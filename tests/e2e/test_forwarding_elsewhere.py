@@ -24,7 +24,9 @@ def test_a_broker_and_a_web_server_get_all_that_is_recorded(tmp_path: Path) -> N
     file.chmod(0o600)
     broker = Mosquitto(tmp_path, f"password_file {tmp_path}/users")  # the listener needs none
     let_in(tmp_path / "users", "edge", "open@sesame")
-    with Site(tmp_path / "edge") as edge, Hooks() as hooks:
+    with broker, Listener(broker.port, "site/#"):
+        broker.save()  # who listens, and is to get what comes before they are back
+    with Site(tmp_path / "edge", lasting=True) as edge, Hooks() as hooks:
         to = (
             broker.url("/site", user="edge:{BROKER_PASSWORD}@"),
             hooks.url("/hook/s3cret?secret={HOOK_SECRET}"),
@@ -33,7 +35,7 @@ def test_a_broker_and_a_web_server_get_all_that_is_recorded(tmp_path: Path) -> N
         collector = edge.collect(*options, "--secrets", file)
         edge.node("process", STAGE, "--policy", "fifo")
         edge.wait_nodes("collect", "process")
-        capture = edge.capture("door=synthetic:?size=160x120&fps=20&frames=40")
+        capture = edge.capture("door=synthetic:?size=160x120&frames=40", options=("--pace", "max"))
         edge.wait_settled("door")
         with broker, Listener(broker.port, "site/#") as listener:
             seqs = {line["seq"] for line in edge.lines("door", STAGE)}
@@ -45,7 +47,7 @@ def test_a_broker_and_a_web_server_get_all_that_is_recorded(tmp_path: Path) -> N
                 lambda: {n for h in hooks.taken for n in h.sequences} == seqs, "the web server has all"
             )
             assert all("webhook-signature" in hook.headers for hook in hooks.all)
-        status = edge.run("ctl", "collect", "status", "--json")
+        status = edge.run("ctl", "collect", "status", "--json", "--timeout", 30)
         assert (capture.wait(), collector.stop()) == (0, 0)
         for told in (status.out, collector.log):
             assert not any(word in told for word in ("sesame", "whsec", "s3cret"))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.site import SMALL, Site, check_recording
+from tests.e2e.site import LASTING, SMALL, Site, check_recording
 
 SLOW = """
 import threading
@@ -29,7 +29,7 @@ def slow(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_every_kind_of_node_answers_a_signal(tmp_path: Path, number: signal.Signals, code: int) -> None:
-    with Site(tmp_path) as site:
+    with Site(tmp_path, lasting=True) as site:
         nodes = [site.capture(f"door={SMALL}"), site.node("process", "passthrough"), site.collect()]
         site.wait_recorded("door", "passthrough")
         assert {node.name: node.stop(number) for node in nodes} == {node.name: code for node in nodes}
@@ -46,7 +46,7 @@ def test_a_node_that_waits_for_a_registry_can_be_stopped(tmp_path: Path) -> None
 
 
 def test_nodes_can_be_stopped_when_the_registry_has_gone_first(tmp_path: Path) -> None:
-    with Site(tmp_path) as site:
+    with Site(tmp_path, lasting=True) as site:
         nodes = [site.capture(f"door={SMALL}"), site.node("process", "passthrough"), site.collect()]
         site.wait_recorded("door", "passthrough")
         assert site.registry.stop() == 0
@@ -57,14 +57,13 @@ def test_nodes_can_be_stopped_when_the_registry_has_gone_first(tmp_path: Path) -
 
 
 def test_a_process_node_that_is_stopped_finishes_what_it_took(slow: Path) -> None:
-    with Site(slow) as site:
+    with Site(slow, lasting=True) as site:
         site.collect()
-        process = site.node(
-            "process", "slow:Slow", "--stage", "slow", "--policy", "fifo", "--drain", 60, cwd=slow
-        )
+        process = site.node("process", "slow:Slow", "--stage", "slow", "--policy", "fifo", cwd=slow)
         site.wait_nodes("collect", "process")
-        site.capture(f"door={SMALL}&frames=100", options=("--pace", "max"))
-        site.wait_for(lambda: site.count("door")["groups"]["slow"]["processed"] > 5, "some are processed")
+        capture = site.capture(f"door={SMALL}&frames=100", options=("--pace", "max"))
+        assert capture.wait() == 0
+        site.wait_for(lambda: site.group("door", "slow")["processed"] > 5, "some are processed")
         assert process.stop() == 0
         group = site.stats()["door"]["groups"]["slow"]
         assert group["in_flight"] == 0
@@ -75,23 +74,22 @@ def test_a_process_node_that_is_stopped_finishes_what_it_took(slow: Path) -> Non
 
 
 def test_results_wait_for_a_collector_that_is_restarted(tmp_path: Path) -> None:
-    frames = 150
-    with Site(tmp_path) as site:
+    with Site(tmp_path, lasting=True) as site:
         first = site.collect(name="first")
-        site.node("process", "passthrough", "--policy", "fifo")
+        site.node("process", "passthrough", "--policy", "fifo", "--depth", 2000)
         site.wait_nodes("first", "process")
-        site.capture(f"door={SMALL}&frames={frames}")
+        capture = site.capture(f"door={SMALL}")
         site.wait_recorded("door", "passthrough", 10)
         assert first.stop() == 0
         recorded = site.count("door")["recorded"]["passthrough"]
-        site.wait_for(
-            lambda: site.count("door")["groups"]["passthrough"]["processed"] > recorded + 10, "more are made"
-        )
+        site.wait_for(lambda: site.group("door", "passthrough")["processed"] > recorded + 10, "more are made")
         second = site.collect(name="second")
+        site.wait_recorded("door", "passthrough", recorded + 20)
+        assert capture.stop() == 0
         site.wait_settled("door")
         assert second.stop() == 0
         door = site.stats()["door"]
-        group = door["groups"]["passthrough"]
+        group, frames = door["groups"]["passthrough"], door["captured"]
         missed = group["dropped"].get("before_join", 0)  # the camera does not wait for its first subscriber
         assert group["results"] == group["delivered"] == door["recorded"]["passthrough"] == frames - missed
         assert (group["lost"], door["unaccounted"]) == (0, 0)
@@ -102,9 +100,9 @@ def test_results_wait_for_a_collector_that_is_restarted(tmp_path: Path) -> None:
 def test_a_process_node_that_is_killed_takes_nobody_along(tmp_path: Path) -> None:
     with Site(tmp_path) as site:
         others = [
-            site.capture(f"door={SMALL}"),
-            site.node("process", "passthrough", name="kept"),
-            site.collect(),
+            site.capture(f"door={SMALL}", options=LASTING),
+            site.node("process", "passthrough", *LASTING, name="kept"),
+            site.collect(*LASTING),
         ]
         victim = site.node("process", "passthrough", "--stage", "gone", name="victim")
         site.wait_recorded("door", "gone")

@@ -9,24 +9,28 @@ import pytest
 import mesh
 from mesh import Detection, Frame, codec
 from mesh.client import Subscription
+from mesh.registry.records import CameraState
 from tests.capture.sources.support import picture
 from tests.e2e.site import SMALL, Site
-from tests.support.waiting import wait_for
+from tests.support.waiting import PATIENCE_S, wait_for
+
+DEPTH = 2000  # frames that wait for a script which is held up
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Camera `door`, and a stage `motion` of it."""
-    with Site(tmp_path_factory.mktemp("site")) as site:
+    with Site(tmp_path_factory.mktemp("site"), lasting=True) as site:
         site.capture(f"door={SMALL}")
         site.node("process", "motion", "--policy", "fifo", "--no-push")
-        site.wait_for(lambda: site.count("door")["groups"]["motion"]["processed"], "motion runs")
+        site.wait_for(lambda: site.group("door", "motion")["processed"], "motion runs")
+        site.wait_for(lambda: len(site.mesh.streams()) == 2, "both streams are listed")
         yield site
 
 
 @pytest.fixture
 def m(site: Site) -> Iterator[mesh.Mesh]:
-    with mesh.connect(site.url) as m:
+    with mesh.connect(site.url, timeout=PATIENCE_S) as m:
         yield m
 
 
@@ -58,7 +62,7 @@ def test_frames_come_with_their_pixels_and_annotations(m: mesh.Mesh) -> None:
 
 
 def test_fifo_misses_nothing_and_latest_says_what_it_overwrote(m: mesh.Mesh) -> None:
-    with m.subscribe("raw", "door", policy="fifo") as fifo, m.subscribe("raw", "door") as latest:
+    with m.subscribe("raw", "door", policy="fifo", depth=DEPTH) as fifo, m.subscribe("raw", "door") as latest:
         seqs = [_next(fifo).seq for _ in range(20)]
         assert seqs == list(range(seqs[0], seqs[0] + 20))
         wait_for(lambda: sum(count.dropped.get("overwritten", 0) for count in latest.counts()) > 5)
@@ -71,7 +75,7 @@ def test_fifo_misses_nothing_and_latest_says_what_it_overwrote(m: mesh.Mesh) -> 
 def test_frames_come_to_a_coroutine(m: mesh.Mesh) -> None:
     async def take(count: int) -> list[int]:
         seqs = []
-        with m.subscribe("raw", "door", policy="fifo") as frames:
+        with m.subscribe("raw", "door", policy="fifo", depth=DEPTH) as frames:
             async for frame in frames:
                 seqs.append(frame.seq)
                 if len(seqs) == count:
@@ -93,7 +97,7 @@ def test_a_coroutine_that_is_cancelled_leaves_the_frames_to_the_next_reader(m: m
         reader.cancel()
         await asyncio.wait([reader])
 
-    with m.subscribe("raw", "door", policy="fifo") as frames:
+    with m.subscribe("raw", "door", policy="fifo", depth=DEPTH) as frames:
         asyncio.run(give_up(frames))
         seqs = [_next(frames).seq for _ in range(5)]
         asyncio.run(give_up(frames))
@@ -101,7 +105,7 @@ def test_a_coroutine_that_is_cancelled_leaves_the_frames_to_the_next_reader(m: m
 
 
 def test_a_subscription_without_a_camera_picks_up_one_that_appears_later(site: Site, m: mesh.Mesh) -> None:
-    with m.subscribe("raw", policy="fifo") as frames:
+    with m.subscribe("raw", policy="fifo", depth=DEPTH) as frames:
         assert _next(frames).camera == "door"
         late = site.capture(f"late={SMALL}", name="latecomer")
         seqs: list[int] = []
@@ -115,8 +119,8 @@ def test_a_subscription_without_a_camera_picks_up_one_that_appears_later(site: S
 
 def test_until_end_ends_with_the_stream(site: Site, m: mesh.Mesh) -> None:
     with (
-        mesh.connect(site.url) as other,
-        m.subscribe("raw", "brief", policy="fifo", until_end=True) as frames,
+        mesh.connect(site.url, timeout=PATIENCE_S) as other,
+        m.subscribe("raw", "brief", policy="fifo", depth=DEPTH, until_end=True) as frames,
     ):
         with other.publish("raw", "brief") as out:
             first = _first(out, frames)
@@ -133,8 +137,8 @@ def test_what_there_is(m: mesh.Mesh) -> None:
     nodes = {node.id: node for node in m.nodes()}
     assert [nodes[name].kind for name in ("capture", "process")] == ["capture", "process"]
     assert {("raw", "door"), ("motion", "door")} <= {(s.stage, s.camera) for s in m.streams()}
-    assert m.snapshot("door").image.shape == (240, 320, 3)
-    assert m.snapshot("door", "motion").stage == "motion"
+    assert m.snapshot("door", timeout=60).image.shape == (240, 320, 3)
+    assert m.snapshot("door", "motion", timeout=60).stage == "motion"
     with pytest.raises(mesh.NoFrame, match=r"there is no camera 'nobody'; cameras now: .*door"):
         m.snapshot("nobody", timeout=0.1)
 
@@ -142,9 +146,9 @@ def test_what_there_is(m: mesh.Mesh) -> None:
 def test_pixels_that_one_script_publishes_another_one_reads(site: Site, m: mesh.Mesh) -> None:
     found = Detection("blob", 0.75, (1.0, 2.0, 3.0, 4.0), "me", {"colour": "grey"})
     with (
-        mesh.connect(site.url) as other,
+        mesh.connect(site.url, timeout=PATIENCE_S) as other,
         other.publish("raw", "bench", quality=95) as out,
-        m.subscribe("raw", "bench", policy="fifo") as frames,
+        m.subscribe("raw", "bench", policy="fifo", depth=DEPTH) as frames,
     ):
         first = _first(out, frames)
         sent = [out.send(picture(k), detections=[found]) for k in range(5)]
@@ -154,9 +158,9 @@ def test_pixels_that_one_script_publishes_another_one_reads(site: Site, m: mesh.
         assert {frame.boot for frame in got} == {out.boot}
         assert got[0].detections == (found,)
         assert np.abs(got[3].image.astype(int) - picture(3)).mean() < 3
-        assert {camera.name: camera.state for camera in m.cameras()}["bench"] == "online"
+        site.wait_camera("bench")
         out.close()
-        assert {camera.name: camera.state for camera in m.cameras()}["bench"] == "ended"
+        site.wait_camera("bench", CameraState.ENDED)
 
 
 def test_a_camera_that_a_node_captures_is_no_scripts_to_publish(m: mesh.Mesh) -> None:
@@ -166,9 +170,9 @@ def test_a_camera_that_a_node_captures_is_no_scripts_to_publish(m: mesh.Mesh) ->
 
 def test_a_stage_that_a_script_makes_keeps_identities_and_hops(site: Site, m: mesh.Mesh) -> None:
     with (
-        m.subscribe("motion", "door", policy="fifo") as frames,
+        m.subscribe("motion", "door", policy="fifo", depth=DEPTH) as frames,
         m.publish("inverted", "door") as out,
-        m.subscribe("inverted", "door", policy="fifo") as results,
+        m.subscribe("inverted", "door", policy="fifo", depth=DEPTH) as results,
     ):
         wait_for(lambda: out.listened_to)
         for _ in range(5):
@@ -187,7 +191,7 @@ def test_a_stage_that_a_script_makes_keeps_identities_and_hops(site: Site, m: me
 def test_straight_to_a_publisher_without_a_registry(site: Site) -> None:
     with (
         mesh.publish("tcp://127.0.0.1:*", "raw", "bench") as out,
-        mesh.subscribe(out.endpoint, "raw", "bench", policy="fifo", until_end=True) as frames,
+        mesh.subscribe(out.endpoint, "raw", "bench", policy="fifo", depth=DEPTH, until_end=True) as frames,
     ):
         wait_for(lambda: out.listened_to)
         sent = [out.send(picture(k)).identity for k in range(5)]

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from mesh.frame import Codec
-from mesh.registry.records import StatsRecord
 from mesh.shm import FOLDER, SUPPORTED
 from tests.e2e.site import SMALL, Site
 
@@ -15,15 +14,9 @@ pytestmark = pytest.mark.skipif(not SUPPORTED, reason="rings need Linux's locks 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    with Site(tmp_path) as site:
+    with Site(tmp_path, lasting=True) as site:
         site.wait_registry()
         yield site
-
-
-def counters(site: Site, node: str) -> dict[str, int]:
-    """What a node counted last that belongs to no camera."""
-    records = map(StatsRecord.of, site.mesh.registry.list("stats/"))
-    return max((r for r in records if r.node == node), key=lambda record: record.run).counters
 
 
 def test_a_chain_on_one_host_encodes_nothing_unless_somebody_wants_it(site: Site) -> None:
@@ -37,15 +30,17 @@ def test_a_chain_on_one_host_encodes_nothing_unless_somebody_wants_it(site: Site
         assert {frame.image.shape for frame in got if frame} == {(240, 320, 3)}
         assert not any(frame.image.flags.writeable for frame in got if frame)
         for node in ("capture", "process"):
-            site.wait_for(lambda node=node: counters(site, node)["shm_shared"] > 0, f"{node} shares pixels")  # type: ignore[misc]
-            assert not counters(site, node).keys() & {"encoded", "frame_sent", "shm_busy", "shm_no_ring"}
+            site.wait_for(lambda node=node: site.counters(node)["shm_shared"] > 0, f"{node} shares pixels")  # type: ignore[misc]
+            assert not site.counters(node).keys() & {"encoded", "frame_sent", "shm_busy", "shm_no_ring"}
         with site.mesh.subscribe("raw", "door", view="frame") as encoded:
             frame = encoded.get(60)
             assert frame is not None
             assert frame.codec is Codec.JPEG
-            site.wait_for(lambda: counters(site, "capture")["encoded"] > 0, "pictures are encoded")
-            assert "encoded" not in counters(site, "process")
-    assert capture.stop() == worker.stop() == 0
+            site.wait_for(lambda: site.counters("capture")["encoded"] > 0, "pictures are encoded")
+            assert "encoded" not in site.counters("process")
+    assert capture.stop() == 0
+    site.wait_settled("door")
+    assert worker.stop() == 0
     count = site.count("door")
     group = count["groups"]["passthrough"]
     assert group["processed"] + sum(group["dropped"].values()) + group["lost"] == count["captured"]
@@ -57,9 +52,9 @@ def test_a_processor_that_pushes_takes_the_cameras_encoding(site: Site) -> None:
     site.collect()
     site.node("process", "passthrough")
     site.wait_nodes("collect", "process")
-    assert site.capture(f"door={SMALL}", options=("--frames", 20)).wait() == 0
+    assert site.capture(f"door={SMALL}", options=("--frames", 20, "--pace", "max")).wait() == 0
     site.wait_recorded("door", "passthrough", 5)
-    assert not counters(site, "capture").keys() & {"shm_shared", "shm_sent"}
+    assert not site.counters("capture").keys() & {"shm_shared", "shm_sent"}
 
 
 def test_what_a_killed_node_leaves_behind_is_removed_by_the_next(site: Site) -> None:

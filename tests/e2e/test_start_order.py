@@ -29,7 +29,7 @@ def _starters(site: Site) -> dict[str, Callable[[], Process]]:
 
 @pytest.mark.parametrize("order", ORDERS, ids=lambda order: "-".join(order))
 def test_frames_are_recorded_whatever_started_first(tmp_path: Path, order: tuple[str, ...]) -> None:
-    with Site(tmp_path, registry=False) as site:
+    with Site(tmp_path, registry=False, lasting=True) as site:
         starters = _starters(site)
         started: dict[str, Process] = {}
         for kind in order:
