@@ -29,7 +29,7 @@ def test_a_node_that_was_suspended_for_longer_than_its_lease_goes_on(tmp_path: P
         assert capture.stop() == 0
         door = wait_all_recorded(site, "door", STAGE)
         (group,) = door["groups"].values()
-        assert listed(site, "process") == before
+        site.wait_for(lambda: listed(site, "process") == before, "it is listed as it was before")
         assert "the lease had ended" in process.log
         assert (group["lost"], door["unaccounted"], group["gone"]) == (0, 0, False)
         assert set(group["dropped"]) <= {"before_join"}
