@@ -24,7 +24,7 @@ from mesh.bench.child import Role, Values, role_name
 from mesh.errors import MeshError
 
 WITHIN_S = 60.0
-STOP_WITHIN_S = 10.0
+STOP_WITHIN_S = 60.0
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 
 

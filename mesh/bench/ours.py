@@ -14,7 +14,7 @@ from mesh.codec import Image
 
 STAGE, CAMERA = "raw", "bench"
 WITHIN_S = 60.0
-PATIENCE_S = 5.0
+PATIENCE_S = 30.0  # a sender may be held up; one that ends says so
 LOOK_EVERY_S = 0.01
 
 

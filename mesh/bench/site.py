@@ -149,7 +149,7 @@ class Site:
             "process": process,
             "collect": collect,
         }
-        self._mesh = self._stack.enter_context(mesh.connect(self._url))
+        self._mesh = self._stack.enter_context(mesh.connect(self._url, timeout=ONLINE_S))
         self._await_recorded()
 
     def _await_recorded(self) -> None:

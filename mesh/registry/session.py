@@ -88,15 +88,16 @@ class Session:
         """
         patience = max(PATIENCE_S, PATIENCE * self._ttl) if patience is None else patience
         end = self._clock.monotonic() + patience
-        holder = self._take(key, value)
+        holder, is_last = self._take(key, value), patience <= 0
         if holder is None:
             return
         with self._registry.watch(key) as watch:
             while holder is not None:
-                refused = judge(holder.value, self._standing.here) is Verdict.REFUSE
-                if refused or self._clock.monotonic() >= end:
+                if is_last or judge(holder.value, self._standing.here) is Verdict.REFUSE:
                     raise Taken(key, holder.value)
                 self._await_change(watch, key, end)
+                # Tried once more after the end, however long this process was held up before.
+                is_last = self._clock.monotonic() >= end
                 holder = self._take(key, value)
 
     def take(self, key: str, value: Value) -> Entry | None:

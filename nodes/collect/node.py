@@ -37,6 +37,7 @@ from nodes.collect.opening import Opening
 from nodes.collect.recorder import Recorder
 from nodes.collect.recording import Recording
 from nodes.collect.recovery import Recovered
+from nodes.collect.reorder import DEFAULT_BOUNDS, Bounds
 from nodes.collect.writing import Outlets
 from nodes.counting import group_count
 from nodes.node import Node
@@ -66,6 +67,7 @@ class CollectConfig:
     keep:             what goes when it is too old or takes too much
     forward:          where what is recorded goes, besides
     choices:          what is recorded of each camera, unless its own setup says otherwise
+    bounds:           how long results wait for one that is missing before them, and how many
     """
 
     into: Path
@@ -76,6 +78,7 @@ class CollectConfig:
     keep: Keep = field(default_factory=Keep)
     forward: tuple[Address, ...] = ()
     choices: Choices = field(default_factory=Choices)
+    bounds: Bounds = DEFAULT_BOUNDS
 
 
 class Collect:
@@ -249,6 +252,7 @@ class Collect:
             self._inbox,
             outlets,
             policy=self._config.commit,
+            bounds=self._config.bounds,
             chooses=self._choosing.of,
             clock=self._clock,
         )

@@ -9,7 +9,7 @@ from mesh.bench.cameras import highest, is_held
 from mesh.bench.site import Window
 from tests.support.processes import Processes
 
-SHORT = ("--seconds", 0.3, "--runs", 1, "--sizes", "64x48", "--cameras", 2, "--fps", 20, "--json")
+SHORT = ("--seconds", 1, "--runs", 1, "--sizes", "64x48", "--cameras", 2, "--fps", 20, "--json")
 
 
 def window(missed: int = 0, due: int = 1000, slowest_ms: float = 20.0) -> Window:
@@ -50,9 +50,10 @@ def test_the_search_at_its_bounds() -> None:
 
 
 @pytest.mark.parametrize(("bench", "rows"), [("cameras", 6), ("pipeline", 1)])
+@pytest.mark.timeout(200)
 def test_a_short_run(tmp_path: Path, bench: str, rows: int) -> None:
     with Processes(tmp_path / "logs") as processes:
-        done = processes.run("bench", bench, *SHORT, "--into", tmp_path)
+        done = processes.run("bench", bench, *SHORT, "--into", tmp_path, within=150)
     assert done.code == 0, done
     found = json.loads(done.out)["rows"]
     assert len(found) == rows

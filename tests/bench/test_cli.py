@@ -34,6 +34,10 @@ EXPECTED = {
 SMALL = {"fleet": ("--nodes", "10")}
 
 
+pytestmark = pytest.mark.timeout(400)  # a bench starts dozens of processes
+BENCH_S = 300.0
+
+
 @pytest.fixture
 def processes(tmp_path: Path) -> Iterator[Processes]:
     with Processes(tmp_path / "processes") as processes:
@@ -41,7 +45,7 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
 
 
 def rows_of(processes: Processes, *arguments: str) -> list[dict[str, Any]]:
-    done = processes.run("bench", *arguments)
+    done = processes.run("bench", *arguments, within=BENCH_S)
     assert done.code == 0, done
     assert not processes.left_behind()
     report = json.loads(done.out)

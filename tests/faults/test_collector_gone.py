@@ -5,6 +5,7 @@ import json
 import sqlite3
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import msgpack
@@ -27,17 +28,23 @@ def spooled(folder: Path) -> list[Identity]:
     """What stands in the spools of a folder, in order."""
     found = []
     for file in sorted(folder.glob("*.spool")):
-        db = sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=30)
-        try:
-            rows = db.execute(
-                "SELECT camera, header FROM results JOIN streams ON stream = id WHERE frames ORDER BY number"
-            ).fetchall()
-        finally:
-            db.close()
-        for camera, packed in rows:
+        for camera, packed in rows_of(file):
             header = msgpack.unpackb(packed)
             found.append((camera, header["boot"], header["seq"]))
     return found
+
+
+def rows_of(file: Path) -> list[tuple[str, bytes]]:
+    """A spool's results; none of one that its node is just making, or has emptied and removed."""
+    try:
+        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=30)) as db:
+            return db.execute(
+                "SELECT camera, header FROM results JOIN streams ON stream = id WHERE frames ORDER BY number"
+            ).fetchall()
+    except sqlite3.OperationalError as error:
+        if file.exists() and "no such table" not in str(error):
+            raise
+        return []
 
 
 def recorded(site: Site, camera: str) -> list[Identity]:

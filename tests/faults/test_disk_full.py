@@ -7,6 +7,7 @@ import pytest
 from mesh.registry.records import NodeState
 from tests.e2e.site import SMALL, Site, check_recording
 from tests.faults.figures import LONG, row
+from tests.faults.settled import wait_all_recorded
 from tests.support.disks import fill, mounted
 
 STAGE = "passthrough"
@@ -20,7 +21,7 @@ def why(site: Site) -> str:
 
 @pytest.mark.timeout(400)
 def test_a_disk_that_fills_up_and_is_freed_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    with mounted(tmp_path / "disk", f"size={64 if LONG else 16}m") as disk, Site(tmp_path) as site:
+    with mounted(tmp_path / "disk", "size=64m") as disk, Site(tmp_path) as site:
         site.recordings = disk / "recordings"
         collector = site.collect()
         process = site.node("process", STAGE, "--policy", "fifo")
@@ -40,12 +41,7 @@ def test_a_disk_that_fills_up_and_is_freed_loses_and_doubles_nothing(tmp_path: P
         site.wait_recorded("door", STAGE, made)
         site.wait_nodes("collect")
         assert capture.stop() == 0
-        site.wait_settled("door")
-        site.wait_for(
-            lambda: site.count("door")["recorded"][STAGE] == site.count("door")["groups"][STAGE]["delivered"],
-            "what was delivered is counted as recorded",
-        )
-        door = site.stats()["door"]
+        door = wait_all_recorded(site, "door", STAGE)
         assert (process.stop(), collector.stop()) == (0, 0)
         lines = check_recording(site, "door", STAGE)
         group = door["groups"][STAGE]

@@ -45,7 +45,7 @@ def test_a_hung_subscriber_costs_its_siblings_nothing_and_comes_back_to_fresh_fr
         hung.suspend()
         threading.Event().wait(HANG_S)  # the fault itself lasts so long
         grown_kb = capture.rss_kb() - before_kb
-        captured = site.count("door")["captured"]
+        captured = site.wait_for(lambda: site.count("door")["captured"], "the frames so far")
         for viewer in viewers[:2]:
             site.wait_for(lambda viewer=viewer: seen(viewer)["offered"] > captured, "it goes on")  # type: ignore[misc]
         continued_ns = time.time_ns()

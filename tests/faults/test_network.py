@@ -12,11 +12,13 @@ from tests.e2e.site import check_recording
 from tests.faults.chain import CAMERA, STAGE, Chain
 from tests.faults.figures import LONG, row
 from tests.support.hosts import Network
+from tests.support.waiting import wait_for
 
 FPS = 20 if LONG else 10
 PARTITION_S = 10.0 if LONG else 3.0
 RECOVERS_WITHIN_S = 60.0
 LOSS_PERCENT = 1.0
+WAY = ["in a", "a -> b", "in b", "b -> c", "in c", "c -> d", "in d"]
 RATE = "8mbit" if LONG else "4mbit"
 
 pytestmark = pytest.mark.timeout(300)
@@ -39,6 +41,13 @@ def tcp_peers(pid: int) -> set[str]:
     return {".".join(str(byte) for byte in reversed(bytes.fromhex(remote))) for remote in remotes}
 
 
+def traced(chain: Chain) -> list[str]:
+    """The hops of the chain that two seconds' frames took; fewer while few come through."""
+    done = chain.run("trace", CAMERA, "--seconds", 2)
+    hops = [line.split("\t")[1] for line in done.out.splitlines() if line.startswith("hops")]
+    return [hop for hop in hops if hop in WAY]
+
+
 def ipc_peers(pid: int, endpoint: str) -> int:
     """Connections that a process's host has at an `ipc://@NAME` endpoint."""
     name = endpoint.removeprefix("ipc://")
@@ -55,17 +64,14 @@ def test_a_chain_over_four_hosts_carries_identity_and_time_to_the_end(
 
         (raw,) = [s for s in chain.mesh.streams() if (s.stage, s.relay) == ("raw", False)]
         on_a, on_b = chain.source.popen.pid, chain.first.popen.pid
-        assert ipc_peers(on_a, raw.local) == 1, "the processor beside the camera"
+        wait_for(lambda: ipc_peers(on_a, raw.local) == 1, "the processor beside the camera is connected here")
         assert raw.endpoint.startswith(f"tcp://{chain.hosts['a'].address}:")
-        assert tcp_peers(on_b) == {chain.hosts["a"].address, chain.hosts["c"].address}
+        others = {chain.hosts["a"].address, chain.hosts["c"].address}
+        wait_for(lambda: tcp_peers(on_b) == others, "its neighbours in the chain are connected to b")
         assert ipc_peers(on_b, raw.local) == 0
         assert len({node.place for node in chain.mesh.nodes()}) == 4
 
-        done = chain.run("trace", CAMERA, "--seconds", 2)
-        assert done.code == 0, done
-        hops = [line.split("\t")[1] for line in done.out.splitlines() if line.startswith("hops")]
-        way = ["in a", "a -> b", "in b", "b -> c", "in c", "c -> d", "in d"]
-        assert [hop for hop in hops if hop in way] == way
+        wait_for(lambda: traced(chain) == WAY, "frames are traced on their way")
 
         chain.finish()
         ledger = chain.count(CAMERA)

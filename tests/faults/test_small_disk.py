@@ -10,6 +10,7 @@ from mesh.registry.records import NodeState, StatsRecord
 from nodes.collect.recovery import recover
 from tests.e2e.site import SMALL, Site, check_recording
 from tests.faults.figures import LONG, row
+from tests.faults.settled import wait_all_recorded
 from tests.support.disks import mounted
 
 STAGE = "passthrough"
@@ -45,17 +46,7 @@ def test_a_small_disk_is_recorded_to_for_ever_and_over_a_time_when_it_is_read_on
             site.wait_recorded("gate", STAGE, before + 10)  # the other goes on
         site.wait_for(lambda: why(site) == "", "it goes on by itself")
         assert capture.stop() == 0
-        site.wait_settled("door", 1)
-        site.wait_settled("gate", 1)
-        for camera in ("door", "gate"):
-            site.wait_for(
-                lambda camera=camera: (
-                    site.count(camera)["recorded"][STAGE]  # type: ignore[misc]
-                    == site.count(camera)["groups"][STAGE]["delivered"]
-                ),
-                "what was delivered is counted as recorded",
-            )
-        counts = site.stats()
+        counts = {camera: wait_all_recorded(site, camera, STAGE) for camera in ("door", "gate")}
         assert (process.stop(), collector.stop()) == (0, 0)
         assert os.statvfs(disk).f_bavail > 0
         found = recover(site.recordings)  # as the next collector does

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from mesh import setups
-from mesh.registry import open_registry
 from mesh.registry.records import GroupRecord
 from mesh.registry.setups import CameraSetup
 from tests.e2e.site import Site
@@ -32,16 +31,13 @@ def start_worker(site: Site, name: str, stage: str, ms: int, *, shares: bool) ->
 def add_camera(site: Site, name: str) -> None:
     """Have the capture node that is there capture it."""
     url = f"synthetic:?size=160x120&fps=100&frames={FRAMES}"
-    with open_registry(site.url) as registry:
-        setups.add(
-            registry, CameraSetup(name=name, url=url, lossless=True, partitions=PARTITIONS, pace="max")
-        )
+    setup = CameraSetup(name=name, url=url, lossless=True, partitions=PARTITIONS, pace="max")
+    setups.add(site.mesh.registry, setup)
 
 
 def is_taken(site: Site, group: str, camera: str) -> bool:
     """Whether the group has every partition of a camera."""
-    with open_registry(site.url) as registry:
-        holds = [GroupRecord.of(entry).holds for entry in registry.list(f"groups/{group}/")]
+    holds = [GroupRecord.of(entry).holds for entry in site.mesh.registry.list(f"groups/{group}/")]
     return sum(key.startswith(f"{camera}/") for keys in holds for key in keys) >= PARTITIONS
 
 

@@ -1,7 +1,7 @@
 """A script that subscribes: `python -m tests.faults.viewer REGISTRY STAGE CAMERA POLICY`.
 
 Ten times a second it prints one JSON line of what it has seen: frames, lost, dropped, the newest frame's age
-in milliseconds, and its wall clock.
+in milliseconds, and its wall clock. A queue of its holds what comes in minutes.
 """
 
 import contextlib
@@ -13,6 +13,8 @@ from types import FrameType
 
 import mesh
 
+DEPTH = 10_000  # frames
+
 
 def stop(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
@@ -23,7 +25,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, stop)
     told = 0.0
     with contextlib.suppress(KeyboardInterrupt), mesh.connect(url, timeout=30) as m:
-        subscription = m.subscribe(stage, camera, policy)
+        subscription = m.subscribe(stage, camera, policy, depth=DEPTH)
         frames = 0
         while True:
             frame = subscription.get(0.1)

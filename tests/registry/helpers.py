@@ -1,12 +1,12 @@
 """What the registry's tests share: patient waiting, and the registry's own threads under a deadline."""
 
-import threading
-import time
 from collections.abc import Callable
 
-from mesh.registry import Entry, Event, Put, Synced, Watch
+from mesh.errors import LeaseExpired
+from mesh.registry import Entry, Event, Put, Registry, Synced, Watch
+from tests.support.waiting import WITHIN_S, wait_for
 
-DEADLINE = 30.0  # seconds
+DEADLINE = WITHIN_S
 
 
 def take(watch: Watch) -> Event:
@@ -33,8 +33,18 @@ def exhaust(watch: Watch) -> None:
 
 def until(condition: Callable[[], object], what: str) -> None:
     """Wait until `condition` holds."""
-    end = time.monotonic() + DEADLINE
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < end, f"not within {DEADLINE:g} s: {what}"
-        pause.wait(0.01)
+    wait_for(condition, what, DEADLINE)
+
+
+def hold(registry: Registry, *keys: str, ttl: float) -> int:
+    """A lease of a short time under which all of these keys were written. One that was over before that, as
+    this machine was busy, is followed by another."""
+    while True:
+        lease = registry.grant(ttl)
+        try:
+            for key in keys:
+                registry.put(key, {}, lease=lease)
+        except LeaseExpired:
+            until(lambda: not any(map(registry.get, keys)), "what stood under a lease that is over has gone")
+            continue
+        return lease

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.errors import ConfigError, MeshError, RegistryUnavailable, WireError
+from mesh.errors import ConfigError, LeaseExpired, MeshError, RegistryUnavailable, WireError
 from mesh.registry import Delete, Put, Registry, Synced, open_registry
 from mesh.registry.etcd import EtcdRegistry
 from mesh.registry.etcd_address import parse_address
@@ -24,6 +26,7 @@ from tests.registry.helpers import take, take_snapshot, until
 from tests.registry.proxy import Proxy
 from tests.support.etcd_server import Etcd, require_etcd
 from tests.support.processes import ROOT, Processes
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -259,7 +262,7 @@ def test_what_somebody_else_keeps_there_is_passed_over(etcd: Etcd, url: str, reg
 
 def test_meshes_in_one_cluster_do_not_see_one_another(etcd: Etcd, registry: Registry) -> None:
     made = registry.put("nodes/a", {})
-    with open_registry(etcd.url) as other, other.watch() as watch:
+    with open_registry(etcd.url, timeout=30) as other, other.watch() as watch:
         assert take_snapshot(watch)[0] == []
         assert other.list() == []
         assert other.put("nodes/a", {}, expect=0).revision > made.revision
@@ -277,19 +280,31 @@ def test_a_listing_of_several_pages(registry: Registry) -> None:
 
 
 def test_a_lease_lasts_no_shorter_than_was_asked_for(etcd: Etcd, registry: Registry) -> None:
-    for asked, granted in ((0.2, "1"), (1.5, "2"), (5, "5")):
+    def granted(asked: float) -> str | None:
+        """None where it was over before etcd could be asked for it."""
         told = etcd.members[0].call("lease/timetolive", ID=str(registry.grant(asked)))
-        assert told["grantedTTL"] == granted
+        return told.get("grantedTTL")
+
+    for asked, seconds in ((0.2, "1"), (1.5, "2"), (5, "5")):
+        assert wait_for(partial(granted, asked), "a lease that is looked at in time") == seconds
 
 
 def test_a_member_that_hangs_ends_no_lease(etcd: Etcd, url: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as hangs:  # it is connected to, and never answers
         members = f"127.0.0.1:{hangs.getsockname()[1]},{url.removeprefix('etcd://')}"
         with EtcdRegistry(f"etcd://{members}", timeout=40) as registry:
-            lease = registry.grant(5)
-            while not registry._members.current.endswith(f":{hangs.getsockname()[1]}"):
-                registry._members.turn()
-            registry.keep_alive(lease)
+
+            def is_kept_alive() -> bool:
+                """Not, either, where this machine was held up for as long as the lease lasts."""
+                lease = registry.grant(5)
+                while not registry._members.current.endswith(f":{hangs.getsockname()[1]}"):
+                    registry._members.turn()
+                with suppress(LeaseExpired):
+                    registry.keep_alive(lease)
+                    return True
+                return False
+
+            until(is_kept_alive, "a lease is renewed past a member that hangs")
 
 
 def test_a_cluster_without_room_is_for_now_unavailable_and_leases_live_on(tmp_path: Path) -> None:
@@ -305,14 +320,18 @@ def test_a_cluster_without_room_is_for_now_unavailable_and_leases_live_on(tmp_pa
 
 def test_a_watch_waits_for_a_cluster_that_is_away(tmp_path: Path) -> None:
     require_etcd()
-    with Etcd(tmp_path) as etcd, open_registry(etcd.url, timeout=0.5) as registry:
+    with (
+        Etcd(tmp_path) as etcd,
+        open_registry(url := etcd.url, timeout=0.5) as impatient,
+        open_registry(url, timeout=30) as registry,
+    ):
         (member,) = etcd.members
         member.kill()
         watch = registry.watch("nodes/")
         with pytest.raises(
             RegistryUnavailable, match=r"no etcd answers at 127\.0\.0\.1:\d+ \(.*\): start it, "
         ):
-            registry.put("nodes/a", {})
+            impatient.put("nodes/a", {})
         etcd.start(member)
         assert take_snapshot(watch)[0] == []
         until(lambda: written(registry), "etcd takes writes again")

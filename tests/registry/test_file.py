@@ -6,18 +6,19 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
 import pytest
 
 from mesh.errors import ConfigError, Conflict, StorageError
-from mesh.registry import Delete, Put, open_registry
-from mesh.registry.file import STALL
+from mesh.registry import Delete, Put, open_registry, sidecar
+from mesh.registry.file import STALL, FileRegistry
 from mesh.registry.sidecar import KEEP
 from mesh.scope import Scope
 from tests.registry.helpers import take, take_snapshot
 from tests.support.clock import ManualClock
+from tests.support.waiting import WITHIN_S
 
 TEXT = """\
 # My cameras
@@ -128,10 +129,13 @@ def test_leases_survive_the_program_but_not_a_reboot(path: Path) -> None:
         assert registry.get("nodes/a") is None
 
 
-def test_another_process_that_has_the_files_for_long_ends_no_lease(path: Path) -> None:
-    clock = ManualClock()
+def test_another_process_that_has_the_files_for_long_ends_no_lease(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sidecar, "BUSY", WITHIN_S)
+    clock, waits = ManualClock(), threading.Event()
     with (
-        open_registry(f"file:{path}", clock=clock) as registry,
+        FileRegistry(path, clock) as registry,
         closing(sqlite3.connect(f"{path}.live", isolation_level=None, check_same_thread=False)) as other,
         Scope("test") as scope,
     ):
@@ -141,15 +145,26 @@ def test_another_process_that_has_the_files_for_long_ends_no_lease(path: Path) -
         other.execute("BEGIN IMMEDIATE")
 
         def hold() -> None:
-            threading.Event().wait(4 * STALL)  # the fault itself
+            waits.wait()
+            threading.Event().wait(2 * STALL)  # the fault itself
             other.execute("COMMIT")
 
+        def transaction() -> AbstractContextManager[None]:
+            waits.set()
+            return real()
+
+        def only_kept() -> bool:
+            registry.keep_alive(kept)  # its own renewal comes before the end of leases
+            return [entry.key for entry in registry.list("nodes/")] == ["nodes/b"]
+
+        real = registry._sidecar.transaction
+        monkeypatch.setattr(registry._sidecar, "transaction", transaction)
+        scope.on_stop(waits.set)
         scope.spawn("hold", hold)
         clock.advance(5.1)
         assert [entry.key for entry in registry.list("nodes/")] == ["nodes/a", "nodes/b"]
         clock.advance(5)
-        registry.keep_alive(kept)  # its own renewal comes before the end of leases
-        assert [entry.key for entry in registry.list("nodes/")] == ["nodes/b"]
+        clock.advance_until(only_kept)
 
 
 def test_what_cannot_be_opened_is_said(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mesh.errors import ConfigError, LeaseExpired, RegistryUnavailable
+from mesh.ports import free_port
 from mesh.registry import Delete, Entry, Event, Put, Synced, open_registry
 from mesh.registry.remote_watch import PENDING, Listing, RemoteWatch
 from mesh.registry.server import RegistryServer
@@ -59,8 +60,8 @@ def test_changes_that_were_lost_are_found_by_the_beat(server: RegistryServer) ->
 
 
 def test_a_watch_goes_on_where_it_was_when_the_server_returns(tmp_path: Path) -> None:
-    with RegistryServer("tcp://127.0.0.1:*", state=tmp_path, beat=0.1) as server:
-        url = server.url
+    url = f"tcp://127.0.0.1:{free_port()}"
+    with RegistryServer(url, state=tmp_path, beat=0.1):
         registry = open_registry(url, timeout=30)
         kept = registry.put("cameras/door", {"n": 1})
         lease = registry.grant(60)
@@ -80,25 +81,25 @@ def test_a_watch_goes_on_where_it_was_when_the_server_returns(tmp_path: Path) ->
 
 
 def test_nobody_answers() -> None:
-    with RegistryServer("tcp://127.0.0.1:*") as server:
-        url = server.url
-    with open_registry(url, timeout=0.1) as registry:
-        with pytest.raises(RegistryUnavailable) as caught:
-            registry.list()
-        assert str(caught.value) == (
-            f'no registry answers at {url}: start one with "mesh registry --bind {url} --state DIR", '
-            "or set MESH_REGISTRY or --registry"
-        )
-        with registry.watch() as watch:
-            assert watch.get(0.01) is None
-            with RegistryServer(url, beat=0.1):
-                assert isinstance(take(watch), Synced)
+    url = f"tcp://127.0.0.1:{free_port()}"
+    with open_registry(url, timeout=0.1) as registry, pytest.raises(RegistryUnavailable) as caught:
+        registry.list()
+    assert str(caught.value) == (
+        f'no registry answers at {url}: start one with "mesh registry --bind {url} --state DIR", '
+        "or set MESH_REGISTRY or --registry"
+    )
+
+
+def test_a_watch_waits_for_a_server_that_is_not_there_yet() -> None:
+    url = f"tcp://127.0.0.1:{free_port()}"
+    with open_registry(url, timeout=30) as registry, registry.watch() as watch:
+        assert watch.get(0.01) is None
+        with RegistryServer(url, beat=0.1):
+            assert isinstance(take(watch), Synced)
 
 
 def test_closing_wakes_a_call_that_waits() -> None:
-    with RegistryServer("tcp://127.0.0.1:*") as server:
-        url = server.url
-    registry = open_registry(url, timeout=600)
+    registry = open_registry(f"tcp://127.0.0.1:{free_port()}", timeout=600)
     failed = threading.Event()
 
     def call() -> None:

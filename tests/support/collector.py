@@ -7,10 +7,13 @@ from nodes.collect.commits import CommitPolicy
 from nodes.collect.forwarding.forwarding import Forwarding
 from nodes.collect.node import Collect, CollectConfig
 from nodes.collect.recovery import Recovered
+from nodes.collect.reorder import Bounds
 from nodes.node import Node, NodeConfig
 from tests.support.forks import Tell
+from tests.support.waiting import WITHIN_S
 
 NAME = "collect"
+PATIENT = Bounds(seconds=WITHIN_S, quiet_seconds=WITHIN_S)
 
 
 class _Told(Collect):
@@ -33,7 +36,7 @@ def collect(
     commit_s: float = 0.2,
     commit_frames: int = 256,
 ) -> None:
-    """Record to `into` until SIGTERM comes, or SIGKILL."""
+    """Record to `into` until SIGTERM comes, or SIGKILL. What is missing comes: it is waited for."""
     commit = CommitPolicy(commit_s, commit_frames)
-    config = CollectConfig(Path(into), segment_seconds=segment_seconds, commit=commit)
+    config = CollectConfig(Path(into), segment_seconds=segment_seconds, commit=commit, bounds=PATIENT)
     Node(_Told(config, tell), NodeConfig("memory:", name=NAME)).run()

@@ -13,6 +13,8 @@ from typing import Self
 
 import pytest
 
+from tests.support.waiting import wait_for
+
 _SHUTDOWN, _NO_LOG_FLUSH = 0x8004587D, 2  # linux/ext4.h
 
 
@@ -25,7 +27,7 @@ def mounted(at: Path, options: str) -> Iterator[Path]:
     try:
         yield at
     finally:
-        subprocess.run(["umount", str(at)], check=True)
+        _umount(at)
 
 
 def remount(disk: Path, how: str) -> None:
@@ -74,7 +76,7 @@ class Ext4:
     def _mount_again(self, *how: str) -> None:
         """A copy of the disk: what was cut off lives on as long as another mount namespace has it, too, and a
         mount of the same image would be that again."""
-        subprocess.run(["umount", *how, str(self.at)], check=True)
+        _umount(self.at, *how)
         self._restarts += 1
         before, self._image = self._image, self._image.with_suffix(f".{self._restarts}")
         shutil.copyfile(before, self._image)
@@ -99,6 +101,21 @@ class Ext4:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         subprocess.run(["umount", str(self.at)], check=False)
+
+
+def _umount(at: Path, *how: str) -> None:
+    """Take a file system away, once nobody is looking at anything there."""
+    tried: list[str] = []
+
+    def is_done() -> bool:
+        tried.append(_run("umount", *how, str(at)))
+        return not tried[-1]
+
+    try:
+        wait_for(is_done, f"{at} is taken away")
+    except AssertionError as error:
+        error.add_note(tried[-1])
+        raise
 
 
 def _run(*command: str) -> str:

@@ -22,11 +22,13 @@ from typing import Any, Self
 import pytest
 
 from mesh.ports import free_port
-from tests.support.waiting import wait_for
+from tests.support.waiting import WITHIN_S, wait_for
 
 BINARY = shutil.which("etcd")
+LOG_CHARACTERS_SHOWN = 3000
 HEARTBEAT_MS = 50
 ELECTION_MS = 500
+STATUS_S = 5.0  # a member that hangs is left for another one
 
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _prefixes = itertools.count()
@@ -78,18 +80,25 @@ class Member:
             self._popen.wait()
             self._popen = None
 
-    def call(self, path: str, **body: Any) -> dict[str, Any]:
+    def call(self, path: str, *, within: float = WITHIN_S, **body: Any) -> dict[str, Any]:
         """What it answers. Raises `OSError` when it does not."""
         data = json.dumps(body).encode()
-        with _direct.open(f"http://127.0.0.1:{self.port}/v3/{path}", data, timeout=5) as reply:
+        with _direct.open(f"http://127.0.0.1:{self.port}/v3/{path}", data, timeout=within) as reply:
             return json.load(reply)  # type: ignore[no-any-return]  # a test reads it
 
     def status(self) -> dict[str, Any]:
         """Its status; empty while it does not answer."""
+        if self._popen is None:
+            return {}
+        assert self._popen.poll() is None, f"etcd has ended: {self.log()}"
         try:
-            return self.call("maintenance/status") if self.running else {}
+            return self.call("maintenance/status", within=STATUS_S)
         except OSError:
             return {}
+
+    def log(self) -> str:
+        """The end of what it has logged."""
+        return (self.folder / f"{self.name}.log").read_text(errors="replace")[-LOG_CHARACTERS_SHOWN:]
 
 
 class Etcd:
@@ -117,7 +126,8 @@ class Etcd:
     def compact(self) -> None:
         """Have etcd forget every change but the latest."""
         leader = self.leader()
-        leader.call("kv/compaction", revision=leader.status()["header"]["revision"], physical=True)
+        revision = leader.call("maintenance/status")["header"]["revision"]
+        leader.call("kv/compaction", revision=revision, physical=True)
 
     def _leader(self) -> Member | None:
         for member in self.members:

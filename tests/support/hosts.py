@@ -27,6 +27,7 @@ import pytest
 CLONE_NEWNET = 0x40000000
 SUBNET = "192.0.2"  # TEST-NET-1 (RFC 5737)
 TOOLS = ("ip", "tc", "iptables")
+IPTABLES = ("iptables", "--wait")  # one at a time on a machine, whatever the namespace
 
 
 def why_not() -> str:
@@ -75,7 +76,7 @@ class Host:
     def lossy(self, percent: float) -> None:
         """Lose so many of the packets that come in, at random."""
         chance = ("-m", "statistic", "--mode", "random", "--probability", str(percent / 100))
-        self._here("iptables", "-A", "INPUT", "-i", "eth0", *chance, "-j", "DROP")
+        self._here(*IPTABLES, "-A", "INPUT", "-i", "eth0", *chance, "-j", "DROP")
 
     def slow(self, rate: str) -> None:
         """Send no faster than `rate`, such as `2mbit`; at most 400 ms of packets wait."""
@@ -100,12 +101,12 @@ class Host:
         """Drop every packet between this host and another without a word."""
         rules = [("INPUT", "-s", other.address, "-j", "DROP"), ("OUTPUT", "-d", other.address, "-j", "DROP")]
         for rule in rules:
-            self._here("iptables", "-I", *rule)
+            self._here(*IPTABLES, "-I", *rule)
         try:
             yield
         finally:
             for rule in rules:
-                self._here("iptables", "-D", *rule)
+                self._here(*IPTABLES, "-D", *rule)
 
     def _here(self, *command: str) -> None:
         _run("ip", "netns", "exec", self.namespace, *command)

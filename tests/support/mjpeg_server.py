@@ -86,6 +86,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = False
     block_on_close = True
     allow_reuse_address = True
+    request_queue_size = 128  # a whole fleet of cameras is asked for at once
     camera: MjpegServer
 
     def handle_error(self, request: object, client_address: object) -> None:

@@ -10,6 +10,7 @@ carries a mark in its environment, and one that is still found by it fails the t
 the logs of all; nothing waits for a duration, only for conditions with a deadline.
 """
 
+import contextlib
 import os
 import secrets
 import signal
@@ -80,8 +81,7 @@ class Process:
 
     def voluntary_switches(self) -> int:
         """How often its threads that still run have gone to sleep, since their start."""
-        statuses = [(task / "status").read_text() for task in Path(f"/proc/{self.popen.pid}/task").iterdir()]
-        lines = (line for status in statuses for line in status.splitlines())
+        lines = (line for status in self._of_threads("status") for line in status.splitlines())
         return sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches:"))
 
     def open_files(self) -> int:
@@ -98,8 +98,15 @@ class Process:
         wait_for(lambda: self._thread_states() <= {"T"}, f"{self.name} is suspended")
 
     def _thread_states(self) -> set[str]:
-        stats = [(task / "stat").read_text() for task in Path(f"/proc/{self.popen.pid}/task").iterdir()]
-        return {stat.rpartition(")")[2].split()[0] for stat in stats}
+        return {stat.rpartition(")")[2].split()[0] for stat in self._of_threads("stat")}
+
+    def _of_threads(self, name: str) -> list[str]:
+        """A file of each of its threads; those that end meanwhile have none."""
+        found = []
+        for task in Path(f"/proc/{self.popen.pid}/task").iterdir():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                found.append((task / name).read_text())
+        return found
 
     def stop(self, number: signal.Signals = signal.SIGTERM, within: float = WITHIN_S) -> int:
         """Ask it to end, and wait; its exit code."""
@@ -192,6 +199,7 @@ class Processes:
                 process.kill()
         left = self.left_behind()
         for line in left:
-            os.kill(int(line.split()[0]), signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(line.split()[0]), signal.SIGKILL)
         if value is None:
             assert not left, f"processes were left behind: {left}"
