@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 from mesh.clock import SystemClock
+from tests.support.waiting import WITHIN_S
 
 SLICE = 0.005  # seconds of real time between two looks at the event
 
@@ -33,11 +34,11 @@ class ManualClock:
             self._now += seconds
 
     def advance_until(self, condition: Callable[[], object], step: float = 0.25) -> None:
-        """Advance in small steps until `condition` holds; it must within 30 s of real time.
+        """Advance in small steps until `condition` holds; it must within a minute of real time.
 
         One long step could fall between a thread's look at the clock and its wait, and be missed.
         """
-        end = time.monotonic() + 30
+        end = time.monotonic() + WITHIN_S
         pause = threading.Event()
         while not condition():
             assert time.monotonic() < end, "it did not happen, however far the clock went"
