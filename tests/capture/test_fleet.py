@@ -136,7 +136,7 @@ def test_a_registry_that_starts_anew_stops_nothing(tmp_path: Path) -> None:
     with RegistryServer(bind=f"tcp://127.0.0.1:{free_port()}", state=tmp_path) as server:
         members = Members(server.url, lease_s=6.0)  # and at a third of that they announce themselves again
         before = _shared(members, *SIX)
-    with members, RegistryServer(bind=server.url, state=tmp_path):
+    with RegistryServer(bind=server.url, state=tmp_path), members:
         wait_for(lambda: len(members.nodes()) == 2, "both nodes are there again")
         after = {name: members.wait_on(name) for name in before}
     assert {name: (record.node, record.boot) for name, record in after.items()} == {
