@@ -121,7 +121,7 @@ def test_who_ended_while_it_was_looked_at_is_in_no_trouble(registry: Registry) -
         write(registry, leaver)
 
         def leave() -> None:
-            if socket.poll(PATIENT_S * 1000):
+            if socket.poll(int(PATIENT_S * 1000)):
                 peer, _ = socket.recv_multipart()
                 write(registry, leaver.model_copy(update={"state": NodeState.ENDED}))
                 socket.send_multipart([peer, b"no answer"])
