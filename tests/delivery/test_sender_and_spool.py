@@ -35,9 +35,7 @@ def sending(
 @contextmanager
 def receiving(name: str = "collect-1", *, acknowledges: bool = True) -> Iterator[Bench]:
     with Scope("receiving") as scope:
-        bench = Bench(scope, name, acknowledges=acknowledges)
-        yield bench
-    bench.publisher.close(flush=False)
+        yield Bench(scope, name, acknowledges=acknowledges)
 
 
 def test_far_more_than_memory_holds_waits_on_disk_and_is_delivered_in_order(tmp_path: Path) -> None:
