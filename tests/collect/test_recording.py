@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.delivery import Delivery, Handover
 from mesh.frame import EndOfStream, Frame
 from mesh.inbox import Inbox, Policy
@@ -43,6 +44,7 @@ class Bench:
         segment_seconds: float,
         chooses: Chooses = everything,
         held_bytes: int = HELD_BYTES,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.acked: list[int] = []
         self.forwarded: list[int] = []
@@ -62,6 +64,7 @@ class Bench:
             bounds=bounds,
             chooses=chooses,
             held_bytes=held_bytes,
+            clock=clock,
         )
 
     def push(self, *seqs: int, run: int = 1, n: int | None = None, **changes: Any) -> None:
@@ -104,8 +107,9 @@ def recording(
     segment_seconds: float = 60.0,
     chooses: Chooses = everything,
     held_bytes: int = HELD_BYTES,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> Iterator[Bench]:
-    bench = Bench(into, policy, bounds, segment_seconds, chooses, held_bytes)
+    bench = Bench(into, policy, bounds, segment_seconds, chooses, held_bytes, clock)
     try:
         with Scope("recording") as scope:
             scope.on_stop(bench.handover.wake)
