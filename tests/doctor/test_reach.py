@@ -22,7 +22,7 @@ from mesh.registry.server import RegistryServer
 from mesh.scope import Scope
 from mesh.transport.sockets import bind, open_socket
 from tests.doctor.support import PATIENT_S, examined, levels, node, of, write
-from tests.support.waiting import wait_for
+from tests.support.waiting import PATIENCE_S, wait_for
 
 ELSEWHERE = "another-boot/1"
 SYN_SENT = "02"  # in /proc/net/tcp
@@ -31,7 +31,10 @@ NEVER_S = 0.5  # for what never answers
 
 @pytest.fixture
 def registry() -> Iterator[Registry]:
-    with RegistryServer("tcp://127.0.0.1:*") as server, open_registry(server.url) as registry:
+    with (
+        RegistryServer("tcp://127.0.0.1:*") as server,
+        open_registry(server.url, timeout=PATIENCE_S) as registry,
+    ):
         yield registry
 
 

@@ -17,6 +17,7 @@ from mesh.registry.server import RegistryServer
 from tests.doctor.support import BRIEF_S, examined, levels, node, of, write
 from tests.registry.proxy import Proxy
 from tests.support.slow_proxy import SlowProxy
+from tests.support.waiting import PATIENCE_S
 
 SITE_CHECKS = ("nodes", "reach", "clocks", "keys", "cameras", "ledger")
 
@@ -101,7 +102,7 @@ def test_a_second_port_that_is_not_reached_has_failed(server: RegistryServer) ->
 
 
 def test_malformed_entries_are_named(server: RegistryServer) -> None:
-    with open_registry(server.url) as registry:
+    with open_registry(server.url, timeout=PATIENCE_S) as registry:
         lease = registry.grant(60)
         registry.put("nodes/odd", {"id": "odd"}, lease=lease)
         registry.put("config/cameras/door", {"url": "rtsp://u:secret@192.0.2.1/", "fps": "many"})
@@ -116,7 +117,7 @@ def test_malformed_entries_are_named(server: RegistryServer) -> None:
 
 def test_a_node_that_went_without_a_word_is_warned_of_unless_it_runs_again(server: RegistryServer) -> None:
     now_ns = SYSTEM_CLOCK.wall_ns()
-    with open_registry(server.url) as registry:
+    with open_registry(server.url, timeout=PATIENCE_S) as registry:
         left = StatsRecord(node="left", run=1, at_ns=now_ns, final=True)
         write(registry, left, *(StatsRecord(node=name, run=1, at_ns=now_ns) for name in ("died", "again")))
         write(registry, node("again", started_ns=2))

@@ -24,7 +24,7 @@ from mesh.setups import shares
 from nodes.capture.fleet import Fleet
 from nodes.node import Node, NodeConfig
 from nodes.secrets import Secrets
-from tests.support.waiting import wait_for
+from tests.support.waiting import PATIENCE_S, wait_for
 
 
 class Members:
@@ -33,7 +33,7 @@ class Members:
     def __init__(self, url: str, lease_s: float = 60.0, drain_s: float = 0.5) -> None:
         self._url, self._lease_s, self._drain_s = url, lease_s, drain_s
         self._running: dict[str, tuple[Node, threading.Thread]] = {}
-        self.mesh: Mesh = connect(url)
+        self.mesh: Mesh = connect(url, timeout=PATIENCE_S)
 
     @property
     def registry(self) -> Registry:
