@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mesh import setups
+from mesh.ports import free_port
 from mesh.registry import Registry, open_registry
 from mesh.registry.server import RegistryServer
 from mesh.registry.setups import PREFIX, CameraSetup
@@ -119,18 +120,17 @@ def test_what_somebody_else_writes_at_the_same_moment_is_read_and_the_cameras_ar
 
 
 def test_a_registry_that_starts_anew_without_its_configuration_is_told_the_cameras_again() -> None:
-    clock = ManualClock()
+    clock, url = ManualClock(), f"tcp://127.0.0.1:{free_port()}"
     with (
-        RegistryServer("tcp://127.0.0.1:*", clock=clock) as server,
-        open_registry(server.url, timeout=PATIENCE_S) as registry,
+        RegistryServer(url, clock=clock) as server,
+        open_registry(url, timeout=PATIENCE_S) as registry,
+        kept(url, camera("a")) as keepers,
     ):
-        url = server.url
-        with kept(url, camera("a")) as keepers:
-            wait_for(lambda: set(standing(registry)) == {"a"})
-            server.close()
-            clock.advance(60.0)
-            with (
-                RegistryServer(url, clock=clock) as again,
-                open_registry(again.url, timeout=PATIENCE_S) as anew,
-            ):
-                keepers.advance_until(lambda: set(standing(anew)) == {"a"})
+        wait_for(lambda: set(standing(registry)) == {"a"})
+        server.close()
+        clock.advance(60.0)
+        with (
+            RegistryServer(url, clock=clock),
+            open_registry(url, timeout=PATIENCE_S) as anew,
+        ):
+            keepers.advance_until(lambda: set(standing(anew)) == {"a"})
