@@ -341,7 +341,7 @@ def test_a_configured_camera_stays_paused_wherever_it_goes(members: Members, ser
     assert setups.find(members.registry, "door")[0].paused
     wait_for(lambda: not server.open, "its connection is closed")
     served = server.served
-    members.kill(done.node)
+    members.kill_and_forget(done.node)
     (other,) = members.running
     after = members.wait_on("door", other, CameraState.PAUSED)
     assert after.boot > before.boot

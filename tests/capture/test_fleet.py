@@ -83,7 +83,7 @@ SIX = tuple(f"cam{number}" for number in range(6))
 @pytest.mark.parametrize("end", ["stopped", "killed"])
 def test_two_nodes_share_and_the_cameras_of_one_that_goes_move(members: Members, end: str) -> None:
     before = _shared(members, *SIX)
-    (members.stop if end == "stopped" else members.kill)("a")
+    (members.stop if end == "stopped" else members.kill_and_forget)("a")
     for name in before:
         after = members.wait_on(name, "b")
         assert after.boot > before[name].boot or before[name].node == "b"
@@ -197,7 +197,7 @@ def test_a_clip_that_has_ended_is_not_captured_again_until_it_changes(
     _add(members, "live", node="b")
     members.wait_on("live", "b")  # it has seen all that there is
     assert {name: members.wait_on(name, "a", CameraState.ENDED).boot for name in clips} == boots
-    (members.stop if end == "stopped" else members.kill)("a")
+    (members.stop if end == "stopped" else members.kill_and_forget)("a")
     assert {name: members.wait_on(name, "b", CameraState.ENDED).boot for name in clips} == boots
     members.stop("b")
     assert {name: members.state(name) for name in clips} == dict.fromkeys(clips, CameraState.ENDED)

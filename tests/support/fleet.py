@@ -6,7 +6,7 @@
         members.wait_on("door", "a")
 
 Leases are long, so that none is over because this machine is busy. A member that is killed takes its registry
-with it first: as after `kill -9`, nothing it held is let go of before its lease is over, which is then ended.
+with it first: as after `kill -9`, nothing it held is let go of before its lease is over.
 """
 
 import contextlib
@@ -72,10 +72,14 @@ class Members:
         thread.join()
 
     def kill(self, name: str) -> None:
-        entry = self.registry.get(f"nodes/{name}")
-        assert entry is not None
         self._running[name][0].registry.close()
         self.stop(name)
+
+    def kill_and_forget(self, name: str) -> None:
+        """Kill a member, and have its lease end then."""
+        entry = self.registry.get(f"nodes/{name}")
+        assert entry is not None
+        self.kill(name)
         self.registry.revoke(entry.lease)
 
     def nodes(self) -> list[NodeRecord]:
