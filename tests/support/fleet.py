@@ -24,7 +24,7 @@ from mesh.setups import shares
 from nodes.capture.fleet import Fleet
 from nodes.node import Node, NodeConfig
 from nodes.secrets import Secrets
-from tests.support.waiting import PATIENCE_S, wait_for
+from tests.support.waiting import PATIENCE_S, WITHIN_S, wait_for
 
 
 class Members:
@@ -57,7 +57,7 @@ class Members:
             lease_s=self._lease_s,
             labels=labels or {},
             drain_s=self._drain_s,
-            registry_wait_s=60.0,
+            registry_wait_s=WITHIN_S,
         )
         node = Node(Fleet(Secrets(environment=secrets or {}), clock), config, clock)
         thread = threading.Thread(target=node.run, kwargs={"signals": False}, name=f"member {name}")
