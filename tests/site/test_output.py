@@ -106,7 +106,9 @@ def test_what_there_is_room_for_is_written_at_the_end_however_late_the_writer_co
         output = Output(stream, clock=Leaping())
         with Scope("test") as scope:
             output.say("registry", "has ended")
+            scope.stop()
             output.run_in(scope)
+        stream.close()
         assert os.read(reading, 65536) == b"registry | has ended\n"
 
 
