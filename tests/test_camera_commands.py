@@ -178,7 +178,7 @@ def test_a_source_is_opened_here(run: Run, registry: Registry, tmp_path: Path) -
         result = run("camera", "test", "door", "--save", str(file), "--json", "--seconds", "0.3")
     found = json.loads(result.stdout)
     assert (found["codec"], found["width"], found["height"]) == ("mjpeg", 160, 120)
-    assert found["fps"] > 0
+    assert (found["fps"] > 0) == (found["frames"] > 1)  # a busy machine may come to one picture alone
     assert file.read_bytes() in jpegs
     still = run("camera", "test", "synthetic:?size=64x48&fps=5")
     assert "source\tfps\t5.0" in still.stdout

@@ -127,7 +127,7 @@ def test_a_subscription_that_fails_says_so_to_whoever_waits(out: mesh.Publicatio
     try:
         wait_for(lambda: out.listened_to)
         clock.broken = True
-        wait_for(lambda: out.send(picture()) and raised, "the reader is told", within=20)
+        wait_for(lambda: out.send(picture()) and raised, "the reader is told")
     finally:
         frames.close()  # it has been told, so this raises nothing
         reader.join()
@@ -198,7 +198,7 @@ def test_a_lossless_stream_waits_for_a_script_that_has_no_registry() -> None:
     thread.start()
     try:
         with mesh.subscribe(publisher.endpoint, "raw", "door", policy="lossless", until_end=True) as frames:
-            first = frames.get(20)
+            first = frames.get(30)
             assert first is not None, "the script is a consumer"
             assert [first.seq, *(frame.seq for frame in frames)] == list(range(600))
             (count,) = frames.counts()
@@ -249,5 +249,5 @@ def test_a_frame_that_cannot_be_packed_is_no_loss_on_the_link() -> None:
         with pytest.raises(WireError):
             out.send(image, detections=[unpackable])
         out.send(image)
-        assert [frame.seq for frame in (subscription.get(20), subscription.get(20)) if frame] == [0, 1]
+        assert [frame.seq for frame in (subscription.get(30), subscription.get(30)) if frame] == [0, 1]
         assert [count.lost for count in subscription.counts()] == [0]

@@ -162,7 +162,8 @@ def test_what_is_owed_for_too_long_is_refused_and_so_is_the_rest_at_the_end(slow
     with Scope("test") as scope, asking(server) as socket:
         server.run_in(scope)
         socket.send(encode_request(Request(1, "slow", {})))
-        wait_for(lambda: slow.owed, "it was asked")
+        socket.send(encode_request(Request(0, "add", {})))
+        assert replied(socket).id == 0, "then it is known since when the other one is owed"
         clock.advance(61)
         socket.send(encode_request(Request(2, "add", {})))  # has it look
         assert sorted(reply.id for reply in (replied(socket), replied(socket))) == [1, 2]

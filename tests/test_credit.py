@@ -95,6 +95,16 @@ def test_what_is_not_confirmed_in_time_is_tried_again_with_growing_pauses() -> N
     assert [(m.n, m.flow) for m in flow.resend(30.0)] == [(1, 1), (2, 1)], "it helped: more of them at once"
 
 
+def test_however_often_it_helped_no_more_is_looked_for_than_is_kept() -> None:
+    flow = opened("a")
+    for n in range(100):
+        send(flow, 100.0 * n)
+        assert numbers(flow, 100.0 * n + 99) == [n]
+        flow.credit(credit("a", n + 1), 100.0 * n + 99)
+    sent = [send(flow, 10_000.0) for _ in range(WINDOW)]
+    assert numbers(flow, 10_099.0) == list(range(100, 100 + len(sent)))
+
+
 def test_what_is_known_to_be_missing_is_sent_again_at_once_with_all_that_follows() -> None:
     flow = opened("a")
     for _ in range(4):

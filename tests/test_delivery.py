@@ -12,6 +12,7 @@ from tests.support.frames import jpeg_frame, message
 from tests.support.waiting import wait_for
 
 STREAM = ("motion", "door", 7)
+END = -1
 
 
 def result(seq: int, camera: str = "door") -> Frame:
@@ -19,15 +20,19 @@ def result(seq: int, camera: str = "door") -> Frame:
 
 
 class Bench:
-    """A receiver with its publisher, that keeps what it gets and acknowledges it unless told otherwise."""
+    """A receiver with its publisher, that keeps what it gets and acknowledges it unless told otherwise.
+
+    It ends with `scope`, its publisher last: what comes again meanwhile is acknowledged again.
+    """
 
     def __init__(self, scope: Scope, name: str = "collect-1", *, acknowledges: bool = True) -> None:
         self.acknowledges = acknowledges
         self.deliveries: list[Delivery] = []
         self.publisher = Publisher(name)
-        self.receiver = Receiver(scope, self._take, self._publish)
+        self._scope = Scope(name, scope)
+        self.receiver = Receiver(self._scope, self._take, self._publish)
         self.collector = Collector(name, self.receiver.endpoint, self.publisher.endpoint)
-        scope.on_stop(lambda: None)
+        scope.on_stop(self._close)
 
     def _take(self, batch: list[Delivery]) -> None:
         self.deliveries += batch
@@ -36,6 +41,17 @@ class Bench:
 
     def _publish(self, parts: Iterable[bytes]) -> None:
         self.publisher.send(parts)
+
+    def _close(self) -> None:
+        self._scope.stop()
+        self._scope.join()
+        self.publisher.close(flush=False)
+
+    def firsts(self, camera: str = "door") -> list[int]:
+        """The numbers of a camera's frames, and END, in the order in which each came for the first time: what
+        is acknowledged late is sent again."""
+        bodies = (d.message.body for d in list(self.deliveries) if d.message.topic.camera == camera)
+        return list(dict.fromkeys(body.seq if isinstance(body, Frame) else END for body in bodies))
 
     def seqs(self) -> list[int]:
         return [d.message.body.seq for d in self.deliveries if isinstance(d.message.body, Frame)]
@@ -52,10 +68,7 @@ def test_results_are_delivered_in_order_and_counted_once_they_are_acknowledged()
         assert sender.drain(30)
         count = sender.counts()[STREAM]
         assert (count.results, count.delivered, sum(count.undelivered.values())) == (200, 200, 0)
-        firsts = list(dict.fromkeys(bench.seqs()))
-        assert firsts == list(range(200))
-        assert isinstance(bench.deliveries[-1].message.body, EndOfStream)
-        bench.publisher.close(flush=False)
+        assert bench.firsts() == [*range(200), END]
 
 
 def test_results_wait_for_a_collector_that_comes_later() -> None:
@@ -68,7 +81,6 @@ def test_results_wait_for_a_collector_that_comes_later() -> None:
         sender.set_collectors([bench.collector])
         assert sender.drain(30)
         assert sorted(set(bench.seqs())) == list(range(50))
-        bench.publisher.close(flush=False)
 
 
 def test_what_is_not_acknowledged_is_sent_again_until_it_is() -> None:
@@ -83,7 +95,6 @@ def test_what_is_not_acknowledged_is_sent_again_until_it_is() -> None:
         assert sender.drain(30)
         assert sender.counts()[STREAM].delivered == 1
         assert set(bench.seqs()) == {1}
-        bench.publisher.close(flush=False)
 
 
 def test_a_full_window_gives_up_the_oldest_and_counts_it() -> None:
@@ -109,7 +120,6 @@ def test_an_offer_that_finds_no_room_costs_nothing_and_deliveries_are_told_by_nu
         count = sender.counts()[STREAM]
         assert (count.results, count.delivered, sum(count.undelivered.values())) == (4, 4, 0)
         assert sorted(set(bench.seqs())) == [0, 1, 2, 3]
-        bench.publisher.close(flush=False)
 
 
 def test_closing_counts_what_was_not_delivered() -> None:
@@ -128,12 +138,10 @@ def test_a_collector_that_died_hands_its_results_to_the_next() -> None:
             for seq in range(20):
                 sender.offer(result(seq))
             wait_for(lambda: len(dead.seqs()) >= 20)
-        dead.publisher.close(flush=False)
         alive = Bench(second, "collect-2")
         sender.set_collectors([alive.collector])
         assert sender.drain(30)
         assert sorted(set(alive.seqs())) == list(range(20))
-        alive.publisher.close(flush=False)
 
 
 def test_a_collector_that_comes_back_elsewhere_is_sent_what_it_did_not_acknowledge_at_once() -> None:
@@ -146,12 +154,10 @@ def test_a_collector_that_comes_back_elsewhere_is_sent_what_it_did_not_acknowled
             for seq in range(20):
                 sender.offer(result(seq))
             wait_for(lambda: len(before.seqs()) >= 20)
-        before.publisher.close(flush=False)
         after = Bench(second, "collect-1")
         sender.set_collectors([after.collector])
         wait_for(lambda: len(after.seqs()) == 20)
         assert after.seqs() == list(range(20))
-        after.publisher.close(flush=False)
 
 
 def test_a_malformed_collector_is_left_out_and_the_others_are_served() -> None:
@@ -163,7 +169,6 @@ def test_a_malformed_collector_is_left_out_and_the_others_are_served() -> None:
         for camera in range(10):
             sender.offer(result(0, f"cam{camera}"))
         assert sender.drain(30)
-        bench.publisher.close(flush=False)
 
 
 def test_each_camera_goes_to_one_collector() -> None:
@@ -179,8 +184,6 @@ def test_each_camera_goes_to_one_collector() -> None:
         homes = [{d.message.topic.camera for d in bench.deliveries} for bench in benches]
         assert set.union(*homes) == set(cameras)
         assert sum(map(len, homes)) == len(cameras), "no camera has two homes"
-        for bench in benches:
-            bench.publisher.close(flush=False)
 
 
 def test_garbage_pushed_to_a_collector_is_counted_and_refused() -> None:
@@ -197,7 +200,6 @@ def test_garbage_pushed_to_a_collector_is_counted_and_refused() -> None:
         sender.set_collectors([bench.collector])
         sender.offer(result(0))
         assert sender.drain(30)
-        bench.publisher.close(flush=False)
 
 
 def test_garbage_acknowledgements_are_counted_and_those_of_another_run_do_nothing() -> None:
@@ -216,7 +218,6 @@ def test_garbage_acknowledgements_are_counted_and_those_of_another_run_do_nothin
         bench.publisher.send([b"ack/process-1/", b"\x93\x01\x07\x91\x00"])
         bench.acknowledges = True
         assert sender.drain(30)
-        bench.publisher.close(flush=False)
 
 
 def test_a_result_that_will_always_be_refused_is_acknowledged_so_that_its_sender_lets_it_go() -> None:
@@ -241,4 +242,3 @@ def test_a_result_that_will_always_be_refused_is_acknowledged_so_that_its_sender
         assert {delivery.envelope.number for delivery in bench.deliveries} == {1}
         stats = bench.receiver.stats()
         assert stats["refused"] == stats["wire_errors"] >= 1
-        bench.publisher.close(flush=False)

@@ -11,6 +11,7 @@ from mesh.frame import EndOfStream, Frame
 from mesh.inbox import LOSSLESS_DEPTH, Inbox, Policy
 from mesh.scope import Scope
 from mesh.transport import Publisher, Subscriber
+from mesh.transport.credit import CUT_OFF_S
 from mesh.wire import Credit, Topic, View, encode_credit, topic_prefix
 from tests.support.clock import ManualClock
 from tests.support.frames import jpeg_frame
@@ -134,17 +135,22 @@ def test_a_hung_consumer_is_cut_off_and_a_publisher_that_stops_does_not_wait(pub
             wait_for(lambda: timed.stats().get("frame_sent") == 4, what="it has room for four")
             healthy = Consumer(scope, timed, "healthy")
             assert healthy.take(4) == [0, 1, 2, 3]
-
-            def cut_off() -> bool:
-                clock.advance(0.5)
-                return timed.stats().get("cut_off") == 1
-
-            wait_for(cut_off)
+            clock.advance(CUT_OFF_S - 1)
+            wait_for(
+                lambda: heard_at(timed, "healthy") == clock.monotonic(), "the other one goes on speaking"
+            )
+            clock.advance(1)
+            wait_for(lambda: timed.stats().get("cut_off") == 1)
             assert healthy.take(97) == [*range(4, 100), -1]
             assert done.wait(30)
     finally:
         timed.close(flush=False)
     assert not publisher.publish(SMALL, _set()), "nobody consumes it, and it is time to stop"
+
+
+def heard_at(publisher: Publisher, consumer: str) -> float:
+    """When a consumer has said something last, by the publisher's clock."""
+    return publisher._flows[bytes(TOPIC)]._consumers[consumer].heard_at
 
 
 def _set() -> threading.Event:

@@ -15,6 +15,7 @@ from mesh.registry.server import RegistryServer
 from mesh.registry.setups import CameraSetup
 from nodes.capture.setup import print_of
 from tests.capture.test_decision import camera, member
+from tests.support.waiting import PATIENCE_S
 
 
 @pytest.fixture
@@ -144,7 +145,10 @@ def test_what_is_kept_on_disk_is_its_users_alone(tmp_path: Path) -> None:
         setups.add(registry, camera("door", url="rtsp://u:hunter2@h/"))
         modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
     state = tmp_path / "state"
-    with RegistryServer(bind="tcp://127.0.0.1:*", state=state) as server, open_registry(server.url) as remote:
+    with (
+        RegistryServer(bind="tcp://127.0.0.1:*", state=state) as server,
+        open_registry(server.url, timeout=PATIENCE_S) as remote,
+    ):
         setups.add(remote, camera("door", url="rtsp://u:hunter2@h/"))
         modes |= {f.name: stat.S_IMODE(f.stat().st_mode) for f in state.glob("registry*")}
     assert set(modes) >= {"mesh.toml", "mesh.toml.live", "registry.sqlite", "registry.sqlite-wal"}

@@ -36,7 +36,7 @@ def test_a_large_frame_over_a_slow_link_arrives_whole_on_one_connection() -> Non
             began = time.monotonic()
             publisher.publish(jpeg_frame(0).with_image(pixels))
             publisher.publish(jpeg_frame(1))
-            wait_for(lambda: len(listener.frames()) == 2, within=120)
+            wait_for(lambda: len(listener.frames()) == 2, within=100)
             took = time.monotonic() - began
             assert link.connections == 1
             assert "connected_anew" not in listener.subscriber.stats()

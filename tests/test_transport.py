@@ -8,6 +8,7 @@ import zmq
 
 from mesh.errors import TransportError, WireError
 from mesh.frame import EndOfStream, Frame
+from mesh.ports import free_port
 from mesh.scope import Scope
 from mesh.transport import Publisher, Subscriber
 from mesh.transport.forms import Preview
@@ -229,8 +230,8 @@ def test_a_subscriber_that_leaves_is_noticed(publisher: Publisher) -> None:
 
 
 def test_a_subscriber_connects_again_to_a_publisher_that_comes_back() -> None:
-    first = Publisher("pub-1")
-    endpoint = first.endpoint
+    endpoint = f"tcp://127.0.0.1:{free_port()}"  # which no connection takes meanwhile
+    first = Publisher("pub-1", (endpoint,))
     with Scope("test") as scope:
         listener = listen(scope, first)
         first.publish(jpeg_frame(0))

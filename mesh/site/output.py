@@ -78,13 +78,16 @@ class Output:
                 continue
 
     def _write(self, text: bytes) -> None:
-        """Write all of it, as there is room; at the end not for ever."""
+        """Write all of it, as there is room; at the end room is not waited for for ever."""
         stream = self._stream.fileno()
         poller = select.poll()
         poller.register(stream, select.POLLOUT)
-        while text and self._clock.monotonic() < self._until:
-            if poller.poll(LOOK_EVERY_S * 1000):
+        while text:
+            is_late = self._clock.monotonic() >= self._until
+            if poller.poll(0 if is_late else LOOK_EVERY_S * 1000):
                 text = text[os.write(stream, text[:ROOM_BYTES]) :]
+            elif is_late:
+                return
 
     def _take(self) -> list[str]:
         """What there is to write; nothing once it is over."""

@@ -59,7 +59,8 @@ class _Consumer:
         """It has everything below `following`; the last of it took so long, if that is known."""
         self.next, self.since = following, now
         if took_s is None:
-            self.probe *= 2  # what was sent again was what it lacked: it may well lack more
+            # What was sent again was what it lacked: it may well lack more, but never more than is kept.
+            self.probe = min(WINDOW, 2 * self.probe)
         else:
             self.pause_s, self.probe = max(RESEND_S, 2 * took_s), 1
 

@@ -18,20 +18,20 @@ from mesh.recordings.folder import LOCK, QUARANTINE
 from nodes.collect.recorder import storage_error
 from nodes.collect.segment import sync_folder
 
-LOOKS, LOOK_S = 200, 0.005
+PATIENCE_S, LOOK_S = 1.0, 0.005
 
 
 class FolderLock:
     """Holds a folder until `release`, or until this process ends, however it does."""
 
-    def __init__(self, into: Path) -> None:
-        """Raises `StorageError` when another process records there."""
+    def __init__(self, into: Path, patience_s: float = PATIENCE_S) -> None:
+        """Raises `StorageError` when another process records there, and still does after `patience_s`."""
         try:
             self._fd = os.open(into / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise storage_error(into, error) from error
         try:
-            _take(self._fd)
+            _take(self._fd, patience_s)
         except OSError as error:
             holder = os.pread(self._fd, 32, 0).decode(errors="replace").strip()
             os.close(self._fd)
@@ -47,12 +47,12 @@ class FolderLock:
         os.close(self._fd)
 
 
-def _take(fd: int) -> None:
+def _take(fd: int, patience_s: float) -> None:
     """Lock it. Who looks whether a folder is held shares the lock for a moment, which is waited for.
 
     Raises `OSError` when somebody holds it.
     """
-    for _ in range(LOOKS):
+    for _ in range(round(patience_s / LOOK_S)):
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return

@@ -33,10 +33,13 @@ log = logging.getLogger(__name__)
 class MetricsServer:
     """Listens on a port from the start, and answers from `run_in` on. Port 0 is any that is free.
 
+    answer_s:  so many seconds a client has to ask, and to take its answer
+
     Raises `TransportError` when it cannot listen there.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, answer_s: float = ANSWER_S) -> None:
+        self._answer_s = answer_s
         self._socket = _listening(host, port)
         self.host, self.port = self._socket.getsockname()[:2]
         self._clients: set[asyncio.StreamWriter] = set()
@@ -80,7 +83,7 @@ class MetricsServer:
         self._clients.add(writer)
         writer.transport.set_write_buffer_limits(high=0)  # so that `drain` waits until all is gone
         try:
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(self._answer_s):
                 head = await reader.readuntil(END)
                 writer.write(self._answer(head))
                 await writer.drain()

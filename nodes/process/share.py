@@ -120,10 +120,10 @@ class Share:
 
     def drain(self, timeout: float) -> None:
         """Let the others take over what is here, if there are any; returns at once when there are none."""
+        end, rush = self._clock.monotonic() + timeout, self._node.rush.stopping
         with self._lock:
             self._draining = True
         self._told.set()
-        end, rush = self._clock.monotonic() + timeout, self._node.rush.stopping
         while not self._handed_over.is_set() and self._node.presence.connected:
             if rush.is_set():
                 return

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from mesh.errors import MeshError
-from mesh.registry import Registry, open_registry
+from mesh.registry import Entry, Registry, open_registry
 from mesh.registry.records import CameraRecord, NodeRecord
 from nodes.capture.camera import CameraConfig
 from nodes.capture.fleet import Fleet
@@ -49,11 +49,16 @@ def registry(url: str) -> Iterator[Registry]:
         yield registry
 
 
+def found(registry: Registry, key: str) -> Entry:
+    """What stands there; a holder whose lease has ended announces itself again."""
+    entry = wait_for(lambda: registry.get(key), f"{key} is listed")
+    assert entry is not None
+    return entry
+
+
 def _steal(registry: Registry, record: CameraRecord | NodeRecord) -> None:
     """Take its name for another process, as after the lease of its holder was over."""
-    entry = registry.get(record.key)
-    assert entry is not None
-    registry.revoke(entry.lease)
+    registry.revoke(found(registry, record.key).lease)
     registry.put(record.key, record.value() | {"pid": 0, "why": "theirs"}, lease=registry.grant(60))
 
 
@@ -61,7 +66,7 @@ def test_a_node_whose_name_was_taken_ends_and_leaves_the_other_ones_records(
     url: str, registry: Registry
 ) -> None:
     running = Running(url, Fleet())
-    wait_for(lambda: registry.get("nodes/a"), "it is listed")
+    found(registry, "nodes/a")
     _steal(registry, running.node.presence.node)
     running.thread.join(30)
     assert not running.thread.is_alive()
@@ -79,14 +84,14 @@ def test_a_camera_that_another_node_took_is_captured_here_no_more(url: str, regi
 
     try:
         wait_for(lambda: listed() == ["streams/raw/door/a", "streams/raw/gate/a"], "both are captured")
-        entry = registry.get("cameras/door")
-        assert entry is not None
-        _steal(registry, CameraRecord.of(entry).model_copy(update={"node": "thief"}))
+        _steal(
+            registry, CameraRecord.of(found(registry, "cameras/door")).model_copy(update={"node": "thief"})
+        )
         wait_for(lambda: listed() == ["streams/raw/gate/a"], "one is captured here no more")
         assert not running.node.finished.is_set()
-        entry = registry.get("cameras/gate")
-        assert entry is not None
-        _steal(registry, CameraRecord.of(entry).model_copy(update={"node": "thief"}))
+        _steal(
+            registry, CameraRecord.of(found(registry, "cameras/gate")).model_copy(update={"node": "thief"})
+        )
         wait_for(running.node.finished.is_set, "no camera is left")
     finally:
         running.end()

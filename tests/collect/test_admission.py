@@ -31,6 +31,7 @@ from tests.collect.test_recording import (
     recording,
     seqs,
 )
+from tests.support.clock import ManualClock
 from tests.support.waiting import wait_for
 
 STEP_NS = 40_000_000
@@ -69,6 +70,7 @@ def settled(bench: Bench, count: int) -> None:
     wait_for(lambda: sum(fate(bench)[:2]) == count, f"{count} are recorded or skipped")
 
 
+AT_ONCE = CommitPolicy(0.0)
 MOTION = "motion,pre=0.4,post=0.4"  # ten frames each
 
 
@@ -277,11 +279,14 @@ def test_a_disk_that_refuses_costs_no_frame_of_a_pre_roll(tmp_path: Path) -> Non
 
 
 def test_a_disk_that_refuses_for_longer_than_a_stream_may_be_quiet_costs_no_pre_roll(tmp_path: Path) -> None:
-    with recording(tmp_path, chooses=Said("motion,pre=2,post=2"), segment_seconds=2.0) as bench:
+    clock, choice = ManualClock(), Said("motion,pre=2,post=2")
+    with recording(tmp_path, AT_ONCE, chooses=choice, segment_seconds=2.0, clock=clock) as bench:
         (tmp_path / "front").write_text("")  # where its folder should be
         push(bench, 0, 21, 20)
         wait_for(lambda: "a file stands where a folder is needed" in bench.why)
         push(bench, 0, 5, camera="back")
+        wait_for(lambda: fate(bench, "back") == (0, 5, 5))
+        clock.advance(2.1)
         wait_for(lambda: fate(bench, "back") == (0, 5, 0), "another is quiet")
         assert fate(bench) == (0, 20, 20)
         (tmp_path / "front").unlink()
@@ -290,7 +295,7 @@ def test_a_disk_that_refuses_for_longer_than_a_stream_may_be_quiet_costs_no_pre_
             push(bench, 20, 21, 20)
             return fate(bench) == (21, 0, 0)
 
-        wait_for(is_recorded)
+        clock.advance_until(is_recorded)
     assert seqs(tmp_path) == list(range(21))
 
 
@@ -334,9 +339,11 @@ def test_what_is_held_of_a_stream_that_has_ended_is_passed_over(tmp_path: Path) 
 
 
 def test_what_is_held_of_a_stream_that_has_gone_quiet_is_passed_over(tmp_path: Path) -> None:
-    with recording(tmp_path, chooses=Said(MOTION), segment_seconds=0.2) as bench:
+    clock = ManualClock()
+    with recording(tmp_path, AT_ONCE, chooses=Said(MOTION), segment_seconds=0.2, clock=clock) as bench:
         push(bench, 0, 5)
-        wait_for(lambda: fate(bench) == (0, 5, 0))
+        wait_for(lambda: fate(bench) == (0, 5, 5))
+        clock.advance_until(lambda: fate(bench) == (0, 5, 0))
 
 
 def test_a_stage_that_is_subscribed_to_is_recorded_by_choice_too(tmp_path: Path) -> None:

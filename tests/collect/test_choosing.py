@@ -16,7 +16,7 @@ from nodes.collect.choosing import Choosing
 from nodes.collect.node import Collect, CollectConfig
 from nodes.node import Node, NodeConfig
 from tests.capture.test_decision import camera
-from tests.support.waiting import wait_for
+from tests.support.waiting import PATIENCE_S, wait_for
 
 
 @pytest.fixture
@@ -81,7 +81,8 @@ def test_what_was_known_last_holds_while_the_registry_is_away() -> None:
     choosing = Choosing(choices_of([]))
     with (
         RegistryServer(bind="tcp://127.0.0.1:*") as server,
-        open_registry(server.url, timeout=1.0) as registry,
+        open_registry(server.url, timeout=PATIENCE_S) as registry,
+        open_registry(server.url, timeout=1.0) as away,
         Scope("choosing") as scope,
     ):
         setups.add(registry, camera("door", record="off"))
@@ -89,5 +90,5 @@ def test_what_was_known_last_holds_while_the_registry_is_away() -> None:
         server.close()
         assert choosing.of("door").mode is Mode.OFF
         late = Choosing(choices_of(["motion"]))
-        late.follow(scope, registry)
+        late.follow(scope, away)
         assert late.of("door").mode is Mode.MOTION

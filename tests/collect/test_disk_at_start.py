@@ -103,7 +103,8 @@ def test_it_says_so_and_begins_when_there_is_room(disk: Path) -> None:
     ballast = fill(disk)
     with collecting(into) as work:
         wait_for(lambda: says("the disk is full: free some space"), "it says so")
-        assert (node := this()) is not None
+        node = wait_for(this, "it is listed")
+        assert node is not None
         assert "pull" not in node.endpoints, "it takes nothing in meanwhile"
         ballast.unlink()
         deliver(range(FRAMES, FRAMES + 20))

@@ -12,7 +12,7 @@ from mesh.delivery.lane import FLIGHT_RESULTS
 from mesh.frame import EndOfStream
 from mesh.scope import Scope
 from tests.support.waiting import wait_for
-from tests.test_delivery import STREAM, Bench, result
+from tests.test_delivery import END, STREAM, Bench, result
 
 SMALL = 20_000  # bytes: some thirty results
 ALL = 2**30
@@ -35,13 +35,7 @@ def sending(
 @contextmanager
 def receiving(name: str = "collect-1", *, acknowledges: bool = True) -> Iterator[Bench]:
     with Scope("receiving") as scope:
-        bench = Bench(scope, name, acknowledges=acknowledges)
-        yield bench
-    bench.publisher.close(flush=False)
-
-
-def firsts(bench: Bench) -> list[int]:
-    return list(dict.fromkeys(bench.seqs()))
+        yield Bench(scope, name, acknowledges=acknowledges)
 
 
 def test_far_more_than_memory_holds_waits_on_disk_and_is_delivered_in_order(tmp_path: Path) -> None:
@@ -59,8 +53,7 @@ def test_far_more_than_memory_holds_waits_on_disk_and_is_delivered_in_order(tmp_
             0,
             0,
         )
-        assert firsts(bench) == list(range(1000))
-        assert isinstance(bench.deliveries[-1].message.body, EndOfStream)
+        assert bench.firsts() == [*range(1000), END]
         assert len(list(tmp_path.glob("*.spool"))) == 1
     assert not list(tmp_path.iterdir()), "an empty spool leaves nothing behind"
 
@@ -73,7 +66,7 @@ def test_new_results_follow_those_on_disk_while_it_drains(tmp_path: Path) -> Non
         for seq in range(500, 1500):
             sender.offer(result(seq))
         assert sender.drain(60)
-        assert firsts(bench) == list(range(1500))
+        assert bench.firsts() == list(range(1500))
 
 
 def test_what_no_collector_took_is_delivered_by_the_next_start(
@@ -92,7 +85,7 @@ def test_what_no_collector_took_is_delivered_by_the_next_start(
             heir.offer(result(seq))
         heir.set_collectors([bench.collector])
         assert heir.drain(60)
-        assert firsts(bench) == list(range(120))
+        assert bench.firsts() == list(range(120))
         count = heir.counts()[STREAM]
         assert (count.results, count.delivered, count.carried.results) == (120, 120, 100)
         headers = [(d.message.run == heir.run, d.message.n) for d in bench.deliveries]
@@ -129,8 +122,7 @@ def test_two_senders_of_one_stage_have_a_file_each(tmp_path: Path) -> None:
         heir.set_collectors([bench.collector])
         assert heir.drain(60)
         for camera in ("door", "gate"):
-            found = [d.message.body for d in bench.deliveries if d.message.topic.camera == camera]
-            assert [body.seq for body in dict.fromkeys(found)] == list(range(100))  # type: ignore[union-attr]  # frames only
+            assert bench.firsts(camera) == list(range(100))
     assert not list(tmp_path.iterdir())
 
 
@@ -140,11 +132,11 @@ def test_a_collector_that_hangs_holds_up_nobody(tmp_path: Path) -> None:
         for seq in range(1500):
             sender.offer(result(seq))
         wait_for(lambda: sender.counts()[STREAM].spooled > 1400)
-        assert len(firsts(hung)) <= FLIGHT_RESULTS, "what is in flight is bounded"
+        assert len(hung.firsts()) <= FLIGHT_RESULTS, "what is in flight is bounded"
         with receiving("collect-2") as other:
             sender.set_collectors([other.collector])
             assert sender.drain(60)
-            assert firsts(other) == list(range(1500))
+            assert other.firsts() == list(range(1500))
 
 
 def test_a_disk_that_cannot_be_used_leaves_memory(tmp_path: Path) -> None:
@@ -160,7 +152,7 @@ def test_a_disk_that_cannot_be_used_leaves_memory(tmp_path: Path) -> None:
         count = sender.counts()[STREAM]
         assert set(count.undelivered) <= {"spool_error"}
         assert count.delivered + count.undelivered.total() == 300
-        assert firsts(bench)[-1] == 299
+        assert bench.firsts()[-1] == 299
 
 
 @pytest.mark.parametrize("disk", [0, SMALL])
@@ -182,7 +174,7 @@ def test_offering_may_wait_for_room_and_nothing_goes(tmp_path: Path, disk: int) 
         assert sender.drain(60)
         count = sender.counts()[STREAM]
         assert (count.results, count.delivered, count.undelivered.total()) == (300, 300, 0)
-        assert firsts(bench) == list(range(300))
+        assert bench.firsts() == list(range(300))
 
 
 def test_a_wait_for_room_ends_when_it_is_told_to_or_the_sender_ends(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from nodes.capture.sources.container import ffmpeg_version
 from nodes.secrets import has_secret, read_secrets
 
 PATIENT_S = 30.0  # for what answers: a slow machine is no fault
-BRIEF_S = 2.0  # where something never answers
+BRIEF_S = 4.0  # where something never answers: what does answer has a busy machine's time for it
 
 
 def examined(
@@ -39,8 +39,9 @@ def of(findings: Sequence[Finding], check: str, subject: str) -> Finding:
     return found
 
 
-def levels(findings: Sequence[Finding], check: str) -> set[Level]:
-    return {finding.level for finding in findings if finding.check == check}
+def levels(findings: Sequence[Finding], check: str, *, but: str = "") -> set[Level]:
+    """Those of a check, but for what is found about one subject."""
+    return {finding.level for finding in findings if finding.check == check and finding.subject != but}
 
 
 def node(name: str, **more: Any) -> NodeRecord:

@@ -7,28 +7,34 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import zmq
 
 from mesh.clock import SYSTEM_CLOCK
-from mesh.control import ControlServer
+from mesh.control import LIMITS, ControlServer
 from mesh.doctor import Finding, Level
 from mesh.doctor.knock import knock
-from mesh.doctor.reach import Reached, judge
+from mesh.doctor.reach import Reached, judge, reach
 from mesh.errors import MeshError
-from mesh.place import local_endpoints
+from mesh.place import local_endpoints, this_place
 from mesh.registry import Registry, open_registry
 from mesh.registry.records import NodeKind, NodeState
 from mesh.registry.server import RegistryServer
 from mesh.scope import Scope
-from tests.doctor.support import BRIEF_S, examined, levels, node, of, write
-from tests.support.waiting import wait_for
+from mesh.transport.sockets import bind, open_socket
+from tests.doctor.support import PATIENT_S, examined, levels, node, of, write
+from tests.support.waiting import PATIENCE_S, wait_for
 
 ELSEWHERE = "another-boot/1"
 SYN_SENT = "02"  # in /proc/net/tcp
+NEVER_S = 0.5  # for what never answers
 
 
 @pytest.fixture
 def registry() -> Iterator[Registry]:
-    with RegistryServer("tcp://127.0.0.1:*") as server, open_registry(server.url) as registry:
+    with (
+        RegistryServer("tcp://127.0.0.1:*") as server,
+        open_registry(server.url, timeout=PATIENCE_S) as registry,
+    ):
         yield registry
 
 
@@ -56,11 +62,6 @@ def connecting(endpoints: Sequence[str]) -> int:
     ports = {f"{urlsplit(endpoint).port:04X}" for endpoint in endpoints}
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return sum(1 for row in rows if row[2].rpartition(":")[2] in ports and row[3] == SYN_SENT)
-
-
-def closed() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return address_of(server)
 
 
 def reach_of(registry: Registry, name: str) -> Finding:
@@ -97,24 +98,17 @@ def test_a_node_that_answers_is_well_also_one_that_refuses_and_a_script_is_not_a
     assert of(findings, "reach", "script").found == f"pub at 127.0.0.1 reached from {here}"
 
 
-def test_who_hangs_who_is_silent_and_who_ended_meanwhile_are_told_apart(
-    registry: Registry, listening: str
-) -> None:
-    with silent() as far, socket.create_server(("127.0.0.1", 0)) as leaving, Scope("leaver") as scope:
+def test_who_hangs_and_who_is_silent_are_told_apart(listening: str) -> None:
+    with silent() as far:
         stuck = {"control": listening, "pub": listening}
-        write(registry, node("stuck", host="edge2", pid=99, endpoints=stuck))
-        write(registry, node("far", endpoints={"control": address_of(far), "pub": address_of(far)}))
-        leaver = node("leaver", endpoints={"control": address_of(leaving)})
-        write(registry, leaver)
-
-        def leave() -> None:
-            leaving.accept()[0].close()
-            write(registry, leaver.model_copy(update={"state": NodeState.ENDED}))
-
-        scope.spawn("leave", leave)
-        findings = examined(registry.url, timeout=BRIEF_S)
+        nodes = [
+            node("stuck", host="edge2", pid=99, endpoints=stuck),
+            node("far", endpoints={"control": address_of(far), "pub": address_of(far)}),
+        ]
+        found = reach(nodes, {"127.0.0.1": "127.0.0.1"}, this_place(), NEVER_S, SYSTEM_CLOCK)
+        findings = list(judge(found, "here"))
         port = urlsplit(address_of(far)).port
-    hangs, away, left = (of(findings, "reach", name) for name in ("stuck", "far", "leaver"))
+    hangs, away = (of(findings, "reach", name) for name in ("stuck", "far"))
     assert hangs.level is Level.FAILED
     assert hangs.found.startswith("pid 99 on edge2 takes connections from ")
     assert hangs.found.endswith("but does not answer: it hangs")
@@ -122,25 +116,48 @@ def test_who_hangs_who_is_silent_and_who_ended_meanwhile_are_told_apart(
     assert away.level is Level.FAILED
     assert away.found.endswith("nothing answers there")
     assert f"nc -vz 127.0.0.1 {port}" in away.do
+
+
+def test_who_ended_while_it_was_looked_at_is_in_no_trouble(registry: Registry) -> None:
+    with open_socket(zmq.ROUTER, hwm=4, limits=LIMITS) as socket, Scope("leaver") as scope:
+        leaver = node("leaver", endpoints={"control": bind(socket, "tcp://127.0.0.1:*")})
+        write(registry, leaver)
+
+        def leave() -> None:
+            if socket.poll(int(PATIENT_S * 1000)):
+                peer, _ = socket.recv_multipart()
+                write(registry, leaver.model_copy(update={"state": NodeState.ENDED}))
+                socket.send_multipart([peer, b"no answer"])
+
+        scope.spawn("leave", leave)
+        left = reach_of(registry, "leaver")
     assert (left.level, left.found) == (Level.NOTE, "it ended or started anew meanwhile")
 
 
+def test_an_address_at_which_nobody_listens_has_failed(registry: Registry) -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        check_unreached(registry, address_of(reserved), "nobody listens there", "firewall")
+
+
 @pytest.mark.parametrize(
-    ("endpoint", "place", "told", "do"),
+    ("endpoint", "told", "do"),
     [
-        ("tcp://127.0.0.1:5000", ELSEWHERE, "which nobody else reaches", "--bind ADDRESS --insecure"),
-        ("tcp://localhost:5000", ELSEWHERE, "which nobody else reaches", "--bind ADDRESS --insecure"),
-        ("tcp://nowhere.invalid:5000", ELSEWHERE, "a name that is not known on", "--advertise ADDRESS"),
-        ("nonsense", ELSEWHERE, "which is no address", "find the program"),
-        ("tcp://[::1", ELSEWHERE, "which is no address", "find the program"),
-        (closed(), "", "nobody listens there", "firewall"),
+        ("tcp://127.0.0.1:5000", "which nobody else reaches", "--bind ADDRESS --insecure"),
+        ("tcp://localhost:5000", "which nobody else reaches", "--bind ADDRESS --insecure"),
+        ("tcp://nowhere.invalid:5000", "a name that is not known on", "--advertise ADDRESS"),
+        ("nonsense", "which is no address", "find the program"),
+        ("tcp://[::1", "which is no address", "find the program"),
     ],
-    ids=["loopback", "localhost", "a name that is not known", "nonsense", "half an address", "closed"],
+    ids=["loopback", "localhost", "a name that is not known", "nonsense", "half an address"],
 )
 def test_an_address_that_cannot_be_reached_has_failed(
-    registry: Registry, endpoint: str, place: str, told: str, do: str
+    registry: Registry, endpoint: str, told: str, do: str
 ) -> None:
-    more = {"place": place} if place else {}
+    check_unreached(registry, endpoint, told, do, place=ELSEWHERE)
+
+
+def check_unreached(registry: Registry, endpoint: str, told: str, do: str, **more: str) -> None:
     write(registry, node("lost", endpoints={"control": endpoint, "pub": endpoint}, **more))
     found = reach_of(registry, "lost")
     assert found.level is Level.FAILED

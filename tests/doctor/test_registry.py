@@ -1,5 +1,6 @@
 """The registry that is away, slow, forgetful, half reached, or holds what it should not."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from mesh.clock import SYSTEM_CLOCK
 from mesh.doctor import Level
-from mesh.doctor.registry import Seen, judge
+from mesh.doctor.registry import SLOW_S, Seen, judge
 from mesh.doctor.site import Site
 from mesh.ports import free_port
 from mesh.registry import open_registry
@@ -16,6 +17,7 @@ from mesh.registry.server import RegistryServer
 from tests.doctor.support import BRIEF_S, examined, levels, node, of, write
 from tests.registry.proxy import Proxy
 from tests.support.slow_proxy import SlowProxy
+from tests.support.waiting import PATIENCE_S
 
 SITE_CHECKS = ("nodes", "reach", "clocks", "keys", "cameras", "ledger")
 
@@ -63,7 +65,7 @@ def test_one_that_keeps_its_configuration_is_well_and_says_where(
     server: RegistryServer, tmp_path: Path
 ) -> None:
     findings = examined(server.url)
-    assert levels(findings, "registry") == {Level.OK}
+    assert levels(findings, "registry", but=server.url) == {Level.OK}  # which says how fast it is
     assert str(tmp_path / "state") in of(findings, "registry", "configuration").found
     assert of(findings, "disk", f"registry: {tmp_path}/state")
 
@@ -82,7 +84,7 @@ def test_one_that_is_too_old_to_say_is_noted() -> None:
 
 def test_one_that_is_slow_is_warned_of(server: RegistryServer) -> None:
     port = int(server.url.rpartition(":")[2])
-    with SlowProxy(port, bytes_per_s=200) as proxy:
+    with SlowProxy(port, 10**8, lambda piece: threading.Event().wait(1.2 * SLOW_S)) as proxy:
         slow = of(examined(proxy.url), "registry", proxy.url)
     assert slow.level is Level.WARNING
     assert slow.found.endswith("that is slow")
@@ -90,7 +92,7 @@ def test_one_that_is_slow_is_warned_of(server: RegistryServer) -> None:
 
 def test_a_second_port_that_is_not_reached_has_failed(server: RegistryServer) -> None:
     with Proxy(server.url) as proxy:
-        assert levels(examined(proxy.url), "registry") == {Level.OK}
+        assert levels(examined(proxy.url), "registry", but=proxy.url) == {Level.OK}
         proxy.close_changes()
         findings = examined(proxy.url)
     cut = of(findings, "registry", f"127.0.0.1:{proxy.port + 1}")
@@ -100,7 +102,7 @@ def test_a_second_port_that_is_not_reached_has_failed(server: RegistryServer) ->
 
 
 def test_malformed_entries_are_named(server: RegistryServer) -> None:
-    with open_registry(server.url) as registry:
+    with open_registry(server.url, timeout=PATIENCE_S) as registry:
         lease = registry.grant(60)
         registry.put("nodes/odd", {"id": "odd"}, lease=lease)
         registry.put("config/cameras/door", {"url": "rtsp://u:secret@192.0.2.1/", "fps": "many"})
@@ -115,7 +117,7 @@ def test_malformed_entries_are_named(server: RegistryServer) -> None:
 
 def test_a_node_that_went_without_a_word_is_warned_of_unless_it_runs_again(server: RegistryServer) -> None:
     now_ns = SYSTEM_CLOCK.wall_ns()
-    with open_registry(server.url) as registry:
+    with open_registry(server.url, timeout=PATIENCE_S) as registry:
         left = StatsRecord(node="left", run=1, at_ns=now_ns, final=True)
         write(registry, left, *(StatsRecord(node=name, run=1, at_ns=now_ns) for name in ("died", "again")))
         write(registry, node("again", started_ns=2))

@@ -22,6 +22,7 @@ from mesh.registry.records import (
 from mesh.registry.server import RegistryServer
 from mesh.registry.setups import CameraSetup
 from tests.doctor.support import examined, levels, node, of, write
+from tests.support.waiting import PATIENCE_S
 
 BOOT = 7
 MS = 1_000_000
@@ -41,7 +42,10 @@ class Ahead:
 
 @pytest.fixture
 def registry() -> Iterator[Registry]:
-    with RegistryServer("tcp://127.0.0.1:*") as server, open_registry(server.url) as registry:
+    with (
+        RegistryServer("tcp://127.0.0.1:*") as server,
+        open_registry(server.url, timeout=PATIENCE_S) as registry,
+    ):
         yield registry
 
 
@@ -108,7 +112,7 @@ def test_a_registry_that_listens_beyond_loopback_is_open_to_its_network() -> Non
     ("bind", "level"), [("tcp://127.0.0.1:*", Level.NOTE), ("tcp://0.0.0.0:*", Level.WARNING)]
 )
 def test_passwords_that_the_registry_keeps_are_told_and_never_shown(bind: str, level: Level) -> None:
-    with RegistryServer(bind) as server, open_registry(server.url) as registry:
+    with RegistryServer(bind) as server, open_registry(server.url, timeout=PATIENCE_S) as registry:
         for name, url in (
             ("door", "rtsp://u:hunter2@192.0.2.1/"),
             ("gate", "rtsp://u:{GATE_PASSWORD}@192.0.2.2/"),

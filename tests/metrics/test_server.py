@@ -14,6 +14,7 @@ from nodes.metrics.samples import Sample
 from nodes.metrics.server import MOST_CLIENTS, MOST_HEAD_BYTES, MetricsServer
 
 LARGE = 8 * 1024 * 1024
+PATIENT_S = 120.0  # with a client that a busy machine holds up
 
 
 def shown(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
@@ -24,7 +25,7 @@ def shown(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]
 
 @pytest.fixture
 def server() -> Iterator[MetricsServer]:
-    server = MetricsServer("127.0.0.1", 0)
+    server = MetricsServer("127.0.0.1", 0, PATIENT_S)
     with Scope("test") as scope:
         server.run_in(scope, shown)
         yield server
@@ -32,7 +33,7 @@ def server() -> Iterator[MetricsServer]:
 
 
 def connected(server: MetricsServer) -> socket.socket:
-    return socket.create_connection((server.host, server.port), timeout=30)
+    return socket.create_connection((server.host, server.port), timeout=60)
 
 
 def answered(server: MetricsServer, request: bytes) -> bytes:
@@ -102,7 +103,7 @@ def test_more_readers_than_there_may_be_are_sent_away_and_others_are_not(server:
 
 
 def test_readers_that_hang_end_with_the_scope() -> None:
-    server = MetricsServer("127.0.0.1", 0)
+    server = MetricsServer("127.0.0.1", 0, PATIENT_S)
     with Scope("test") as scope:
         server.run_in(scope, shown)
         silent, full = connected(server), connected(server)

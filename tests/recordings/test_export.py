@@ -205,7 +205,9 @@ def test_what_cannot_be_written_is_one_line_and_leaves_nothing(
 
 
 def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path) -> None:
-    record(tmp_path / "rec", [smooth(seq, seq / 25) for seq in range(750)], seconds=60)
+    """Of a film that takes a minute to write, so that it is written still, however late that is seen."""
+    jpeg = codec.encode(picture(96, 64))
+    record(tmp_path / "rec", [make(seq, payload=jpeg) for seq in range(5000)], seconds=600)
     out = tmp_path / "out"
     out.mkdir()
     (out / "a.mp4").write_bytes(b"an older film")

@@ -21,6 +21,7 @@ from nodes.collect.rebuild import Rebuilt, rebuild
 from nodes.collect.recorder import Recorder
 from nodes.collect.recovery import recover
 from tests.recordings.made import NOON, every_second, frame, holdings, note, person, record
+from tests.support.waiting import WITHIN_S
 
 FIRST = "door/2026-10-15/12-00-00-raw.mkv"
 SECOND = "door/2026-10-15/12-00-10-raw.mkv"
@@ -104,7 +105,7 @@ def test_who_looks_whether_somebody_records_holds_up_no_collector(tmp_path: Path
     looking = os.open(tmp_path / "index.lock", os.O_RDONLY)
     fcntl.flock(looking, fcntl.LOCK_SH)
     with ThreadPoolExecutor(1) as pool:
-        collector = pool.submit(FolderLock, tmp_path)
+        collector = pool.submit(FolderLock, tmp_path, WITHIN_S)
         os.close(looking)
         collector.result().release()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mesh import setups
+from mesh.ports import free_port
 from mesh.registry import Registry, open_registry
 from mesh.registry.server import RegistryServer
 from mesh.registry.setups import PREFIX, CameraSetup
@@ -17,7 +18,7 @@ from mesh.site.keeper import Keeper, configure
 from mesh.site.parts import Plan
 from tests.support.clock import ManualClock
 from tests.support.slow_proxy import SlowProxy
-from tests.support.waiting import WITHIN_S, wait_for
+from tests.support.waiting import PATIENCE_S, WITHIN_S, wait_for
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ def test_what_somebody_else_writes_at_the_same_moment_is_read_and_the_cameras_ar
     with (
         RegistryServer("tcp://127.0.0.1:*") as server,
         SlowProxy(int(server.url.rpartition(":")[2]), 10**8, hold) as proxy,
-        open_registry(server.url) as registry,
+        open_registry(server.url, timeout=PATIENCE_S) as registry,
         kept(proxy.url, camera("a", fps=5)) as clock,
     ):
         try:
@@ -119,12 +120,17 @@ def test_what_somebody_else_writes_at_the_same_moment_is_read_and_the_cameras_ar
 
 
 def test_a_registry_that_starts_anew_without_its_configuration_is_told_the_cameras_again() -> None:
-    clock = ManualClock()
-    with RegistryServer("tcp://127.0.0.1:*", clock=clock) as server, open_registry(server.url) as registry:
-        url = server.url
-        with kept(url, camera("a")) as keepers:
-            wait_for(lambda: set(standing(registry)) == {"a"})
-            server.close()
-            clock.advance(60.0)
-            with RegistryServer(url, clock=clock) as again, open_registry(again.url) as anew:
-                keepers.advance_until(lambda: set(standing(anew)) == {"a"})
+    clock, url = ManualClock(), f"tcp://127.0.0.1:{free_port()}"
+    with (
+        RegistryServer(url, clock=clock) as server,
+        open_registry(url, timeout=PATIENCE_S) as registry,
+        kept(url, camera("a")) as keepers,
+    ):
+        wait_for(lambda: set(standing(registry)) == {"a"})
+        server.close()
+        clock.advance(60.0)
+        with (
+            RegistryServer(url, clock=clock),
+            open_registry(url, timeout=PATIENCE_S) as anew,
+        ):
+            keepers.advance_until(lambda: set(standing(anew)) == {"a"})

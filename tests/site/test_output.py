@@ -9,6 +9,7 @@ from typing import TextIO
 
 from mesh.scope import Scope
 from mesh.site.output import KEPT_LINES, Lines, Output
+from tests.support.clock import ManualClock
 from tests.support.waiting import wait_for
 
 
@@ -92,6 +93,25 @@ def test_a_reader_that_hangs_does_not_hold_up_the_end() -> None:
     assert scope.error is None
 
 
+class Leaping(ManualClock):
+    """An hour passes between any two looks at it, as for a thread that is held up."""
+
+    def monotonic(self) -> float:
+        self.advance(3600.0)
+        return super().monotonic()
+
+
+def test_what_there_is_room_for_is_written_at_the_end_however_late_the_writer_comes_to_it() -> None:
+    with piped() as (reading, stream):
+        output = Output(stream, clock=Leaping())
+        with Scope("test") as scope:
+            output.say("registry", "has ended")
+            scope.stop()
+            output.run_in(scope)
+        stream.close()
+        assert os.read(reading, 65536) == b"registry | has ended\n"
+
+
 def test_a_reader_that_is_gone_ends_nothing() -> None:
     reading, writing = os.pipe()
     with os.fdopen(writing, "w") as stream:
@@ -115,7 +135,7 @@ def test_whatever_a_line_holds_as_json_it_is_an_object_and_the_end_of_nothing() 
     lines = [*(f'{{"message": {line}}}' for line in deep), '{"message": "\\ud800"}', f'{{"a": {"9" * 5000}}}']
     lines += ["\ud800", '{"process": "another", "message": "x"}', "[]", "null", "{", ""]
     with piped() as (reading, stream):
-        output = Output(stream, as_json=True)
+        output = Output(stream, as_json=True, clock=ManualClock())  # it waits for whoever reads
         read: list[bytes] = []
         reader = threading.Thread(target=everything, args=(reading, read))
         reader.start()

@@ -56,6 +56,28 @@ class Answering:
                 self._answer(connection)
 
 
+def relayed(
+    connection: socket.socket, port: int, before: Callable[[bytes], object] = lambda piece: True
+) -> None:
+    """Hand on what comes to a local port, and its answers back, until either end closes.
+
+    before:  is called with each piece that is to go there; once it returns nothing, both are cut off
+    """
+    with socket.create_connection(("127.0.0.1", port)) as far, Scope("back") as scope:
+        scope.on_stop(lambda: _shut(far))
+        scope.spawn("back", _copy, far, connection)
+        with contextlib.suppress(OSError):
+            while (piece := connection.recv(1 << 16)) and before(piece):
+                far.sendall(piece)
+
+
+def _copy(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while piece := source.recv(1 << 16):
+            sink.sendall(piece)
+    _shut(sink)
+
+
 def drained(connection: socket.socket) -> None:
     """Read until the other end closes."""
     while connection.recv(1 << 16):

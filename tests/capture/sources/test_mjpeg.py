@@ -373,7 +373,7 @@ def test_where_a_proxy_is_named_it_is_asked() -> None:
             env=os.environ | {"http_proxy": f"http://127.0.0.1:{proxy.port}", "no_proxy": ""},
             capture_output=True,
             text=True,
-            timeout=DEADLINE_S,
+            timeout=3 * DEADLINE_S,
             check=False,
         )
     assert done.stdout.strip() == "3", done

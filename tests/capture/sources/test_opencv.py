@@ -22,6 +22,7 @@ from nodes.capture.sources.opencv import OpenCvSource
 from nodes.capture.sources.opencv_child import Slot
 from tests.capture.sources.support import DEADLINE_S, ROOT, grabs, jpegs, picture, set_on_exit
 from tests.capture.sources.test_file import write_video
+from tests.support.clock import ManualClock
 from tests.support.mjpeg_server import MjpegServer
 
 LIVES_ON = """
@@ -133,12 +134,24 @@ def test_a_child_that_is_killed_is_an_error(video: str) -> None:
         list(islice(pictures, 100))
 
 
+class Hurrying(ManualClock):
+    """It stands until it is told to hurry: then a second passes with each look at it."""
+
+    hurries = False
+
+    def monotonic(self) -> float:
+        self.advance(float(self.hurries))
+        return super().monotonic()
+
+
 def test_a_child_that_hangs_has_stalled(video: str) -> None:
-    source = open_source(video, SourceOptions(loop=True, stall_s=2))
+    clock = Hurrying()
+    source = open_source(video, SourceOptions(loop=True, stall_s=2, clock=clock))
     assert isinstance(source, OpenCvSource)
     pictures = iter(source)
     next(pictures)
     os.kill(source.pid, signal.SIGSTOP)
+    clock.hurries = True
     with pytest.raises(SourceError, match=r"no frame for 2 s"):
         list(islice(pictures, 100))
     with pytest.raises(ProcessLookupError):

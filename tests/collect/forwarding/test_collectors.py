@@ -17,7 +17,7 @@ from mesh.wire import MAX_HEADER
 from nodes.collect.forwarding.address import parse
 from nodes.collect.forwarding.collectors import WINDOW_FRAMES, CollectorCarrier
 from tests.collect.support import make
-from tests.support.waiting import wait_for
+from tests.support.waiting import PATIENCE_S, wait_for
 
 OWN = new_record(
     NodeKind.COLLECT, "edge", {"pull": "tcp://127.0.0.1:1", "pub": "tcp://127.0.0.1:2"}, SYSTEM_CLOCK
@@ -56,7 +56,7 @@ class Bench:
 def registry(*nodes: NodeRecord) -> Iterator[str]:
     """The URL of one that lists these."""
     url = f"tcp://127.0.0.1:{free_port()}"
-    with RegistryServer(url), open_registry(url) as client:
+    with RegistryServer(url), open_registry(url, timeout=PATIENCE_S) as client:
         for node in nodes:
             client.put(node.key, node.value(), lease=client.grant(60.0))
         yield url

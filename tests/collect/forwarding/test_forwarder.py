@@ -3,7 +3,7 @@
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -79,16 +79,22 @@ def test_a_destination_that_has_no_room_costs_no_memory_and_no_files(tmp_path: P
         folder.record(*range(300))  # a dozen files
         wait_for(lambda: len(hands.taken) == 10 and made.count().waiting == 300, "it is full")
         assert len(made._hands) <= 64
-        opened = [path.readlink() for path in Path("/proc/self/fd").iterdir() if path.exists()]
-        assert not [
-            path for path in opened if path.suffix == ".mkv" and path.stem != segments(tmp_path)[-1].stem
-        ]
+        wait_for(lambda: opened(".mkv") <= {segments(tmp_path)[-1]}, "what was read ahead is closed")
         for room in range(20, 320, 20):
             hands.finish()
             hands.grant(room)
         hands.wait(range(300))
         hands.finish()
         wait_count(made, 300, 0)
+
+
+def opened(suffix: str) -> set[Path]:
+    """The files of that kind that this process has open."""
+    found = set()
+    for path in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # it was closed just now
+            found.add(path.readlink())
+    return {path for path in found if path.suffix == suffix}
 
 
 def test_streams_take_turns(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import ConfigError
 from mesh.scope import Scope
 from nodes.collect.forwarding.address import parse
@@ -22,7 +21,7 @@ from nodes.collect.forwarding.signing import check_placed, headers, keys_of
 from nodes.collect.forwarding.verdict import Answer, Verdict, judge, retry_after_s
 from nodes.collect.forwarding.webhook import MOST_FRAMES, WebhookCarrier
 from tests.collect.forwarding.support import TOLD, Noted, offer, seen
-from tests.support.answering import Answering, drained
+from tests.support.answering import Answering, drained, relayed
 from tests.support.certificates import self_signed
 from tests.support.clock import ManualClock
 from tests.support.frames import jpeg_frame
@@ -36,10 +35,11 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
 @contextlib.contextmanager
-def carrying(url: str, clock: Clock = SYSTEM_CLOCK) -> Iterator[tuple[WebhookCarrier, Noted]]:
+def carrying(url: str, clock: ManualClock | None = None) -> Iterator[tuple[WebhookCarrier, Noted]]:
+    """With a clock that stands, unless another one is given: no patience ends because a thread is held up."""
     done = Noted()
     with Scope("carrying") as scope:
-        yield WebhookCarrier(scope, parse(url), done, clock), done
+        yield WebhookCarrier(scope, parse(url), done, clock or ManualClock(0.0)), done
 
 
 def verifier() -> Callable[[str, Any, bytes], bool]:
@@ -418,10 +418,7 @@ def test_a_proxy_is_asked_where_the_environment_names_one(
             connection.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
             return
         connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        with socket.create_connection(("127.0.0.1", secure.port)) as far, Scope("back") as scope:
-            scope.on_stop(lambda: far.shutdown(socket.SHUT_RDWR))
-            scope.spawn("back", _copy, far, connection)
-            _copy(connection, far)
+        relayed(connection, secure.port)
 
     with Hooks() as plain, Hooks(tls=tls) as secure, Answering(proxy) as between:
         monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{between.port}")
@@ -444,12 +441,6 @@ def test_a_proxy_is_asked_where_the_environment_names_one(
     assert [hook.target for hook in plain.taken] == ["http://elsewhere.invalid/hook", "/hook"]
     assert plain.taken[0].headers["host"] == "elsewhere.invalid"
     assert "proxy-authorization" in plain.taken[0].headers
-
-
-def _copy(source: socket.socket, sink: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(1 << 16):
-            sink.sendall(data)
 
 
 def test_frames_in_which_nothing_was_found_are_left_out_where_that_is_asked() -> None:
