@@ -24,6 +24,7 @@ from mesh.presence import Presence, new_record
 from mesh.registry import Registry, open_registry
 from mesh.registry.records import NodeKind, NodeState, StatsRecord
 from mesh.scope import Scope
+from mesh.signals import WakeOnSignal
 from mesh.transport import Publisher
 from nodes import usage
 from nodes.address import LOOPBACK, advertised, bind_endpoint, check_advertise, check_bind, doubt
@@ -33,6 +34,7 @@ from nodes.operations import check_none, folder
 log = logging.getLogger(__name__)
 
 EXIT_INTERRUPTED = 130
+_ENDING = (signal.SIGTERM, signal.SIGINT)
 LEASE_S = 1.5  # what a node that is killed did is taken over by others within two seconds
 REQUEST_S = 3.0  # each request to the registry: a node must be able to leave when that is gone
 
@@ -327,12 +329,14 @@ class _Signals(AbstractContextManager["_Signals"]):
 
     def __init__(self, stop: Callable[[], None]) -> None:
         self._stop = stop
+        self._waking = WakeOnSignal(_ENDING, stop)
         self._former: dict[int, object] = {}
         self.number: int | None = None
         self.hurry = threading.Event()
 
     def __enter__(self) -> Self:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        self._waking.__enter__()
+        for number in _ENDING:
             self._former[number] = signal.signal(number, self._caught)
         return self
 
@@ -341,6 +345,7 @@ class _Signals(AbstractContextManager["_Signals"]):
     ) -> None:
         for number, handler in self._former.items():
             signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal itself gave
+        self._waking.__exit__(kind, value, trace)
 
     def _caught(self, number: int, frame: FrameType | None) -> None:
         if self.number is not None:

@@ -20,6 +20,7 @@ GROUND = {
     "mesh.database",
     "mesh.place",
     "mesh.ports",
+    "mesh.signals",
     "mesh.ages",
     "mesh.choice",
     "mesh.steps",

@@ -16,6 +16,7 @@ from mesh.cli.options import Insecure, LogJson, LogLevel, Metrics
 from mesh.errors import ConfigError
 from mesh.presence import this_version
 from mesh.scope import Scope
+from mesh.signals import WakeOnSignal
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ def registry(
             interrupted = number == signal.SIGINT
             server.stop()
 
+        stack.enter_context(WakeOnSignal((signal.SIGTERM, signal.SIGINT), server.stop))
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
         log.info("the registry listens at %s", server.url)

@@ -1,9 +1,10 @@
-"""A node that is suspended for longer than its lease, as a starved one may be: it goes on when it can."""
+"""A node that is suspended for longer than its lease, as a starved one may be: it goes on when it can, or
+ends where it was asked to meanwhile."""
 
 import signal
 from pathlib import Path
 
-from tests.e2e.site import Site, check_recording
+from tests.e2e.site import SMALL, Site, check_recording
 from tests.faults.figures import row
 from tests.faults.settled import listed, wait_all_recorded
 
@@ -45,3 +46,15 @@ def test_a_node_that_was_suspended_for_longer_than_its_lease_goes_on(tmp_path: P
             lost=group["lost"],
             duplicates=door["duplicates"],
         )
+
+
+def test_what_is_asked_to_end_while_it_is_suspended_ends_when_it_goes_on(tmp_path: Path) -> None:
+    """The kernel gives the signal to any thread then."""
+    with Site(tmp_path) as site:
+        nodes = [site.collect(), site.node("process", STAGE), site.capture(f"door={SMALL}")]
+        site.wait_nodes("collect", "process", "capture")
+        for process in (*nodes[::-1], site.registry):
+            process.suspend()
+            process.send(signal.SIGTERM)
+            process.send(signal.SIGCONT)
+            assert process.wait() == 0
