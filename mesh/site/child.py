@@ -23,7 +23,7 @@ from mesh.site.parts import Part
 
 LONGEST_LINE = 64 * 1024  # bytes
 PIPE_BYTES = 64 * 1024  # what a pipe holds
-LAST_WORDS_S = 1.0
+LAST_WORDS_S = 30.0  # nobody takes that long to hear them whom the machine lets run
 FRAME = "│╭╮╰╯─ "  # of the box that a usage error comes in
 
 # -P: what lies in the folder is no part of the mesh, whatever it is called.
@@ -96,6 +96,13 @@ class Child:
         os.close(self._leash)
 
     def _listen(self) -> None:
+        try:
+            self._hear()
+        finally:
+            os.close(self._until)
+            self._heard.set()
+
+    def _hear(self) -> None:
         """Hear it until nobody holds its end of the pipe, or it was let go of and what was there is heard:
         no more than a pipe holds, as what it left behind may write without end."""
         stream = self._process.stdout
@@ -116,8 +123,6 @@ class Child:
                     self._tell([rest])
                     rest = b""
             self._tell([rest] if rest else [])
-        os.close(self._until)
-        self._heard.set()
 
     def _tell(self, lines: Sequence[bytes]) -> None:
         for line in lines:
