@@ -1,7 +1,8 @@
 """Scopes: every thread of the mesh starts, stops and is joined inside one.
 
 Rules kept here: leaving a scope stops it and joins every thread; the first error that any thread raised is
-raised to whoever leaves the scope; a thread that fails stops its whole scope. No thread is a daemon.
+raised to whoever leaves the scope; a thread that fails stops its whole scope. No thread is a daemon; nobody
+waits for one without hearing of signals meanwhile.
 """
 
 import logging
@@ -9,6 +10,10 @@ import threading
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
+
+# A signal that came while a process was stopped (`kill -STOP`) goes to any of its threads once it goes on,
+# and does not wake the main one, on which Python handles it. So that one may not wait for longer than this.
+HEAR_SIGNALS_S = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -74,8 +79,11 @@ class Scope:
     def join(self) -> None:
         """Wait for every thread to end."""
         for thread in list(self._threads):
-            if thread is not threading.current_thread():
-                thread.join()
+            if thread is threading.current_thread():
+                continue
+            thread.join(HEAR_SIGNALS_S)
+            while thread.is_alive():
+                thread.join(HEAR_SIGNALS_S)
 
     def _guard(self, run: Callable[..., None], args: tuple[object, ...]) -> None:
         try:

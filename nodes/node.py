@@ -23,7 +23,7 @@ from mesh.place import local_endpoints
 from mesh.presence import Presence, new_record
 from mesh.registry import Registry, open_registry
 from mesh.registry.records import NodeKind, NodeState, StatsRecord
-from mesh.scope import Scope
+from mesh.scope import HEAR_SIGNALS_S, Scope
 from mesh.transport import Publisher
 from nodes import usage
 from nodes.address import LOOPBACK, advertised, bind_endpoint, check_advertise, check_bind, doubt
@@ -219,7 +219,8 @@ class Node:
             try:
                 self.work.start(self)
                 log.info("%s %s is running", self.work.kind, self.id)
-                self.finished.wait()
+                while not self.finished.wait(HEAR_SIGNALS_S):
+                    pass
                 self._drain(caught)
             finally:
                 self.scope.stop()
