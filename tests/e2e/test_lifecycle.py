@@ -38,6 +38,17 @@ def test_every_kind_of_node_answers_a_signal(tmp_path: Path, number: signal.Sign
         assert site.registry.stop(number) == code
 
 
+def test_what_was_suspended_when_it_was_told_to_end_does_so_once_it_goes_on(tmp_path: Path) -> None:
+    """The signal may go to any thread then, and Python handles it on the main one."""
+    with Site(tmp_path, lasting=True) as site:
+        nodes = [site.capture(f"door={SMALL}"), site.node("process", "passthrough"), site.collect()]
+        site.wait_recorded("door", "passthrough")
+        for process in (*nodes, site.registry):
+            process.suspend()
+            process.send(signal.SIGTERM)
+            assert process.stop(signal.SIGCONT) == 0
+
+
 def test_a_node_that_waits_for_a_registry_can_be_stopped(tmp_path: Path) -> None:
     with Site(tmp_path, registry=False) as site:
         node = site.node("process", "passthrough", "--log-level", "debug")
