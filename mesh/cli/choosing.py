@@ -11,8 +11,8 @@ from mesh.clock import SYSTEM_CLOCK
 from mesh.errors import ConfigError
 from mesh.names import check_name
 from mesh.recordings.catalog import Catalog
-from mesh.recordings.query import Query
-from mesh.recordings.times import FAR_NS, parse_range, parse_time, show_time
+from mesh.recordings.query import FAR_NS, Query
+from mesh.recordings.times import parse_range, parse_time, show_time
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that a collector records to.")]
 Cameras = Annotated[

@@ -9,10 +9,10 @@ import re
 from datetime import UTC, date, datetime, time, timedelta
 
 from mesh.errors import ConfigError
+from mesh.recordings.query import FAR_NS
 
 SECOND_NS = 1_000_000_000
 DAY_NS = 86_400 * SECOND_NS
-FAR_NS = (1 << 63) - 1  # what a time in an index is at most
 UNITS = {"w": 7 * 86_400, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
 FORMS = (
     "now, today, yesterday, -2h, -1h30m, 10:00, 2026-11-30 or 2026-11-30T10:00[:00][+01:00] (UTC if not said)"
