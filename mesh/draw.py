@@ -1,13 +1,21 @@
-"""Detections drawn on a picture, for people to look at."""
+"""Detections drawn on a picture, for people to look at.
 
-from collections.abc import Iterable
+Rules kept here: a label stands on a ground of its box's colour, so that it can be read on any picture; it
+stands within the picture, and on no other label where one of a few places near its box is free.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
 
 import cv2
 
 from mesh.codec import Image
 from mesh.frame import Detection, Frame
 
+Area = tuple[int, int, int, int]  # left, top, right, bottom
+
 _COLOURS = ((64, 200, 64), (64, 128, 255), (255, 144, 64), (200, 64, 200), (64, 220, 220))
+_INK = (24, 16, 16)
+_FONT, _SCALE, _EDGE = cv2.FONT_HERSHEY_SIMPLEX, 0.45, 2
 
 
 def annotated(frame: Frame) -> Image:
@@ -16,18 +24,48 @@ def annotated(frame: Frame) -> Image:
     Raises `DecodeError`.
     """
     image = frame.image.copy()
-    for detection in frame.detections:
-        _draw(image, detection, _colour(detection.by or detection.label, frame.detections))
+    colours = [_colour(found.by or found.label, frame.detections) for found in frame.detections]
+    for found, colour in zip(frame.detections, colours, strict=True):
+        left, top, right, bottom = _box(found)
+        cv2.rectangle(image, (left, top), (right, bottom), colour, 2)
+    taken: list[Area] = []
+    for found, colour in zip(frame.detections, colours, strict=True):
+        text = str(found.attributes.get("text") or f"{found.label} {found.score:.2f}")
+        (width, height), below = cv2.getTextSize(text, _FONT, _SCALE, 1)
+        size = width + 2 * _EDGE, height + below + _EDGE
+        ground = place(_box(found), size, (image.shape[1], image.shape[0]), taken)
+        taken.append(ground)
+        cv2.rectangle(image, ground[:2], (ground[2] - 1, ground[3] - 1), colour, cv2.FILLED)
+        at = ground[0] + _EDGE, ground[3] - below
+        cv2.putText(image, text, at, _FONT, _SCALE, _INK, 1, cv2.LINE_AA)
     return image
+
+
+def place(box: Area, size: tuple[int, int], whole: tuple[int, int], taken: Sequence[Area]) -> Area:
+    """Where a label of `size` (width, height) stands in a picture: above its box, else below it, within it,
+    or a little further away; above it, over others, where all of that is taken. Pure."""
+    areas = list(_places(box, size, whole))
+    return next((area for area in areas if not any(_touch(area, other) for other in taken)), areas[0])
+
+
+def _places(box: Area, size: tuple[int, int], whole: tuple[int, int]) -> Iterator[Area]:
+    left = max(0, min(box[0], whole[0] - size[0]))
+    height = size[1]
+    tops = (box[1] - height, box[3], box[1], box[1] - 2 * height, box[3] + height, box[1] + height)
+    for top in tops:
+        inside = max(0, min(top, whole[1] - height))
+        yield left, inside, left + size[0], inside + height
+
+
+def _touch(one: Area, other: Area) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _box(found: Detection) -> Area:
+    x, y, width, height = (round(side) for side in found.box)
+    return x, y, x + width, y + height
 
 
 def _colour(by: str, detections: Iterable[Detection]) -> tuple[int, int, int]:
     names = sorted({d.by or d.label for d in detections})
     return _COLOURS[names.index(by) % len(_COLOURS)]
-
-
-def _draw(image: Image, detection: Detection, colour: tuple[int, int, int]) -> None:
-    x, y, width, height = (round(side) for side in detection.box)
-    cv2.rectangle(image, (x, y), (x + width, y + height), colour, 2)
-    text = str(detection.attributes.get("text") or f"{detection.label} {detection.score:.2f}")
-    cv2.putText(image, text, (x, max(12, y - 4)), cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, 1, cv2.LINE_AA)

@@ -1,5 +1,7 @@
 """Which recordings a command is for: the options that the verbs of `mesh recordings` share."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +10,8 @@ import typer
 from mesh.clock import SYSTEM_CLOCK
 from mesh.errors import ConfigError
 from mesh.names import check_name
-from mesh.recordings.query import Query
+from mesh.recordings.catalog import Catalog
+from mesh.recordings.query import FAR_NS, Query
 from mesh.recordings.times import parse_range, parse_time, show_time
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that a collector records to.")]
@@ -57,7 +60,7 @@ def query(
         raise ConfigError("--at is a moment of its own: leave out --from and --to")
     from_ns, to_ns = parse_range(begin, end, now_ns)
     if at is not None:
-        from_ns = parse_time(at, now_ns)
+        from_ns = min(parse_time(at, now_ns), FAR_NS - 1)
         to_ns = from_ns + 1
     return Query(
         cameras=tuple(check_name("camera", name) for name in camera or ()),
@@ -68,6 +71,14 @@ def query(
         by=tuple(by or ()),
         min_score=min_score,
     )
+
+
+@contextmanager
+def catalog_of(folder: Path, asked: Query, *, files: bool = True) -> Iterator[Catalog]:
+    """A folder's catalog. Raises `ConfigError` where it does not know a camera that is asked for."""
+    with Catalog(folder, asked, files=files) as catalog:
+        catalog.check_cameras(asked.cameras)
+        yield catalog
 
 
 def when(first_ns: int, last_ns: int) -> dict[str, object]:

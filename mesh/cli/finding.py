@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mesh.cli.choosing import By, Cameras, Folder, From, Labels, MinScore, Stages, To, query, when
+from mesh.cli.choosing import By, Cameras, Folder, From, Labels, MinScore, Stages, To, catalog_of, query, when
 from mesh.cli.log import set_up
 from mesh.cli.options import AsJson, LogJson, LogLevel
 from mesh.cli.output import print_json, print_tables
@@ -41,7 +41,7 @@ def list_(
     """List recorded files, each camera's in order of time; those in which something was seen with --label."""
     set_up(log_level, log_json)
     asked = query(camera, stage, begin, end, label, by, min_score, at)
-    with Catalog(folder, asked) as catalog:
+    with catalog_of(folder, asked) as catalog:
         rows = catalog.segments(asked)
     locked = Locked(folder)
     if as_json:
@@ -62,7 +62,7 @@ def list_(
         )
         for row in rows
     ]
-    print_tables([("segment", columns, lines)])
+    print_tables([("segment", columns, lines)], nothing=f"no recording found in {folder}")
 
 
 def events(
@@ -81,7 +81,7 @@ def events(
     """List what was seen, in order of time: an event lasts until nothing of its label was seen for 5 s."""
     set_up(log_level, log_json)
     asked = query(camera, stage, begin, end, label, by, min_score)
-    with Catalog(folder, asked) as catalog:
+    with catalog_of(folder, asked) as catalog:
         found = catalog.events(asked)
     if as_json:
         print_json({"events": [event_value(each) for each in found]})
@@ -101,7 +101,7 @@ def events(
         )
         for each in found
     ]
-    print_tables([("event", columns, lines)])
+    print_tables([("event", columns, lines)], nothing=f"no event found in {folder}")
 
 
 def gaps(
@@ -121,7 +121,7 @@ def gaps(
     cameras, three of their intervals). What came before the first frame and after the last one is no gap."""
     set_up(log_level, log_json)
     asked = query(camera, stage, begin, end)
-    with Catalog(folder, asked) as catalog:
+    with catalog_of(folder, asked) as catalog:
         found = catalog.gaps(asked, round(least * 1e9))
     if as_json:
         values = [
@@ -140,7 +140,9 @@ def gaps(
         )
         for each in found
     ]
-    print_tables([("gap", ("camera", "stage", "from", "to", "seconds"), lines)])
+    print_tables(
+        [("gap", ("camera", "stage", "from", "to", "seconds"), lines)], nothing=f"no gap found in {folder}"
+    )
 
 
 def info(
@@ -183,7 +185,7 @@ def stats(
     """Add up each camera's days (UTC): frames, time recorded, bytes, and what was seen."""
     set_up(log_level, log_json)
     asked = query(camera, stage, begin, end)
-    with Catalog(folder, asked) as catalog:
+    with catalog_of(folder, asked) as catalog:
         rows, seen = catalog.segments(asked), catalog.events(asked)
         days = daily(rows, catalog.recorded(asked), seen, asked, SYSTEM_CLOCK.wall_ns())
     if as_json:
@@ -218,7 +220,7 @@ def stats(
         )
         for each in days
     ]
-    print_tables([("day", columns, lines)])
+    print_tables([("day", columns, lines)], nothing=f"no recording found in {folder}")
 
 
 def states(row: SegmentRow, is_locked: bool) -> list[str]:

@@ -29,11 +29,17 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     return made
 
 
-def print_tables(tables: Iterable[tuple[str, Sequence[str], Sequence[Sequence[object]]]]) -> None:
+def print_tables(
+    tables: Iterable[tuple[str, Sequence[str], Sequence[Sequence[object]]]], *, nothing: str = ""
+) -> None:
     """Tables of (title, columns, rows): drawn on a terminal, else tab-separated lines that begin with the
-    title, so that `grep` and `cut` work on them."""
+    title, so that `grep` and `cut` work on them. `nothing` is what a person reads where there is no row."""
     if is_terminal():
         console = Console()
+        tables = list(tables)
+        if nothing and not any(rows for _, _, rows in tables):
+            console.print(nothing, markup=False, highlight=False, soft_wrap=True)
+            return
         for title, columns, rows in tables:
             console.print(table(title, columns, rows))
         return

@@ -1,7 +1,8 @@
 """`mesh recordings frame|export|timeline`: watch what was recorded."""
 
+import os
 import signal
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -15,9 +16,12 @@ from mesh.cli.progress import progress
 from mesh.cli.viewing import check_picture, save, save_bytes
 from mesh.clock import SYSTEM_CLOCK
 from mesh.errors import ConfigError, StorageError
+from mesh.frame import Frame
 from mesh.names import check_name
+from mesh.recordings.folder import check_cameras
+from mesh.recordings.names import day_of as day_at
 from mesh.recordings.reading import open_recordings
-from mesh.recordings.times import parse_time
+from mesh.recordings.times import SECOND_NS, parse_time, show_length, show_time
 
 Stage = Annotated[
     str | None,
@@ -40,20 +44,23 @@ def frame(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="A .jpg or .png.")],
     stage: Stage = None,
     boxes: Boxes = False,
+    nearest: Annotated[
+        bool, typer.Option("--nearest", help="The nearest one, where nothing was recorded then.")
+    ] = False,
     log_level: LogLevel = "warning",
     log_json: LogJson = False,
 ) -> None:
-    """Save the picture that a camera showed at a time: the last one that was captured until then."""
+    """Save the picture that a camera showed at a time: the last one until then. In a gap there is none."""
     set_up(log_level, log_json)
     check_picture(out)
-    at = parse_time(time, SYSTEM_CLOCK.wall_ns())
+    _check_place(out, folder)
+    from mesh.recordings.moment import picture_at
+
+    at_ns = parse_time(time, SYSTEM_CLOCK.wall_ns())
     with open_recordings(folder) as recordings:
-        found = recordings.frame_at(camera, at, stage)
-    if found is None:
-        raise StorageError(
-            f"no frame of {camera} was recorded until then; `mesh recordings list` shows what is"
-        )
+        found = picture_at(recordings, camera, at_ns, stage, nearest=nearest)
     save(out, found, boxes)
+    typer.echo(f"{out}: {camera}, captured {show_time(found.captured_ns)}{_apart(found, at_ns)}")
 
 
 def export(
@@ -62,7 +69,8 @@ def export(
     camera: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME", help="A camera; several stand side by side (.mkv: a track each). Else all."
+            metavar="NAME",
+            help="A camera; several stand side by side (.mkv: a track each). Else all that have something.",
         ),
     ] = None,
     start: Start = None,
@@ -82,13 +90,14 @@ def export(
 ) -> None:
     """Write a film of what was recorded: .mp4 (H.264) plays anywhere, .mkv holds the pictures as they are."""
     set_up(log_level, log_json)
+    _check_place(out, folder)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: nothing half-written is left
     from mesh.recordings.export import Film, export
 
     now_ns = SYSTEM_CLOCK.wall_ns()
     with open_recordings(folder) as recordings:
         film = Film(
-            cameras=tuple(camera or recordings.cameras()),
+            cameras=tuple(camera or ()),
             start=parse_time(start, now_ns) if start is not None else None,
             end=parse_time(end, now_ns) if end is not None else None,
             stage=stage,
@@ -110,7 +119,9 @@ def timeline(
     camera: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="A camera; once for each. Else all.")
     ] = None,
-    day: Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="UTC; else today.")] = None,
+    day: Annotated[
+        str, typer.Option(metavar="DAY", help="2026-11-30, today, yesterday, -7d: a day in UTC.")
+    ] = "today",
     log_level: LogLevel = "warning",
     log_json: LogJson = False,
 ) -> None:
@@ -121,19 +132,33 @@ def timeline(
 
     if out.suffix.lower() != ".png":
         raise ConfigError(f"{out}: the picture's name ends in .png")
+    _check_place(out, folder)
     wanted = _day(day)
     with open_recordings(folder) as recordings:
-        names = camera or recordings.cameras()
-    days = [day_of(folder, check_name("camera", name), wanted) for name in names]
+        names = [check_name("camera", name) for name in camera or recordings.cameras()]
+    check_cameras(folder, names)
+    days = [day_of(folder, name, wanted) for name in names]
     if not any(each.recorded for each in days):
         raise StorageError(f"nothing of {', '.join(names) or 'any camera'} was recorded on {wanted}")
     save_bytes(out, bytes(cv2.imencode(".png", timeline(days, wanted))[1]))
+    seen = sum(bool(each.recorded) for each in days)
+    typer.echo(f"{out}: {wanted}, {seen} camera{'s' * (seen != 1)} recorded")
 
 
-def _day(text: str | None) -> date:
-    if text is None:
-        return datetime.fromtimestamp(SYSTEM_CLOCK.wall_ns() / 1e9, UTC).date()
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise ConfigError(f"--day {text!r} is none: write 2026-11-30") from error
+def _day(text: str) -> date:
+    """The day on which a time lies, UTC. Raises `ConfigError`."""
+    return day_at(parse_time(text, SYSTEM_CLOCK.wall_ns()))
+
+
+def _apart(found: Frame, at_ns: int) -> str:
+    """How far a frame is from the time that was asked for, where that is worth a word."""
+    since_ns = at_ns - found.captured_ns
+    if 0 <= since_ns <= SECOND_NS:
+        return ""
+    return f", {show_length(abs(since_ns))} {'before' if since_ns > 0 else 'after'} {show_time(at_ns)}"
+
+
+def _check_place(out: Path, folder: Path) -> None:
+    """Raises `ConfigError` for a file among the recordings, which would not be one of them."""
+    if Path(os.path.realpath(out.parent)).is_relative_to(os.path.realpath(folder)):
+        raise ConfigError(f"{out} lies among the recordings in {folder}: write it to another folder")

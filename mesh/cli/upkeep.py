@@ -7,14 +7,13 @@ from typing import Annotated
 
 import typer
 
-from mesh.cli.choosing import By, Cameras, Folder, From, Labels, MinScore, Stages, To, query
+from mesh.cli.choosing import By, Cameras, Folder, From, Labels, MinScore, Stages, To, catalog_of, query
 from mesh.cli.log import set_up
 from mesh.cli.options import AsJson, LogJson, LogLevel
 from mesh.cli.output import print_json, print_tables
 from mesh.cli.progress import progress
 from mesh.clock import SYSTEM_CLOCK
 from mesh.errors import ConfigError, StorageError
-from mesh.recordings.catalog import Catalog
 from mesh.recordings.folder import LOCKED
 from mesh.recordings.index import SegmentRow
 from mesh.recordings.query import Query
@@ -62,7 +61,8 @@ def rebuild(folder: Folder, log_level: LogLevel = "warning", log_json: LogJson =
 
     with progress("rebuild") as tell:
         done = rebuild(folder, tell)
-    aside = f"; {done.aside} held nothing, or were put aside in {folder}/quarantine" if done.aside else ""
+    files = f"{done.aside} file{'s were' if done.aside > 1 else ' was'}"
+    aside = f"; {files} put aside in {folder}/quarantine" if done.aside else ""
     typer.echo(f"the index of {folder} has {done.segments} recordings with {done.frames} frames{aside}")
 
 
@@ -170,7 +170,7 @@ def _chosen(folder: Path, paths: Sequence[Path] | None, asked: Query, every: boo
     """The recordings that are meant. Raises `ConfigError` where nothing says which."""
     if bool(paths) + (asked != Query()) + every != 1:
         raise ConfigError("say which: paths, or options such as --camera and --to, or --all alone")
-    with Catalog(folder, files=False) as catalog:
+    with catalog_of(folder, asked, files=False) as catalog:
         if not paths:
             return catalog.segments(asked)
         named = [(path, catalog.segment(_below(folder, path))) for path in paths]

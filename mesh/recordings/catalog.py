@@ -16,8 +16,9 @@ from typing import Any, Self
 
 from mesh.errors import StorageError
 from mesh.recordings.contents import EVENT_GAP_NS, Event, Gap
-from mesh.recordings.folder import check_folder
+from mesh.recordings.folder import check_cameras, check_folder
 from mesh.recordings.index import VERSION, Listed, SegmentRow, segment_row
+from mesh.recordings.names import cameras as cameras_in
 from mesh.recordings.opening import Why, open_index, read_files
 from mesh.recordings.query import FAR_NS, Missing, Occurrence, Query, Total
 from mesh.recordings.spans import Span, between, joined, recorded
@@ -35,6 +36,7 @@ _TOTALS = (
     " FROM segments WHERE frames > 0 GROUP BY camera, stage"
 )
 _LEFT_OUT = "SELECT skipped_ns, skipped_to_ns FROM streams WHERE camera = ? AND stage = ? AND skipped_ns > 0"
+_EVER_RECORDED = "SELECT DISTINCT camera FROM streams"
 _NEXT_CAMERA = "SELECT stage, camera FROM segments WHERE stage = ? AND camera > ? ORDER BY camera LIMIT 1"
 _NEXT_STAGE = "SELECT stage, camera FROM segments WHERE stage > ? ORDER BY stage, camera LIMIT 1"
 
@@ -86,6 +88,13 @@ class Catalog:
         except sqlite3.Error as error:
             found = str(error)
         return "" if found == "ok" else f"it is damaged: {found.splitlines()[-1]}"
+
+    def check_cameras(self, wanted: Sequence[str]) -> None:
+        """Raises `ConfigError` for a camera that was never recorded here. One of which nothing is left, or of
+        which nothing was chosen to be recorded yet, is none such."""
+        if {*wanted} - {*cameras_in(self.into)}:
+            listed = [camera for camera, _ in self.streams()]
+            check_cameras(self.into, wanted, [*listed, *(name for (name,) in self._rows(_EVER_RECORDED))])
 
     def streams(self, query: Query = ALL) -> list[Stream]:
         """The cameras and stages of which there is something, as far as the query names them; in order."""

@@ -9,7 +9,7 @@ not decode is left out, and counted.
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
@@ -26,6 +26,8 @@ from mesh.recordings.reading import Recordings
 
 GRID_FPS = 25.0
 CLOCK = 90_000  # ticks a second, of a film's times
+MAX_SIDE = 16_384  # pixels, as of a camera; x264 takes no more either
+MAX_BLOCKS = 139_264  # of 16x16 pixels: of H.264's highest level (6.2), beyond which nothing need play it
 _H264 = {"preset": "veryfast", "crf": "23"}
 
 Tell = Callable[[float], None]
@@ -36,7 +38,8 @@ Picture = tuple[int, Image]  # nanoseconds since the beginning, (H, W, 3) BGR
 class Film:
     """What is to be seen.
 
-    cameras:     their names; several stand side by side, or in a track each, in this order
+    cameras:     their names; several stand side by side, or in a track each, in this order; none are all that
+                 have a frame
     start, end:  nanoseconds since the epoch; None is as far as there is
     stage:       whose frames; None where there is one alone
     boxes:       whether detections are drawn
@@ -47,7 +50,7 @@ class Film:
                  one second
     """
 
-    cameras: tuple[str, ...]
+    cameras: tuple[str, ...] = ()
     start: int | None = None
     end: int | None = None
     stage: str | None = None
@@ -89,12 +92,22 @@ def check(film: Film, out: Path) -> None:
         raise ConfigError(
             f"{out}: a film's name ends in .mp4, or in .mkv for the pictures as they were recorded"
         )
-    if not film.cameras:
-        raise ConfigError("no camera: name one with --camera, or several")
     if len(set(film.cameras)) < len(film.cameras):
         raise ConfigError("a camera is named twice")
     if out.suffix.lower() == ".mkv" and (film.boxes or film.size is not None):
         raise ConfigError(f"{out}: .mkv takes the pictures as they are: write .mp4 for boxes or a size")
+    if film.size is not None:
+        check_size(film.size)
+
+
+def check_size(size: Size) -> None:
+    """Refuse a picture that H.264 does not hold, before there is one. Raises `ConfigError`."""
+    blocks = -(-size[0] // 16) * -(-size[1] // 16)
+    if max(size) > MAX_SIDE or blocks > MAX_BLOCKS:
+        raise ConfigError(
+            f"a picture of {size[0]}x{size[1]} is too large for H.264, which ends at {MAX_SIDE} pixels a side"
+            " and 35 million in all: give a smaller --size"
+        )
 
 
 def export(recordings: Recordings, film: Film, out: Path, tell: Tell = lambda share: None) -> Written:
@@ -103,7 +116,8 @@ def export(recordings: Recordings, film: Film, out: Path, tell: Tell = lambda sh
     Raises `ConfigError` as `check` does, and `StorageError` where there is no frame, or no place for it.
     """
     check(film, out)
-    found = _found(recordings, film)
+    found = _found(recordings, film)  # of all cameras those are meant that have something
+    film = film if film.cameras else replace(film, cameras=tuple(found.firsts))
     told = _telling(tell, found.first.captured_ns, found.last.captured_ns)
     frames = {name: told(recordings.frames(name, film.start, film.end, film.stage)) for name in found.firsts}
     try:
@@ -118,13 +132,26 @@ def export(recordings: Recordings, film: Film, out: Path, tell: Tell = lambda sh
 
 def _found(recordings: Recordings, film: Film) -> "_Found":
     """Raises `StorageError` where there is no frame."""
-    asked = {name: recordings.frames(name, film.start, film.end, film.stage) for name in film.cameras}
+    names = film.cameras or _all(recordings, film.stage)
+    asked = {name: recordings.frames(name, film.start, film.end, film.stage) for name in names}
     firsts = {name: frame for name, frames in asked.items() if (frame := next(frames, None)) is not None}
     if not firsts:
-        raise StorageError(f"no frame of {' or '.join(film.cameras)} was recorded {_between(film)}")
+        raise StorageError(f"no frame of {' or '.join(names)} was recorded {_between(film)}")
     until = film.end - 1 if film.end is not None else 2**62
-    lasts = (recordings.frame_at(name, until, film.stage) for name in firsts)
+    lasts = (recordings.frame_at(name, until, first.stage) for name, first in firsts.items())
     return _Found(firsts, tuple(frame for frame in lasts if frame is not None))
+
+
+def _all(recordings: Recordings, stage: str | None) -> list[str]:
+    """The cameras that are recorded at a stage, or at all. Raises `ConfigError` where none is."""
+    stages = {name: recordings.stages(name) for name in recordings.cameras()}
+    names = [name for name, there in stages.items() if stage is None or stage in there]
+    if names:
+        return names
+    if not stages:
+        raise ConfigError(f"{recordings.root} holds no recording")
+    known = ", ".join(sorted({each for there in stages.values() for each in there}))
+    raise ConfigError(f"no camera is recorded at the stage {stage!r}; there are: {known}")
 
 
 def _between(film: Film) -> str:
@@ -216,6 +243,7 @@ def _grid(frames: Mapping[str, Iterable[Frame]], found: _Found, film: Film, out:
 def _encoded(
     pictures: Iterable[Picture], size: Size, film: Film, out: Path, undecoded: Callable[[], int]
 ) -> Written:
+    check_size(size)
     count, pts = 0, -1
     with _writing(out, "mp4", {"movflags": "+faststart"}) as container:
         stream = _stream(container, "libx264", size, "yuv420p", CLOCK)

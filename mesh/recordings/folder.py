@@ -12,11 +12,11 @@ Rules kept here: nothing is changed, and whoever only looks holds nobody up.
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mesh.errors import StorageError
+from mesh.errors import ConfigError, StorageError
 from mesh.recordings import names
 from mesh.recordings.index import NAME
 
@@ -46,6 +46,26 @@ def check_folder(into: Path) -> None:
         raise StorageError(
             f"{into} is no folder of recordings: {(error.strerror or str(error)).lower()}"
         ) from error
+
+
+def check_cameras(into: Path, wanted: Iterable[str], listed: Iterable[str] = ()) -> None:
+    """Raises `ConfigError` for a camera of which the folder holds nothing, and which is not `listed` in its
+    index either: who asks for it means another, and must not hear that all is well."""
+    there = {*names.cameras(into), *listed}
+    for camera in wanted:
+        if camera not in there:
+            raise no_camera(into, camera, there)
+
+
+def no_camera(into: Path, camera: str, there: Iterable[str]) -> ConfigError:
+    """What is to be said of a camera that is not recorded."""
+    known = ", ".join(sorted(there)) or "none"
+    return ConfigError(f"{into} holds no recording of camera {camera!r}; it has: {known}")
+
+
+def put_aside(into: Path) -> int:
+    """How many files lie in the quarantine, without the texts that say why."""
+    return sum(path.suffix != ".txt" for path in (into / QUARANTINE).glob("*"))
 
 
 def recordings(into: Path) -> Iterator[Path]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from mesh.errors import StorageError
 from mesh.recordings import names
 from mesh.recordings.catalog import Catalog
-from mesh.recordings.folder import QUARANTINE, Holder, holder, locked
+from mesh.recordings.folder import Holder, holder, locked, put_aside
 from mesh.recordings.query import Total
 from mesh.recordings.times import DAY_NS
 
@@ -48,9 +48,8 @@ def overview(catalog: Catalog) -> Overview:
         free = shutil.disk_usage(into).free
     except OSError as error:
         raise StorageError(f"{into} cannot be looked at: {error.strerror}") from error
-    aside = sum(path.suffix != ".txt" for path in (into / QUARANTINE).glob("*"))
     rate = bytes_per_day(totals, catalog)
-    return Overview(totals, rate, free, _locked(into), aside, catalog.version, holder(into))
+    return Overview(totals, rate, free, _locked(into), put_aside(into), catalog.version, holder(into))
 
 
 def _locked(into: Path) -> int:

@@ -1,7 +1,7 @@
 """`mesh.open_recordings`: the frames of a folder of recordings, as if they came live.
 
     with mesh.open_recordings("recordings") as recordings:
-        for frame in recordings.frames("door", start, end):
+        for frame in recordings.frames("door", "-1h", "now"):
             print(frame.captured_ns, frame.detections)
 
 Rules kept here: the files alone tell everything, and the index only which of them need not be opened; one
@@ -12,6 +12,7 @@ shorter than a day.
 """
 
 import logging
+import operator
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,22 +20,25 @@ from datetime import UTC, date, datetime
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, SupportsIndex
 
+from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import ConfigError, StorageError
 from mesh.frame import Frame
 from mesh.names import check_name
 from mesh.recordings import names
+from mesh.recordings.folder import no_camera
 from mesh.recordings.index import SegmentRow
 from mesh.recordings.known import Known
 from mesh.recordings.names import Named, beside, day_of
 from mesh.recordings.segments import Line, SegmentReader, ends_of, number_of
+from mesh.recordings.times import parse_time
 
 log = logging.getLogger(__name__)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-Time = int | datetime
+Time = int | datetime | str
 END_NS = 2**63 - 1  # what a time is at most
 SLACK_NS = 60_000_000_000  # by which frames may lie beyond the first and the last of a segment, at least
 
@@ -53,14 +57,18 @@ class ReadingStats:
 class Recordings:
     """A folder of recordings. A context manager; not for two threads at a time.
 
-    Times are nanoseconds since the epoch, or a `datetime` with a time zone.
+    Times are nanoseconds since the epoch, a `datetime` with a time zone, or a text as commands take it:
+    "now", "yesterday", "-2h", "10:00", "2026-11-30T10:00" (UTC, unless it says otherwise).
+
+    clock:  says when now is
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, clock: Clock = SYSTEM_CLOCK) -> None:
         """Raises `ConfigError` where there is no such folder."""
         if not root.is_dir():
             raise ConfigError(f"{root}: no such folder; give the one that a collector records to (--into)")
         self.root = root
+        self._clock = clock
         self._known: Known | None = None
         with suppress(StorageError):
             self._known = Known(root)
@@ -77,7 +85,7 @@ class Recordings:
 
     def stages(self, camera: str, start: Time | None = None, end: Time | None = None) -> list[str]:
         """The stages at which a camera was recorded, on the days of these times, by name."""
-        days = self._days(camera, _first(start), _last(end))
+        days = self._days(camera, *self._range(start, end))
         return sorted({each.stage for day in days for each in names.segments(self.root, camera, day)})
 
     def frames(
@@ -85,11 +93,13 @@ class Recordings:
     ) -> Iterator[Frame]:
         """A camera's frames that were captured from `start` on and before `end`.
 
-        stage:  of these frames; need not be given where the camera was recorded at one stage alone
+        start, end:  nanoseconds since the epoch, a `datetime` with a time zone, or a text such as "-1h" or
+                     "now"; None is as far as there is
+        stage:       of these frames; need not be given where the camera was recorded at one stage alone
 
         Raises `ConfigError` for a camera that is not recorded, and for a time or a stage that is none.
         """
-        first, last = _first(start), _last(end)
+        first, last = self._range(start, end)
         spans = self._between(camera, self._stage(camera, first, last, stage), first, last)
         return (frame for span in spans for frame in self._frames_of(span.path, first, last))
 
@@ -98,18 +108,21 @@ class Recordings:
     ) -> Iterator[Frame]:
         """The same frames in the order of their numbers, boot after boot: so they were captured, whatever the
         camera's clock did. Raises `ConfigError` as `frames` does."""
-        first, last = _first(start), _last(end)
+        first, last = self._range(start, end)
         stage = self._stage(camera, first, last, stage)
         found = [(self._number(span), span) for span in self._between(camera, stage, first, last)]
         in_order = sorted((number, span.path) for number, span in found if number is not None)
         return (frame for _, path in in_order for frame in self._frames_of(path, first, last))
 
     def frame_at(self, camera: str, time: Time, stage: str | None = None) -> Frame | None:
-        """A camera's frame at a time: the last one that was captured until then; None where there is none.
+        """A camera's frame at a time: the last one that was captured until then, which may be long before, as
+        its `captured_ns` says. None where there is none.
+
+        time:  as `start` and `end` of `frames`
 
         Raises `ConfigError` as `frames` does.
         """
-        at = _ns(time)
+        at = _ns(time, self._clock.wall_ns())
         stage = self._stage(camera, 0, at + 1, stage)
         days = [day for day in names.days(self.root, camera) if day <= beside(day_of(at), 1)]
         # A segment of one day may have frames of the next: days are looked at in pairs, and each twice.
@@ -131,15 +144,20 @@ class Recordings:
         """A collector that was killed may leave folders without a file."""
         return any(names.segments(self.root, camera, day) for day in names.days(self.root, camera))
 
+    def _range(self, start: Time | None, end: Time | None) -> tuple[int, int]:
+        """From when, and until when, in nanoseconds since the epoch. Raises `ConfigError`."""
+        now_ns = self._clock.wall_ns()
+        first = 0 if start is None else _ns(start, now_ns)
+        return first, END_NS if end is None else _ns(end, now_ns)
+
     def _stage(self, camera: str, start: int, end: int, stage: str | None) -> str:
         check_name("camera", camera)
         there = self.stages(camera, start, end) or self.stages(camera)
         if not there:
-            known = ", ".join(self.cameras()) or "none"
-            raise ConfigError(f"{self.root} holds no recording of camera {camera!r}; it has: {known}")
+            raise no_camera(self.root, camera, self.cameras())
         if stage is None and len(there) > 1:
             raise ConfigError(
-                f"camera {camera} is recorded at the stages {', '.join(there)}: name one of them"
+                f"camera {camera} is recorded at the stages {', '.join(there)}: name one (--stage, stage=)"
             )
         if stage is not None and stage not in there and stage not in self.stages(camera):
             raise ConfigError(
@@ -257,30 +275,30 @@ class _Span:
     last_ns: int
 
 
-def open_recordings(folder: str | PathLike[str]) -> Recordings:
+def open_recordings(folder: str | PathLike[str], *, clock: Clock = SYSTEM_CLOCK) -> Recordings:
     """The recordings in a folder that a collector records to, or did: a context manager.
+
+    clock:  says when now is, for times such as "-2h"
 
     Raises `ConfigError` where there is no such folder.
     """
-    return Recordings(Path(folder))
-
-
-def _first(time: Time | None) -> int:
-    return 0 if time is None else _ns(time)
-
-
-def _last(time: Time | None) -> int:
-    return END_NS if time is None else _ns(time)
+    return Recordings(Path(folder), clock)
 
 
 def _captured_ns(line: Line) -> int:
     return line.captured_ns
 
 
-def _ns(time: Time) -> int:
-    """Nanoseconds since the epoch. Raises `ConfigError` for a time of no zone."""
-    if isinstance(time, int):
-        return max(0, time)
+def _ns(time: object, now_ns: int) -> int:
+    """Nanoseconds since the epoch. Raises `ConfigError` for what is no time, or of no zone."""
+    if isinstance(time, str):
+        return parse_time(time, now_ns)
+    if isinstance(time, SupportsIndex):
+        return max(0, operator.index(time))
+    if not isinstance(time, datetime):
+        raise ConfigError(
+            f"{time!r} is no time: give nanoseconds, a datetime with a time zone, or a text such as '-2h'"
+        )
     if time.tzinfo is None:
         raise ConfigError(f"{time} is of no time zone: give datetime(…, tzinfo=UTC), or nanoseconds")
     since = time - _EPOCH

@@ -9,6 +9,7 @@ import re
 from datetime import UTC, date, datetime, time, timedelta
 
 from mesh.errors import ConfigError
+from mesh.recordings.query import FAR_NS
 
 SECOND_NS = 1_000_000_000
 DAY_NS = 86_400 * SECOND_NS
@@ -50,7 +51,7 @@ def parse_time(text: str, now_ns: int) -> int:
 def parse_range(begin: str | None, end: str | None, now_ns: int) -> tuple[int, int]:
     """From when, and until when: what is not given is open. Raises `ConfigError`."""
     from_ns = parse_time(begin, now_ns) if begin is not None else 0
-    to_ns = parse_time(end, now_ns) if end is not None else (1 << 63) - 1
+    to_ns = min(parse_time(end, now_ns), FAR_NS) if end is not None else FAR_NS
     if from_ns >= to_ns:
         raise ConfigError(
             f"{begin or 'the beginning'} is not before {end or 'the end'}: nothing lies between"
@@ -62,6 +63,15 @@ def show_time(at_ns: int) -> str:
     """A time as a person and `parse_time` read it: `2026-11-30T10:00:00.123Z`, whole milliseconds."""
     at = datetime.fromtimestamp(at_ns // SECOND_NS, UTC)
     return f"{at:%Y-%m-%dT%H:%M:%S}.{at_ns // 1_000_000 % 1000:03}Z"
+
+
+def show_length(ns: int) -> str:
+    """How long something took, for people: 3.2 s, 12 min, 5 h, 40 days."""
+    seconds = ns / SECOND_NS
+    for unit, name in ((86_400, "days"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{seconds:.1f} s"
 
 
 def day_of(at_ns: int) -> int:

@@ -17,7 +17,15 @@ from mesh.errors import StorageError
 from mesh.recordings.catalog import Catalog
 from mesh.recordings.ebml import places, said_length
 from mesh.recordings.files import FileBytes
-from mesh.recordings.folder import LOCKED, QUARANTINE, holder, recordings, strangers
+from mesh.recordings.folder import (
+    LOCKED,
+    QUARANTINE,
+    check_cameras,
+    holder,
+    put_aside,
+    recordings,
+    strangers,
+)
 from mesh.recordings.held import listed, read_lines
 from mesh.recordings.index import NAME, Listed
 from mesh.recordings.lines import Entry, next_pts_ms
@@ -52,7 +60,10 @@ def verify(
     into: Path, cameras: Sequence[str] = (), tell: Tell = lambda done, total: None
 ) -> Iterator[Finding]:
     """What is to be said of the recordings of these cameras, or of all. `tell` hears how many files are done,
-    of how many. Raises `StorageError` when there is no such folder."""
+    of how many.
+
+    Raises `StorageError` when there is no such folder, and `ConfigError` for a camera that it does not know.
+    """
     try:
         opened: Catalog | nullcontext[None] = Catalog(into, files=False)
     except StorageError as error:
@@ -61,11 +72,19 @@ def verify(
         opened = nullcontext()
         yield Finding(NAME, str(error))
     with opened as catalog:
+        _check_cameras(into, catalog, cameras)
         if catalog is not None and (fault := catalog.fault()):
             yield Finding(NAME, f"{fault}; make it again with: mesh recordings rebuild {into}")
         yield from _verified(into, catalog, cameras, tell)
     if not cameras:
         yield from _noted(into)
+
+
+def _check_cameras(into: Path, catalog: Catalog | None, cameras: Sequence[str]) -> None:
+    if catalog is None:
+        check_cameras(into, cameras)
+    else:
+        catalog.check_cameras(cameras)
 
 
 def _verified(into: Path, catalog: Catalog | None, cameras: Sequence[str], tell: Tell) -> Iterator[Finding]:
@@ -209,9 +228,8 @@ def _noted(into: Path) -> Iterator[Finding]:
     for path in strangers(into):
         what = "locks nothing" if path.suffix == LOCKED else "is none of ours"
         yield Finding(str(path.relative_to(into)), what, is_problem=False)
-    aside = [path for path in (into / QUARANTINE).glob("*") if path.suffix != ".txt"]
-    if aside:
-        why = f"{len(aside)} files were put aside; the .txt beside them says why"
+    if aside := put_aside(into):
+        why = f"{aside} files were put aside; the .txt beside them says why"
         yield Finding(QUARANTINE, why, is_problem=False)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mesh.errors import StorageError
-from mesh.recordings.folder import check_folder, holder, recordings
+from mesh.recordings.folder import check_folder, holder, put_aside, recordings
 from nodes.collect.folder import FolderLock
 from nodes.collect.recorder import storage_error
 from nodes.collect.recovery import Lacking, counted, mend, sound_index
@@ -21,7 +21,7 @@ from nodes.collect.removal import remove_files
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """What there is now: recordings and their frames; and how many were put aside, or held nothing."""
+    """What there is now: recordings and their frames; and how many files were put aside."""
 
     segments: int
     frames: int
@@ -43,6 +43,7 @@ def rebuild(into: Path, tell: Callable[[int, int], None] = lambda done, total: N
 
 
 def _rebuild(into: Path, tell: Callable[[int, int], None]) -> Rebuilt:
+    aside = put_aside(into)
     index = sound_index(into)
     try:
         remove_files(into, index.removing())
@@ -55,6 +56,6 @@ def _rebuild(into: Path, tell: Callable[[int, int], None]) -> Rebuilt:
             made.append(mend(into, path, known.get(path), Lacking.DAMAGE))
         kept = [each for each in made if each.row.frames]
         index.write(kept, counted(index.streams(), [each.row for each in kept]).values(), anew=True)
-        return Rebuilt(len(kept), sum(each.row.frames for each in kept), len(made) - len(kept))
+        return Rebuilt(len(kept), sum(each.row.frames for each in kept), put_aside(into) - aside)
     finally:
         index.close()

@@ -278,13 +278,23 @@ def check_target(into: Path) -> None:
     is there: it may be mounted anew. Both say so until then.
     """
     try:
-        into.mkdir(parents=True, exist_ok=True)
+        _make(into)
         with _refusing_is_fine(), tempfile.TemporaryFile(dir=into) as probe:
             probe.write(b"\0" * 4096)
             probe.flush()
             os.fsync(probe.fileno())
     except OSError as error:
         raise storage_error(into, error) from error
+
+
+def _make(into: Path) -> None:
+    """Raises `StorageError` where nobody can make a folder, and `OSError`."""
+    try:
+        into.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError:  # it is not gone, it never was
+        raise StorageError(
+            f"cannot record to {into}: no folder can be made there; record elsewhere"
+        ) from None
 
 
 @contextmanager

@@ -49,6 +49,13 @@ def test_a_file_where_a_folder_is_needed(tmp_path: Path) -> None:
             check_target(target)
 
 
+def test_a_folder_that_cannot_be_made_never_was_there() -> None:
+    with pytest.raises(
+        StorageError, match="to /proc/nope/rec: no folder can be made there; record elsewhere"
+    ):
+        check_target(Path("/proc/nope/rec"))
+
+
 def test_a_file_in_the_way_of_a_camera(tmp_path: Path) -> None:
     (tmp_path / "front").write_text("")
     with Recorder(tmp_path) as recorder:

@@ -1,7 +1,10 @@
 """`mesh recordings …`: what it prints, for people and for programs, and how it ends."""
 
 import json
+import os
 import shutil
+from collections.abc import Callable
+from contextlib import closing, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ from mesh.cli import finding, upkeep
 from mesh.cli.choosing import query
 from mesh.clock import SYSTEM_CLOCK
 from mesh.errors import ConfigError, StorageError
+from mesh.recordings.index import Index, StreamRow
 from mesh.recordings.times import parse_time
 from nodes.collect.folder import FolderLock
 from tests.recordings.made import NOON, SECOND, every_second, person, record
@@ -60,6 +64,8 @@ def test_list_json_has_the_keys_that_scripts_rely_on(made: Path, capsys: pytest.
     assert second["from"] == f"{DAY}T12:00:10.000Z"
     finding.list_(made, at=f"{DAY}T12:01:42Z", as_json=True)
     assert [row["frames"] for row in said(capsys)["segments"]] == [5]
+    finding.list_(made, at="9999-12-31", as_json=True)
+    assert said(capsys)["segments"] == []
 
 
 def test_events_gaps_and_stats_tell_the_same_to_programs_and_people(
@@ -106,8 +112,10 @@ def test_rebuild_says_what_there_is(into: Path, capsys: pytest.CaptureFixture[st
     (into / FIRST).write_bytes(b"a text")
     (into / "index.db").unlink()
     upkeep.rebuild(into)
-    aside = f"; 1 held nothing, or were put aside in {into}/quarantine"
+    aside = f"; 2 files were put aside in {into}/quarantine"
     assert capsys.readouterr().out == f"the index of {into} has 3 recordings with 20 frames{aside}\n"
+    finding.info(into)
+    assert "folder\tput aside\t2 files\n" in capsys.readouterr().out
     upkeep.verify(into)
     assert capsys.readouterr().out == (
         "note\tquarantine\t2 files were put aside; the .txt beside them says why\n"
@@ -126,6 +134,59 @@ def test_what_is_chosen_has_to_be_said_and_has_to_be_there(into: Path) -> None:
         query(None, None, "-2h", None, at="now")
     with pytest.raises(ConfigError, match="camera 'Door' is not a name"):
         finding.list_(into, camera=["Door"])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        finding.list_,
+        finding.events,
+        finding.gaps,
+        finding.stats,
+        upkeep.verify,
+        upkeep.lock,
+        upkeep.unlock,
+        upkeep.delete,
+    ],
+)
+def test_a_camera_that_is_not_there_is_no_all_clear(
+    made: Path, command: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ConfigError, match=r"made.* holds no recording of camera 'nope'; it has: door, yard"):
+        command(made, camera=["door", "nope"])
+    assert capsys.readouterr().out == ""
+
+
+def test_a_camera_of_which_nothing_is_left_may_be_asked_for(
+    into: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(Index(into)) as index:
+        index.write(streams=[StreamRow("raw", "hall", 7, skipped=3)])
+    finding.events(into, camera=["hall"])
+    (into / "index.db").unlink()
+    with pytest.raises(ConfigError, match="of camera 'hall'; it has: door, yard"):
+        finding.events(into, camera=["hall"])
+    finding.list_(into, camera=["door"], begin="2026-11-01")
+    assert capsys.readouterr().out == ""
+
+
+def test_a_person_reads_that_nothing_was_found_and_a_program_nothing(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ours, theirs = os.openpty()
+    with os.fdopen(ours, "rb", buffering=0) as screen, os.fdopen(theirs, "w") as terminal:
+        for command, what in (
+            (finding.list_, "recording"),
+            (finding.events, "event"),
+            (finding.gaps, "gap"),
+            (finding.stats, "recording"),
+        ):
+            with redirect_stdout(terminal):
+                command(made, begin="2026-11-01")
+            terminal.flush()
+            assert screen.read(4096).decode() == f"no {what} found in {made}\r\n"
+            command(made, begin="2026-11-01")
+    assert capsys.readouterr().out == ""
 
 
 def test_lock_unlock_and_delete_by_path_and_by_question(

@@ -1,7 +1,7 @@
 """Films of what was recorded, read back with PyAV."""
 
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
@@ -13,7 +13,7 @@ from mesh import codec
 from mesh.codec import Image
 from mesh.errors import ConfigError, StorageError
 from mesh.frame import Frame
-from mesh.recordings.export import Film, Written, export
+from mesh.recordings.export import Film, Written, check_size, export
 from mesh.recordings.grid import columns_of, even, tile_of
 from tests.collect.support import segments
 from tests.recordings.support import SECOND_NS, START_NS, make, record, rich
@@ -193,6 +193,8 @@ def test_damage_is_left_out_and_counted(tmp_path: Path) -> None:
             StorageError,
             "was recorded from 2026-10-14T17:46:49Z",
         ),
+        ("a.mp4", {"size": (99_999, 2)}, ConfigError, "99999x2 is too large for H.264, .*: give a smaller"),
+        ("a.mp4", {"size": (16_384, 16_384)}, ConfigError, "16384x16384 is too large for H.264"),
         ("no/a.mp4", {}, StorageError, "cannot write .*/no/a.mp4: no such file"),
     ],
 )
@@ -202,6 +204,53 @@ def test_what_cannot_be_written_is_one_line_and_leaves_nothing(
     with pytest.raises(error, match=f"(?i){said}"):
         written(tmp_path / "rec", tmp_path / out, **film)
     assert [path.name for path in tmp_path.iterdir()] == ["rec"]
+
+
+def test_all_cameras_are_those_that_have_the_stage_in_that_time(tmp_path: Path) -> None:
+    door = [replace(smooth(seq, seq / 2, "door"), stage="motion") for seq in range(3)]
+    hall = [replace(smooth(seq, 60 + seq, "hall"), stage="motion") for seq in range(3)]
+    yard = [smooth(seq, 0.1 + seq / 2, "yard") for seq in range(3)]
+    record(tmp_path / "rec", sorted(door + hall + yard, key=lambda frame: frame.captured_ns))
+    with mesh.open_recordings(tmp_path / "rec") as recordings:
+        assert export(recordings, Film(stage="motion", end=LATER_NS), tmp_path / "a.mp4").pictures == 3
+        assert play(tmp_path / "a.mp4").size == (96, 64)  # of one camera
+        for film, names in ((Film(stage="motion"), "door, hall"), (Film(end=LATER_NS), "door, yard")):
+            assert export(recordings, film, tmp_path / "a.mkv").pictures == 6
+            with av.open(str(tmp_path / "a.mkv")) as container:
+                assert container.metadata["title"].startswith(f"{names} 2026-10-14")
+        with pytest.raises(
+            ConfigError, match="no camera is recorded at the stage 'codes'; there are: motion, raw"
+        ):
+            export(recordings, Film(stage="codes"), tmp_path / "b.mkv")
+    (tmp_path / "empty").mkdir()
+    with (
+        mesh.open_recordings(tmp_path / "empty") as recordings,
+        pytest.raises(ConfigError, match="no recording"),
+    ):
+        export(recordings, Film(), tmp_path / "b.mkv")
+
+
+def test_a_stage_need_not_be_named_where_there_is_one_in_that_time(tmp_path: Path) -> None:
+    old = [replace(smooth(seq, seq / 2 - 3 * 86_400), stage="motion") for seq in range(3)]
+    record(tmp_path / "rec", [*old, *(smooth(seq, seq / 2) for seq in range(4))])
+    assert written(tmp_path / "rec", tmp_path / "a.mkv", start=START_NS).pictures == 4
+    with pytest.raises(ConfigError, match="motion, raw: name one"):
+        written(tmp_path / "rec", tmp_path / "b.mkv")
+
+
+@pytest.mark.parametrize("size", [(16_384, 2), (2, 16_384)])
+def test_the_encoder_takes_the_longest_pictures_that_are_allowed(
+    tmp_path: Path, uneven: list[Frame], size: tuple[int, int]
+) -> None:
+    written(tmp_path / "rec", tmp_path / "a.mp4", size=size, fps=0.1)
+    assert play(tmp_path / "a.mp4").size == size
+
+
+def test_a_picture_is_as_large_as_the_highest_level_of_h264_allows() -> None:
+    for size in ((8192, 4352), (16_384, 2176), (5968, 5968)):
+        check_size(size)
+        with pytest.raises(ConfigError, match="too large for H\\.264"):
+            check_size((size[0], size[1] + 16))
 
 
 def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path) -> None:

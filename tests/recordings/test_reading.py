@@ -3,6 +3,7 @@
 import logging
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from mesh.recordings.reading import ReadingStats
 from nodes.collect.recorder import Recorder
 from tests.collect.support import segments
 from tests.recordings.support import SECOND_NS, START_NS, STEP_NS, make, record, rich, same
+from tests.support.clock import ManualClock
 
 HOUR_NS = 3600 * SECOND_NS
 
@@ -61,6 +63,33 @@ def test_a_range_is_exact_and_opens_only_what_it_needs(tmp_path: Path, index: bo
             recordings.frames("front", at.replace(tzinfo=None))
 
 
+def test_times_may_be_texts_as_commands_take_them(tmp_path: Path) -> None:
+    record(tmp_path, map(make, range(100)))
+    clock = ManualClock()
+    clock.set_wall_ns(START_NS + 100 * STEP_NS)
+    with mesh.open_recordings(tmp_path, clock=clock) as recordings:
+
+        def got(start: Any, end: Any = None) -> list[int]:
+            frames, again = (each("front", start, end) for each in (recordings.frames, recordings.numbered))
+            found = [frame.seq for frame in frames]
+            assert [frame.seq for frame in again] == found
+            return found
+
+        assert got("-2s", "-1s") == list(range(50, 75))
+        assert got("2026-10-14T17:46:43", "now") == list(range(72, 100))
+        assert got(np.int64(START_NS + 98 * STEP_NS), "2026-10-15") == [98, 99]
+        assert recordings.stages("front", "yesterday", "now") == ["raw"]
+        at = recordings.frame_at("front", "-1s")
+        assert at is not None
+        assert at.seq == 75
+        for wrong in ("soon", START_NS / 1, datetime(2026, 10, 14, tzinfo=UTC).date()):
+            for ask in (got, lambda time: recordings.frame_at("front", time)):
+                with pytest.raises(ConfigError, match="is no time: "):
+                    ask(wrong)
+        with pytest.raises(ConfigError, match="of camera 'nope'; it has: front"):
+            recordings.frames("nope", "-1h", "now", "motion")
+
+
 def test_the_frame_at_a_time_is_the_last_one_until_then(tmp_path: Path, index: bool) -> None:
     early = [make(seq, boot=6, captured_ns=START_NS - 50 * HOUR_NS + seq * STEP_NS) for seq in range(3)]
     record(tmp_path, early + [make(seq) for seq in range(60)], index=index)
@@ -93,7 +122,7 @@ def test_midnight_lies_within_a_segment(tmp_path: Path, index: bool) -> None:
 def test_two_stages_are_told_apart(tmp_path: Path) -> None:
     record(tmp_path, [make(seq, stage=stage) for seq in range(30) for stage in ("raw", "motion")])
     with mesh.open_recordings(tmp_path) as recordings:
-        with pytest.raises(ConfigError, match="the stages motion, raw: name one"):
+        with pytest.raises(ConfigError, match="the stages motion, raw: name one \\(--stage"):
             recordings.frames("front")
         assert {frame.stage for frame in recordings.frames("front", stage="raw")} == {"raw"}
         with pytest.raises(ConfigError, match="not recorded at the stage 'codes'"):

@@ -119,29 +119,40 @@ def test_the_picture_shows_what_was_recorded_and_what_was_not(folder: Path) -> N
 
 def test_the_command_draws_it(folder: Path, tmp_path: Path) -> None:
     def run(*arguments: object) -> MeshError | None:
-        error = CliRunner().invoke(app, ["recordings", "timeline", *map(str, arguments)]).exception
-        assert error is None or isinstance(error, MeshError)
-        return error
+        result = CliRunner().invoke(app, ["recordings", "timeline", *map(str, arguments)])
+        said.append(result.output)
+        assert result.exception is None or isinstance(result.exception, MeshError)
+        return result.exception
 
-    assert run(folder, tmp_path / "a.png", "--day", DAY) is None
+    said: list[str] = []
+    assert run(folder, tmp_path / "a.png", "--day", f"{DAY}T11:00") is None
+    assert said[-1] == f"{tmp_path}/a.png: {DAY}, 1 camera recorded\n"
     seen = cv2.imread(str(tmp_path / "a.png"))
     assert seen is not None
     assert np.array_equal(seen, timeline([day_of(folder, "front", DAY)], DAY))
-    for arguments, code, said in (
+    for arguments, code, what in (
         (
             (folder, tmp_path / "b.png", "--day", "2020-01-01"),
             1,
             "of front was recorded on 2020-01-01",
         ),
-        ((folder, tmp_path / "b.png", "--day", "today"), 2, "'today' is none"),
+        ((folder, tmp_path / "b.png", "--day", "yesterday"), 1, "of front was recorded on 2"),
+        ((folder, tmp_path / "b.png", "--day", "soon"), 2, "'soon' is no time: use now, today"),
+        (
+            (folder, tmp_path / "b.png", "--day", DAY, "--camera", "yard"),
+            2,
+            "of camera 'yard'; it has: front",
+        ),
+        ((folder, folder / "b.png", "--day", DAY), 2, "lies among the recordings"),
         ((folder, tmp_path / "b.jpg"), 2, "ends in .png"),
         ((folder / "nowhere", tmp_path / "b.png"), 2, "no such folder"),
         ((folder, tmp_path / "b.png", "--camera", "../x"), 2, "name"),
     ):
         error = run(*arguments)
         assert error is not None
-        assert (error.exit_code, said in str(error)) == (code, True), error
+        assert (error.exit_code, what in str(error)) == (code, True), error
         assert not (tmp_path / "b.png").exists()
+    assert not (folder / "b.png").exists()
 
 
 def test_the_beginning_of_a_day_is_utc() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.errors import ConfigError
-from mesh.recordings.times import day_of, parse_range, parse_time, show_day, show_time
+from mesh.recordings.times import day_of, parse_range, parse_time, show_day, show_length, show_time
 
 SECOND = 1_000_000_000
 NOW = 1_792_065_600 * SECOND + 123_456_789  # 2026-10-15 12:00:00.123456789 UTC
@@ -54,6 +54,7 @@ def test_what_is_no_time_is_said_with_the_forms_that_are(text: str) -> None:
 def test_a_range_is_open_where_nothing_is_given_and_never_turned_round() -> None:
     assert parse_range(None, None, NOW) == (0, (1 << 63) - 1)
     assert parse_range("-2h", "now", NOW) == (NOW - 7_200 * SECOND, NOW)
+    assert parse_range("now", "9999-12-31", NOW) == (NOW, (1 << 63) - 1), "what an index can be asked for"
     with pytest.raises(ConfigError, match=r"now is not before -2h: nothing lies between"):
         parse_range("now", "-2h", NOW)
 
@@ -63,3 +64,9 @@ def test_what_is_shown_is_read_again(millis: int) -> None:
     at_ns = millis * 1_000_000
     assert parse_time(show_time(at_ns), NOW) == at_ns
     assert parse_time(show_day(at_ns), NOW) == day_of(at_ns)
+
+
+def test_a_length_is_shown_in_the_unit_of_which_there_are_two() -> None:
+    seconds = (0, 1.04, 119.94, 120, 7199, 7200, 172_799, 172_800, 1e8)
+    shown = ["0.0 s", "1.0 s", "119.9 s", "2 min", "120 min", "2 h", "48 h", "2 days", "1157 days"]
+    assert [show_length(round(each * SECOND)) for each in seconds] == shown

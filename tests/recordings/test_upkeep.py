@@ -72,7 +72,7 @@ def test_what_is_damaged_is_put_aside_whole_and_never_cut(into: Path) -> None:
     lines = (into / SECOND).with_suffix(".jsonl")
     text = lines.read_bytes()
     lines.write_bytes(text[:1000] + b"\x00" + text[1000:])
-    assert rebuild(into) == Rebuilt(segments=2, frames=14, aside=2)
+    assert rebuild(into) == Rebuilt(segments=2, frames=14, aside=4)
     aside = into / "quarantine"
     assert (aside / "door.2026-10-15.12-00-00-raw.mkv").read_bytes() == data
     assert (aside / "door.2026-10-15.12-00-10-raw.jsonl").stat().st_size == len(text) + 1

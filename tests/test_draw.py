@@ -1,0 +1,50 @@
+"""Detections drawn on a picture."""
+
+from itertools import combinations
+
+import numpy as np
+
+from mesh import codec
+from mesh.draw import annotated, place
+from mesh.frame import Detection, Frame
+
+WHOLE = 200, 100
+SIZE = 60, 15
+
+
+def test_a_label_stands_above_its_box_and_within_the_picture() -> None:
+    assert place((40, 50, 90, 80), SIZE, WHOLE, []) == (40, 35, 100, 50)
+    assert place((-5, -9, 20, 30), SIZE, WHOLE, []) == (0, 0, 60, 15)
+    assert place((190, 50, 230, 120), SIZE, WHOLE, []) == (140, 35, 200, 50)
+    assert place((0, 110, 9, 120), SIZE, WHOLE, []) == (0, 85, 60, 100)
+
+
+def test_labels_do_not_cover_one_another() -> None:
+    box = 40, 50, 90, 80
+    taken = [place(box, SIZE, WHOLE, [])]
+    for _ in range(4):
+        taken.append(place(box, SIZE, WHOLE, taken))
+    assert taken[1] == (40, 80, 100, 95), "below"
+    assert all(a[3] <= b[1] or b[3] <= a[1] for a, b in combinations(taken, 2))
+    full = [(0, 0, *WHOLE)]
+    assert place(box, SIZE, WHOLE, full) == taken[0], "over others, where there is no room"
+
+
+def test_a_label_is_drawn_on_a_ground_of_its_own() -> None:
+    noise = np.random.default_rng(3).integers(0, 255, (100, 200, 3), dtype=np.uint8)
+    found = Detection("person", 0.9, (40, 50, 50, 30), "model")
+    frame = Frame(
+        camera="door",
+        boot=1,
+        seq=0,
+        captured_ns=0,
+        width=200,
+        height=100,
+        payload=codec.encode(noise),
+        detections=(found,),
+    )
+    drawn = annotated(frame)
+    ground = drawn[50 - 14 : 50 - 2, 40:100].reshape(-1, 3)
+    colours, counts = np.unique(ground, axis=0, return_counts=True)
+    assert counts.max() > len(ground) / 3
+    assert colours[counts.argmax()].tolist() == drawn[80, 65].tolist(), "that of its box"
