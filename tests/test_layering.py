@@ -15,6 +15,7 @@ GROUND = {
     "mesh.errors",
     "mesh.clock",
     "mesh.scope",
+    "mesh.signals",
     "mesh.stats",
     "mesh.names",
     "mesh.database",
@@ -111,6 +112,7 @@ LAYERS: dict[str, set[str]] = {
     "mesh.errors": set(),
     "mesh.clock": set(),
     "mesh.scope": set(),
+    "mesh.signals": set(),
     "mesh.stats": set(),
     "mesh": {"mesh.client", "mesh.publication", "mesh.recordings", "mesh.errors", "mesh.frame"},
 }

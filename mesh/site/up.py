@@ -1,8 +1,8 @@
 """`mesh up`: a site's file read, run, read again when asked, and stopped.
 
 Rules kept here: a file that is wrong changes nothing of what runs; whoever asked for it to be read again is
-told what changed, or what is wrong; the first signal to stop stops all in order, the second at once; a
-terminal that is closed is such a signal.
+told what changed, or what is wrong; the first signal to stop stops all in order, the second at once, where it
+does not come together with the first; a terminal that is closed is such a signal.
 """
 
 import logging
@@ -17,6 +17,7 @@ from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.control import ControlServer
 from mesh.errors import ConfigError, MeshError, TransportError
 from mesh.scope import Scope
+from mesh.signals import Requests, Wakeups
 from mesh.site.here import check_here
 from mesh.site.keeper import Keeper
 from mesh.site.output import Output
@@ -24,11 +25,12 @@ from mesh.site.parts import Difference, Plan, difference, plan
 from mesh.site.reading import Site
 from mesh.site.running import Mark
 from mesh.site.supervisor import ProcessState, Supervisor
-from mesh.site.wakeups import Terminal, Wakeups
+from mesh.site.terminal import Terminal
 
 log = logging.getLogger(__name__)
 
 RELOAD, STATUS = "reload", "status"
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
 class Up:
@@ -54,8 +56,9 @@ class Up:
         self._site, self._plan = site.file.site.name, self._planned(site)
         self._folder, self._file = site.folder, site.path
         self._changing = threading.Lock()
-        self._wakeups, self._terminal = Wakeups(), Terminal()
+        self._wakeups, self._terminal = Wakeups(SIGNALS), Terminal()
         self._stopped_by = 0  # the signal
+        self._requests = Requests()  # to stop
         self._supervisor: Supervisor | None = None
         self._mark: Mark | None = None
 
@@ -142,14 +145,15 @@ class Up:
 
     def _stop(self, number: int, supervisor: Supervisor) -> None:
         """End in order; when asked once more, at once."""
-        if self._stopped_by:
+        if not self._stopped_by:
+            with self._changing:  # what was changed until then is what stops
+                self._stopped_by = number
+            self._requests.came(self._clock.monotonic())  # which may have taken a while
+            log.info("stopping: capture first, the registry last; once more ends all at once")
+            supervisor.end()
+        elif self._requests.came(self._clock.monotonic()):
             log.warning("ending at once")
             supervisor.kill()
-            return
-        with self._changing:  # what was changed until then is what stops
-            self._stopped_by = number
-        log.info("stopping: capture first, the registry last; once more ends all at once")
-        supervisor.end()
 
     def _reload_by_signal(self) -> None:
         try:

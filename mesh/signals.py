@@ -1,22 +1,42 @@
-"""What wakes the main thread of `mesh up`: signals, children that end, and other threads.
+"""Signals as something to wait for, and which of them ask for something anew.
 
 Rules kept here: a signal handler does nothing but leave its number in a pipe, so that none comes at a bad
-moment, and none is missed.
+moment, and none is missed; signals that come together are one: `timeout` tells a process and then its group,
+and where one sits behind another, both pass on what they were told.
 """
 
 import contextlib
 import os
 import select
 import signal
+from collections.abc import Sequence
 from types import FrameType, TracebackType
 from typing import Self
 
 POKE = 0  # no signal's number
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+TOGETHER_S = 0.5
+
+
+class Requests:
+    """Counts how often it was asked for something, by signals."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._last = 0.0
+
+    def came(self, now: float) -> int:
+        """Which request the signal that came then is, from 1 on; 0 when it belongs to the last one."""
+        if self._count and now - self._last < TOGETHER_S:
+            return 0
+        self._count, self._last = self._count + 1, now
+        return self._count
 
 
 class Wakeups:
-    """A context manager; its signals are this program's to handle while it is open. One at a time."""
+    """A context manager; the signals are this program's to handle while it is open. One at a time."""
+
+    def __init__(self, signals: Sequence[signal.Signals]) -> None:
+        self._signals = tuple(signals)
 
     def wait(self, seconds: float | None) -> list[int]:
         """The numbers of the signals that came, `POKE` among them, within so many seconds; or none."""
@@ -34,7 +54,7 @@ class Wakeups:
         for end in (self._reading, self._writing):
             os.set_blocking(end, False)
         self._wakeup_fd = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
-        self._former: dict[int, object] = {n: signal.signal(n, _nothing) for n in SIGNALS}
+        self._former: dict[int, object] = {n: signal.signal(n, _nothing) for n in self._signals}
         return self
 
     def __exit__(
@@ -45,21 +65,6 @@ class Wakeups:
             signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal itself gave
         os.close(self._reading)
         os.close(self._writing)
-
-
-class Terminal:
-    """The terminal that this program was started from, if it was."""
-
-    def __init__(self) -> None:
-        self._ends = [fd for fd in (0, 1, 2) if os.isatty(fd)]
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether there was one, and it has been closed."""
-        poller = select.poll()
-        for fd in self._ends:
-            poller.register(fd, 0)  # of a hang-up it tells anyway
-        return any(event & select.POLLHUP for _, event in poller.poll(0))
 
 
 def _nothing(number: int, frame: FrameType | None) -> None:
