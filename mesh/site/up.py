@@ -21,7 +21,7 @@ from mesh.signals import Requests, Wakeups
 from mesh.site.here import check_here
 from mesh.site.keeper import Keeper
 from mesh.site.output import Output
-from mesh.site.parts import Difference, Plan, difference, plan
+from mesh.site.parts import Difference, Part, Plan, difference, plan
 from mesh.site.reading import Site
 from mesh.site.running import Mark
 from mesh.site.supervisor import ProcessState, Supervisor
@@ -31,6 +31,10 @@ log = logging.getLogger(__name__)
 
 RELOAD, STATUS = "reload", "status"
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+
+
+class Stopping(MeshError):
+    """Nothing is read any more."""
 
 
 class Up:
@@ -79,12 +83,12 @@ class Up:
         goes on as it was."""
         with self._changing:
             if self._stopped_by:
-                raise MeshError("it is stopping: start it again instead")
+                raise Stopping("it is stopping: start it again once it has ended")
             site = self._read()
             if site.file.site.name != self._site:
                 raise ConfigError("the site's name cannot change while it runs: stop it, and start it anew")
             after = self._planned(site)
-            check_here(after, self._plan)
+            check_here(after, (*self._plan.parts.values(), *self._running()))
             found = difference(self._plan, after, self._idle())
             self._plan = after
             if self._mark is not None:
@@ -94,6 +98,10 @@ class Up:
 
     def _processes(self) -> Sequence[ProcessState]:
         return self._supervisor.processes() if self._supervisor is not None else ()
+
+    def _running(self) -> Sequence[Part]:
+        """With what an earlier change has end, and has not ended yet."""
+        return self._supervisor.running() if self._supervisor is not None else ()
 
     def _idle(self) -> list[str]:
         return [process.name for process in self._processes() if not process.runs]
@@ -162,9 +170,12 @@ class Up:
             log.error("all goes on as it was: %s", error)
 
     def _asked_to_reload(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Says what changes. What is wrong is refused by the `ConfigError` that names line and key."""
+        """Says what changes, or that it is stopping. What is wrong is refused by the `ConfigError` that names
+        line and key."""
         try:
             found = self.reload()
+        except Stopping:
+            return {"stopping": True}
         except (ConfigError, TransportError) as error:
             raise ConfigError(f"{error}; all goes on as it was") from error
         log.info("asked to read the file again: %s", found)
