@@ -1,12 +1,14 @@
 """Scopes: every thread of the mesh starts, stops and is joined inside one.
 
-Rules kept here: leaving a scope stops it and joins every thread; the first error that any thread raised is
-raised to whoever leaves the scope; a thread that fails stops its whole scope. No thread is a daemon.
+Rules kept here: leaving a scope stops it and joins every thread, also when Ctrl-C breaks into that; the first
+error that any thread raised is raised to whoever leaves the scope; a thread that fails stops its whole scope.
+No thread is a daemon.
 """
 
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
@@ -56,12 +58,23 @@ class Scope:
         wake()
 
     def stop(self) -> None:
-        """Ask every thread to end. Safe to call from any thread, more than once."""
+        """Ask every thread to end. Safe to call from any thread, more than once.
+
+        A wake-up that Ctrl-C broke into is called again, with those that are left, by the next `stop`.
+        """
         with self._lock:
             self.stopping.set()
-            wakeups, self._wakeups = self._wakeups, []
-        for wake in wakeups:
-            wake()
+        while (wake := self._next_wakeup()) is not None:
+            try:
+                wake()
+            except BaseException:
+                with self._lock:
+                    self._wakeups.append(wake)
+                raise
+
+    def _next_wakeup(self) -> Callable[[], None] | None:
+        with self._lock:
+            return self._wakeups.pop(0) if self._wakeups else None
 
     def fail(self, error: BaseException) -> None:
         """Keep `error`, if it is the first, and stop; so does the parent."""
@@ -89,8 +102,10 @@ class Scope:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
-        self.join()
+        with ExitStack() as then:
+            then.callback(self.join)
+            then.callback(self.stop)  # where an interrupt broke into the first: who is not woken never ends
+            self.stop()
         if self._error is not None and value is None:
             raise self._error
         if self._error is not None and self._error is not value:

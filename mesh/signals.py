@@ -1,51 +1,71 @@
-"""Signals wake whoever waits for them, whichever thread of the process they came to.
+"""Signals as something to wait for, and which of them ask for something anew.
 
-Rules kept here: Python runs a handler on the main thread, which a signal wakes only where the kernel gave it
-to that thread. One that came while the process was suspended is given to any of them once it goes on, and a
-main thread that waits for a lock would sleep on. So each signal is also written to a pipe, and the thread
-that reads it calls `wake`: by that the main thread goes on, and the handler runs.
+Rules kept here: a signal handler does nothing but leave its number in a pipe, so that none comes at a bad
+moment, and none is missed; signals that come together are one: `timeout` tells a process and then its group,
+and where one sits behind another, both pass on what they were told.
 """
 
 import contextlib
 import os
+import select
 import signal
-from collections.abc import Callable, Collection
-from types import TracebackType
+from collections.abc import Sequence
+from types import FrameType, TracebackType
 from typing import Self
 
-from mesh.scope import Scope
+POKE = 0  # no signal's number
+TOGETHER_S = 0.5
 
-END = 0  # no signal's number
+
+class Requests:
+    """Counts how often it was asked for something, by signals."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._last = 0.0
+
+    def came(self, now: float) -> int:
+        """Which request the signal that came then is, from 1 on; 0 when it belongs to the last one."""
+        if self._count and now - self._last < TOGETHER_S:
+            return 0
+        self._count, self._last = self._count + 1, now
+        return self._count
 
 
-class WakeOnSignal:
-    """For the main thread, which handles the signals of these `numbers` as ever; a context manager. `wake` is
-    called after each of them, on a thread of its own."""
+class Wakeups:
+    """A context manager; the signals are this program's to handle while it is open. One at a time."""
 
-    def __init__(self, numbers: Collection[int], wake: Callable[[], None]) -> None:
-        self._numbers, self._wake = numbers, wake
-        self._scope = Scope("signals")
+    def __init__(self, signals: Sequence[signal.Signals]) -> None:
+        self._signals = tuple(signals)
+
+    def wait(self, seconds: float | None) -> list[int]:
+        """The numbers of the signals that came, `POKE` among them, within so many seconds; or none."""
+        if not select.select([self._reading], [], [], seconds)[0]:
+            return []
+        return list(os.read(self._reading, 4096))
+
+    def poke(self) -> None:
+        """Wake who waits. Any thread may."""
+        with contextlib.suppress(BlockingIOError):  # it is full of wake-ups
+            os.write(self._writing, bytes([POKE]))
 
     def __enter__(self) -> Self:
         self._reading, self._writing = os.pipe()
-        os.set_blocking(self._writing, False)
-        self._former = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
-        self._scope.spawn("read", self._read)
+        for end in (self._reading, self._writing):
+            os.set_blocking(end, False)
+        self._wakeup_fd = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
+        self._former: dict[int, object] = {n: signal.signal(n, _nothing) for n in self._signals}
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        signal.set_wakeup_fd(self._former)
-        with contextlib.suppress(BlockingIOError):  # it is full of signals: closing it ends the thread, too
-            os.write(self._writing, bytes([END]))
-        os.close(self._writing)
-        self._scope.join()
+        signal.set_wakeup_fd(self._wakeup_fd)
+        for number, handler in self._former.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal itself gave
         os.close(self._reading)
+        os.close(self._writing)
 
-    def _read(self) -> None:
-        while came := os.read(self._reading, 4096):
-            if any(number in self._numbers for number in came):
-                self._wake()
-            if END in came:
-                return
+
+def _nothing(number: int, frame: FrameType | None) -> None:
+    """The number is in the pipe."""

@@ -1,19 +1,19 @@
 """The life that all nodes share: find the registry, bind, announce, work, drain, retire.
 
-Rules kept here: SIGTERM drains and exits 0, Ctrl-C drains and exits 130, a second signal stops at once; a
-node that cannot start says why in one line and leaves nothing behind; one whose name another process took
+Rules kept here: SIGTERM drains and exits 0, Ctrl-C drains and exits 130, a second signal waits for nothing;
+a node that cannot start says why in one line and leaves nothing behind; one whose name another process took
 ends; what a node did stays readable after it has gone.
 """
 
 import logging
 import signal
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType, MappingProxyType, TracebackType
-from typing import Any, Protocol, Self
+from types import MappingProxyType
+from typing import Any, Protocol
 
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.control import ControlRefused, ControlServer, Operation
@@ -24,17 +24,15 @@ from mesh.presence import Presence, new_record
 from mesh.registry import Registry, open_registry
 from mesh.registry.records import NodeKind, NodeState, StatsRecord
 from mesh.scope import Scope
-from mesh.signals import WakeOnSignal
 from mesh.transport import Publisher
 from nodes import usage
 from nodes.address import LOOPBACK, advertised, bind_endpoint, check_advertise, check_bind, doubt
 from nodes.metrics.serving import NodeMetrics
 from nodes.operations import check_none, folder
+from nodes.signals import EXIT_INTERRUPTED, Signals
 
 log = logging.getLogger(__name__)
 
-EXIT_INTERRUPTED = 130
-_ENDING = (signal.SIGTERM, signal.SIGINT)
 LEASE_S = 1.5  # what a node that is killed did is taken over by others within two seconds
 REQUEST_S = 3.0  # each request to the registry: a node must be able to leave when that is gone
 
@@ -197,17 +195,21 @@ class Node:
         )
 
     def run(self, *, signals: bool = True) -> int:
-        """Work until it is done or a signal comes; the exit code. Raises the `MeshError` that ended it."""
-        with _Signals(self.finished.set) if signals else _NoSignals() as caught:
+        """Work until it is done or a signal comes; the exit code. Raises the `MeshError` that ended it.
+
+        signals:  False where the program has its own way to stop it
+        """
+        with ExitStack() as stack:
+            caught = stack.enter_context(Signals(self.finished.set, self.rush.stop)) if signals else None
             try:
-                self._live(caught)
+                self._live()
             finally:
                 self._close()
             if self.failure is not None:
                 raise self.failure
-            return EXIT_INTERRUPTED if caught.number == signal.SIGINT else 0
+            return EXIT_INTERRUPTED if caught is not None and caught.number == signal.SIGINT else 0
 
-    def _live(self, caught: "_Signals | _NoSignals") -> None:
+    def _live(self) -> None:
         self.scope.on_stop(self.finished.set)
         self.scope.on_stop(self.publisher.wake)
         self._await_registry()
@@ -222,7 +224,7 @@ class Node:
                 self.work.start(self)
                 log.info("%s %s is running", self.work.kind, self.id)
                 self.finished.wait()
-                self._drain(caught)
+                self._drain()
             finally:
                 self.scope.stop()
                 self.scope.join()
@@ -239,8 +241,8 @@ class Node:
                 if self.clock.monotonic() >= deadline:
                     raise
 
-    def _drain(self, caught: "_Signals | _NoSignals") -> None:
-        if self.scope.stopping.is_set() or caught.hurry.is_set():
+    def _drain(self) -> None:
+        if self.scope.stopping.is_set():
             return
         self.presence.set_state(NodeState.DRAINING)
         log.info("%s %s is draining", self.work.kind, self.id)
@@ -310,46 +312,3 @@ class Node:
         self.control.close()
         self.publisher.close()
         self.registry.close()
-
-
-class _NoSignals(AbstractContextManager["_NoSignals"]):
-    """A node that is run by a program that has its own way to stop it."""
-
-    number: int | None = None
-
-    def __init__(self) -> None:
-        self.hurry = threading.Event()
-
-    def __exit__(self, *exc: object) -> None:
-        return
-
-
-class _Signals(AbstractContextManager["_Signals"]):
-    """SIGTERM and SIGINT ask to stop, once; the second one does not wait."""
-
-    def __init__(self, stop: Callable[[], None]) -> None:
-        self._stop = stop
-        self._waking = WakeOnSignal(_ENDING, stop)
-        self._former: dict[int, object] = {}
-        self.number: int | None = None
-        self.hurry = threading.Event()
-
-    def __enter__(self) -> Self:
-        self._waking.__enter__()
-        for number in _ENDING:
-            self._former[number] = signal.signal(number, self._caught)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self._former.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal itself gave
-        self._waking.__exit__(kind, value, trace)
-
-    def _caught(self, number: int, frame: FrameType | None) -> None:
-        if self.number is not None:
-            self.hurry.set()
-            raise KeyboardInterrupt
-        self.number = number
-        self._stop()

@@ -68,3 +68,26 @@ def test_a_thread_may_stop_and_join_its_own_scope() -> None:
 
         scope.spawn("stopper", stop)
         assert scope.stopping.wait(30)
+
+
+def test_an_interrupt_in_the_midst_of_stopping_leaves_nobody_waiting() -> None:
+    """As from Ctrl-C while a wake-up waits for a lock."""
+    calls: list[str] = []
+
+    def interrupted() -> None:
+        calls.append("first")
+        if calls == ["first"]:
+            raise KeyboardInterrupt
+
+    def leave() -> None:
+        with Scope("test") as scope:
+            woken = threading.Event()
+            scope.on_stop(interrupted)
+            scope.on_stop(lambda: calls.append("second"))
+            scope.on_stop(woken.set)
+            scope.spawn("waiter", lambda: calls.append(f"woken: {woken.wait(30)}"))
+
+    with pytest.raises(KeyboardInterrupt):
+        leave()
+    assert sorted(calls) == ["first", "first", "second", "woken: True"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "test:waiter"]

@@ -1,36 +1,81 @@
-"""A signal that another thread than the main one is given."""
+"""What a signal asks for, and how a node takes it: real signals to the test's own process."""
 
-import subprocess
-import sys
+import signal
+from collections.abc import Iterator
 
 import pytest
 
-from tests.support.processes import ROOT
+from mesh.signals import TOGETHER_S, Requests
+from nodes.signals import Signals
+from tests.support.clock import ManualClock
+from tests.support.waiting import wait_for
 
-WAITS = """
-import signal, threading
-from mesh.signals import WakeOnSignal
-
-done = threading.Event()
-signal.signal(signal.SIGTERM, lambda number, frame: print("handled", number, flush=True))
-signal.signal(signal.SIGUSR1, lambda number, frame: None)
-def take(*numbers):
-    for number in numbers:
-        signal.pthread_kill(threading.get_ident(), number)
-
-other = threading.Thread(target=take, args=(signal.SIGUSR1, signal.SIGTERM))
-with WakeOnSignal({signal.SIGTERM}, done.set):
-    other.start()
-    done.wait()
-    other.join()
-print("woken; left:", threading.active_count() - 1, signal.set_wakeup_fd(-1))
-"""
+TERM, INT = signal.SIGTERM, signal.SIGINT
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
-def test_a_main_thread_that_waits_is_woken_by_a_signal_that_another_thread_was_given() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", WAITS], capture_output=True, text=True, cwd=ROOT, check=False
-    )
-    assert (done.stderr, done.returncode) == ("", 0)
-    assert done.stdout.splitlines() == ["handled 15", "woken; left: 0 -1"]
+def test_what_comes_together_is_one_request() -> None:
+    requests, step = Requests(), TOGETHER_S / 2
+    assert [requests.came(step * n) for n in (0, 0, 1, 2, 3, 4, 5, 9)] == [1, 0, 0, 2, 0, 3, 0, 4]
+
+
+class Told:
+    """What a node would have been told, in order; and its clock."""
+
+    def __init__(self) -> None:
+        self.clock, self.calls = ManualClock(), list[object]()
+        told = self.calls.append
+        self.signals = Signals(lambda: told("stop"), lambda: told("hurry"), told, self.clock)
+
+    def send(self, *numbers: signal.Signals) -> None:
+        for number in numbers:
+            signal.raise_signal(number)
+
+    def later(self) -> None:
+        self.clock.advance(TOGETHER_S)
+
+    def wait(self, *calls: object) -> None:
+        wait_for(lambda: self.calls == [*calls], f"it was told {calls}")
+
+
+@pytest.fixture
+def node() -> Iterator[Told]:
+    told = Told()
+    with told.signals:
+        yield told
+
+
+@pytest.mark.parametrize(("numbers", "code"), [((TERM, INT), 130), ((INT, TERM), 1)])
+def test_the_second_hurries_and_the_third_ends_the_process(
+    numbers: tuple[signal.Signals, signal.Signals], code: int, node: Told
+) -> None:
+    first, last = numbers
+    node.send(first)
+    node.wait("stop")
+    node.later()
+    node.send(first)
+    node.wait("stop", "hurry")
+    node.later()
+    node.send(last)
+    node.wait("stop", "hurry", code)
+    assert node.signals.number == first
+
+
+def test_two_that_come_together_are_one(node: Told, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    node.send(INT, TERM)
+    wait_for(lambda: f"signal {TERM:d} came together with the one before" in caplog.text)
+    assert (node.calls, node.signals.number) == (["stop"], INT)
+    node.later()
+    node.send(TERM)
+    node.wait("stop", "hurry")
+
+
+def test_afterwards_they_are_whose_they_were() -> None:
+    before = [signal.getsignal(number) for number in (TERM, INT)]
+    told = Told()
+    with told.signals:
+        assert signal.getsignal(TERM) is not before[0]
+    assert [signal.getsignal(number) for number in (TERM, INT)] == before
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(INT)
+    assert not told.calls

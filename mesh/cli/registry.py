@@ -5,7 +5,6 @@ import resource
 import signal
 from contextlib import ExitStack, closing
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -16,7 +15,6 @@ from mesh.cli.options import Insecure, LogJson, LogLevel, Metrics
 from mesh.errors import ConfigError
 from mesh.presence import this_version
 from mesh.scope import Scope
-from mesh.signals import WakeOnSignal
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +37,7 @@ def registry(
     from mesh.registry.server import RegistryServer
     from nodes.address import check_bind
     from nodes.metrics.serving import open_server, tell_registry
+    from nodes.signals import EXIT_INTERRUPTED, Signals
 
     host = urlsplit(bind).hostname
     if not bind.startswith("tcp://") or host is None:
@@ -50,19 +49,10 @@ def registry(
         if told is not None:
             tell_registry(told, stack.enter_context(Scope("metrics")), server.stats)
             log.info("its metrics are at %s", told.url)
-        interrupted = False
-
-        def stop(number: int, frame: FrameType | None) -> None:
-            nonlocal interrupted
-            interrupted = number == signal.SIGINT
-            server.stop()
-
-        stack.enter_context(WakeOnSignal((signal.SIGTERM, signal.SIGINT), server.stop))
-        signal.signal(signal.SIGTERM, stop)
-        signal.signal(signal.SIGINT, stop)
+        caught = stack.enter_context(Signals(server.stop, server.stop))
         log.info("the registry listens at %s", server.url)
         server.wait()
-    raise typer.Exit(130 if interrupted else 0)
+    raise typer.Exit(EXIT_INTERRUPTED if caught.number == signal.SIGINT else 0)
 
 
 def _allow_connections() -> None:

@@ -128,26 +128,31 @@ def reload(
 ) -> None:
     """Have a site that runs here read its file again, and change what differs."""
     set_up(log_level, log_json)
-    found = list(running(state_of(file, state), file))
+    folder = state_of(file, state)
+    found = list(running(folder, file))
     if not found:
         read_site(file, NodeChecks())
         raise MeshError(f"no `mesh up {file}` runs on this machine: start it, or say --state as it was told")
-    failures = [failure for each in found if (failure := _reloaded(each)) is not None]
+    failures = [failure for each in found if (failure := _reloaded(each, folder)) is not None]
     for failure in failures[:-1]:
         typer.echo(f"mesh: {failure}", err=True)
     if failures:
         raise failures[-1]
 
 
-def _reloaded(site: Running) -> MeshError | None:
+def _reloaded(site: Running, state: Path) -> MeshError | None:
     """Have one read its file again, and say what it changes; why it does not."""
     reply = ask_at(site.endpoint, RELOAD, timeout=ANSWER_WITHIN_S)
     if reply is None:
+        if site.pid not in {each.pid for each in running(state, Path(site.file))}:
+            return MeshError(f"{site} has ended meanwhile: start it again")
         return MeshError(
             f"{site} did not answer within {ANSWER_WITHIN_S:g} s; see what it says, and what runs"
         )
     if not reply.ok:
         return ConfigError(f"{reply.value} ({site})")
+    if reply.value.get("stopping"):
+        return MeshError(f"{site} is stopping: start it again once it has ended")
     typer.echo(f"{site}: {reply.value['changes']}")
     return None
 

@@ -6,16 +6,17 @@ registry; so is an address of another machine.
 
 import errno
 import socket
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from mesh.errors import ConfigError, TransportError
-from mesh.site.parts import REGISTRY, Plan
+from mesh.site.parts import REGISTRY, Part, Plan
 from mesh.site.sections import EVERY
 
 
-def check_here(plan: Plan, before: Plan | None = None) -> None:
+def check_here(plan: Plan, ours: Iterable[Part] = ()) -> None:
     """Raises `ConfigError` for an address that is not this machine's, `TransportError` for a port that is
-    taken: but for those that the registry of the plan `before` has, which makes room."""
+    taken: but for those that a registry of `ours` has, which makes room."""
     for part in plan.parts.values():
         bind = part.argument("--bind")
         host = urlsplit(bind).hostname if part.kind == REGISTRY else bind
@@ -24,19 +25,16 @@ def check_here(plan: Plan, before: Plan | None = None) -> None:
                 f"device {part.device!r} is at {host}, which is no address of this machine: say what runs "
                 "here with --only @DEVICE"
             )
-    ours = _ports(before) if before is not None else ()
-    for where in _ports(plan):
-        if not any(_overlap(where, other) for other in ours):
+    theirs = _ports(ours)
+    for where in _ports(plan.parts.values()):
+        if not any(_overlap(where, other) for other in theirs):
             _check_free(*where)
 
 
-def _ports(plan: Plan) -> tuple[tuple[str, int], ...]:
-    """Where its registry listens."""
-    if REGISTRY not in plan.parts:
-        return ()
-    where = urlsplit(plan.parts[REGISTRY].argument("--bind"))
-    host, port = where.hostname or "", where.port or 0
-    return (host, port), (host, port + 1)
+def _ports(parts: Iterable[Part]) -> list[tuple[str, int]]:
+    """Where the registries among them listen."""
+    places = [urlsplit(part.argument("--bind")) for part in parts if part.kind == REGISTRY]
+    return [(place.hostname or "", (place.port or 0) + more) for place in places for more in (0, 1)]
 
 
 def _overlap(one: tuple[str, int], other: tuple[str, int]) -> bool:

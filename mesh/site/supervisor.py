@@ -97,6 +97,11 @@ class Supervisor:
         now = self._clock.monotonic()
         return [slot.told(name, now) for name, slot in tuple(self._slots.items())]
 
+    def running(self) -> list[Part]:
+        """What runs, whether it is to go on or not. Any thread may ask."""
+        children = [slot.child for slot in tuple(self._slots.values())]
+        return [child.part for child in children if child is not None]
+
     def want(self, parts: Mapping[str, Part]) -> None:
         """Have these run from now on, and no others. What had ended by itself is started, too."""
         now = self._clock.monotonic()

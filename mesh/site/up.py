@@ -1,8 +1,8 @@
 """`mesh up`: a site's file read, run, read again when asked, and stopped.
 
 Rules kept here: a file that is wrong changes nothing of what runs; whoever asked for it to be read again is
-told what changed, or what is wrong; the first signal to stop stops all in order, the second at once; a
-terminal that is closed is such a signal.
+told what changed, or what is wrong; the first signal to stop stops all in order, the second at once, where it
+does not come together with the first; a terminal that is closed is such a signal.
 """
 
 import logging
@@ -17,18 +17,24 @@ from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.control import ControlServer
 from mesh.errors import ConfigError, MeshError, TransportError
 from mesh.scope import Scope
+from mesh.signals import Requests, Wakeups
 from mesh.site.here import check_here
 from mesh.site.keeper import Keeper
 from mesh.site.output import Output
-from mesh.site.parts import Difference, Plan, difference, plan
+from mesh.site.parts import Difference, Part, Plan, difference, plan
 from mesh.site.reading import Site
 from mesh.site.running import Mark
 from mesh.site.supervisor import ProcessState, Supervisor
-from mesh.site.wakeups import Terminal, Wakeups
+from mesh.site.terminal import Terminal
 
 log = logging.getLogger(__name__)
 
 RELOAD, STATUS = "reload", "status"
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+
+
+class Stopping(MeshError):
+    """Nothing is read any more."""
 
 
 class Up:
@@ -54,8 +60,9 @@ class Up:
         self._site, self._plan = site.file.site.name, self._planned(site)
         self._folder, self._file = site.folder, site.path
         self._changing = threading.Lock()
-        self._wakeups, self._terminal = Wakeups(), Terminal()
+        self._wakeups, self._terminal = Wakeups(SIGNALS), Terminal()
         self._stopped_by = 0  # the signal
+        self._requests = Requests()  # to stop
         self._supervisor: Supervisor | None = None
         self._mark: Mark | None = None
 
@@ -76,12 +83,12 @@ class Up:
         goes on as it was."""
         with self._changing:
             if self._stopped_by:
-                raise MeshError("it is stopping: start it again instead")
+                raise Stopping("it is stopping: start it again once it has ended")
             site = self._read()
             if site.file.site.name != self._site:
                 raise ConfigError("the site's name cannot change while it runs: stop it, and start it anew")
             after = self._planned(site)
-            check_here(after, self._plan)
+            check_here(after, (*self._plan.parts.values(), *self._running()))
             found = difference(self._plan, after, self._idle())
             self._plan = after
             if self._mark is not None:
@@ -91,6 +98,10 @@ class Up:
 
     def _processes(self) -> Sequence[ProcessState]:
         return self._supervisor.processes() if self._supervisor is not None else ()
+
+    def _running(self) -> Sequence[Part]:
+        """With what an earlier change has end, and has not ended yet."""
+        return self._supervisor.running() if self._supervisor is not None else ()
 
     def _idle(self) -> list[str]:
         return [process.name for process in self._processes() if not process.runs]
@@ -142,14 +153,15 @@ class Up:
 
     def _stop(self, number: int, supervisor: Supervisor) -> None:
         """End in order; when asked once more, at once."""
-        if self._stopped_by:
+        if not self._stopped_by:
+            with self._changing:  # what was changed until then is what stops
+                self._stopped_by = number
+            self._requests.came(self._clock.monotonic())  # which may have taken a while
+            log.info("stopping: capture first, the registry last; once more ends all at once")
+            supervisor.end()
+        elif self._requests.came(self._clock.monotonic()):
             log.warning("ending at once")
             supervisor.kill()
-            return
-        with self._changing:  # what was changed until then is what stops
-            self._stopped_by = number
-        log.info("stopping: capture first, the registry last; once more ends all at once")
-        supervisor.end()
 
     def _reload_by_signal(self) -> None:
         try:
@@ -158,9 +170,12 @@ class Up:
             log.error("all goes on as it was: %s", error)
 
     def _asked_to_reload(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Says what changes. What is wrong is refused by the `ConfigError` that names line and key."""
+        """Says what changes, or that it is stopping. What is wrong is refused by the `ConfigError` that names
+        line and key."""
         try:
             found = self.reload()
+        except Stopping:
+            return {"stopping": True}
         except (ConfigError, TransportError) as error:
             raise ConfigError(f"{error}; all goes on as it was") from error
         log.info("asked to read the file again: %s", found)

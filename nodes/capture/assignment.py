@@ -302,15 +302,17 @@ class Assignment:
         over = self._unwaited
         waiting = threading.Timer(self._node.drain_s, self.hurry)
         waiting.start()
-        if self.setup.lossless:
-            self._say_end(over)
-        if not (self._is_done and self._node.scope.stopping.is_set()):  # else it stands in its last words
-            self._presence.withdraw(self._record)
-        for _ in range(END_REPEATS if self._camera is not None else 0):
-            self._clock.wait(over, END_REPEAT_S)
-            self._say_end(over)
-        waiting.cancel()
-        waiting.join()
+        try:
+            if self.setup.lossless:
+                self._say_end(over)
+            if not (self._is_done and self._node.scope.stopping.is_set()):  # else it stands in its last words
+                self._presence.withdraw(self._record)
+            for _ in range(END_REPEATS if self._camera is not None else 0):
+                self._clock.wait(over, END_REPEAT_S)
+                self._say_end(over)
+        finally:
+            waiting.cancel()
+            waiting.join()
         self._node.publisher.rest(STAGE, self.setup.name)
 
     def _say_end(self, over: threading.Event) -> None:

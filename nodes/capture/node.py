@@ -138,12 +138,14 @@ class Capture:
         self._node.rush.on_stop(hurry)
         waiting = threading.Timer(timeout, hurry)
         waiting.start()
-        for _ in range(END_REPEATS):
-            self._clock.wait(over, END_REPEAT_S)
-            for camera in self._cameras:
-                camera.feed.end(over)
-        waiting.cancel()
-        waiting.join()
+        try:
+            for _ in range(END_REPEATS):
+                self._clock.wait(over, END_REPEAT_S)
+                for camera in self._cameras:
+                    camera.feed.end(over)
+        finally:
+            waiting.cancel()
+            waiting.join()
 
     def stats(self) -> StatsRecord:
         node = self._node.id if self._node else "starting"

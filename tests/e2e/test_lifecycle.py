@@ -1,11 +1,15 @@
 """How nodes stop: they drain, they answer signals by their exit codes, and one that dies dies alone."""
 
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
+from mesh.signals import TOGETHER_S
 from tests.e2e.site import LASTING, SMALL, Site, check_recording
+from tests.support.processes import Process
+from tests.support.waiting import wait_for
 
 SLOW = """
 import threading
@@ -47,6 +51,27 @@ def test_what_was_suspended_when_it_was_told_to_end_does_so_once_it_goes_on(tmp_
             process.suspend()
             process.send(signal.SIGTERM)
             assert process.stop(signal.SIGCONT) == 0
+
+
+def test_signals_that_come_together_are_one_the_second_hurries_and_the_third_ends_it(slow: Path) -> None:
+    """A camera drains until a script that takes nothing has all, and a processor hangs."""
+    with Site(slow, lasting=True) as site:
+        process = site.node("process", "slow:Slow:seconds=1000", "--drain", 600, cwd=slow)
+        site.wait_nodes("process")
+        capture = site.capture(f"door={SMALL}", options=("--lossless", "--pace", "max", "--drain", 600))
+        with site.mesh.subscribe("raw", "door", "lossless"):
+            site.wait_for(lambda: site.group("door", "slow")["in_flight"] > 0, "the processor has a frame")
+            for node in (capture, process):
+                node.send_together(signal.SIGINT, signal.SIGTERM)
+            for node in (capture, process):
+                _await_next(node, " is draining")
+                assert "told again" not in node.log
+                node.send(signal.SIGINT)
+            assert capture.wait() in (0, 130)  # which of the first two came first is not told
+        _await_next(process, "told again to end: it waits for nothing any more; once more ends the process")
+        process.send(signal.SIGTERM)
+        assert process.wait() == 1
+        assert "the process is ended: what it had in memory is lost" in process.log.splitlines()[-1]
 
 
 def test_a_node_that_waits_for_a_registry_can_be_stopped(tmp_path: Path) -> None:
@@ -126,6 +151,13 @@ def test_a_process_node_that_is_killed_takes_nobody_along(tmp_path: Path) -> Non
         assert not [row for row in listing["streams"] if row["node"] == "victim"]
         site.wait_recorded("door", "passthrough", before + 10)
         assert [node.stop() for node in others] == [0, 0, 0]
+
+
+def _await_next(node: Process, line: str) -> None:
+    """Wait until a node has said so, and as long as what comes then belongs to what had it say so."""
+    wait_for(lambda: line in node.log, f"{node.name} says: {line}")
+    said = time.monotonic()
+    wait_for(lambda: time.monotonic() - said > TOGETHER_S)
 
 
 def _catches_signals(pid: int) -> bool:

@@ -4,16 +4,18 @@ import json
 import os
 import signal
 import socket
+import time
 from pathlib import Path
 
 from mesh.control import ask_at
 from mesh.ports import free_port
+from mesh.signals import TOGETHER_S
 from mesh.site.running import running
 from mesh.site.up import RELOAD
 from mesh.wire import Reply
 from tests.e2e.test_up import RunningSite
 from tests.support.processes import Processes
-from tests.support.waiting import WITHIN_S
+from tests.support.waiting import WITHIN_S, wait_for
 
 SMALL = """
 [site]
@@ -23,6 +25,7 @@ port = {port}
 [cameras.door]
 url = "synthetic:?size=160x120&fps=5"
 [capture.cameras]
+drain = 60  # one that is held has longer until it is killed
 """
 
 
@@ -34,6 +37,7 @@ def test_as_json_with_a_port_that_is_taken_another_name_and_two_interrupts(tmp_p
             every_process_logs_as_it_was_told(site)
             a_port_that_is_taken_is_refused(site)
             another_name_is_refused(site)
+            a_change_is_taken_back_while_what_it_ends_still_runs(site)
             told_twice_it_ends_at_once_and_reads_nothing_meanwhile(site)
         finally:
             site.mesh.close()
@@ -87,16 +91,32 @@ def another_name_is_refused(site: RunningSite) -> None:
     assert reload(site).ok
 
 
-def told_twice_it_ends_at_once_and_reads_nothing_meanwhile(site: RunningSite) -> None:
-    """A node that is held has not ended in between."""
+def a_change_is_taken_back_while_what_it_ends_still_runs(site: RunningSite) -> None:
+    """A node that is held has not ended in between: the registry still waits for it, on its port."""
+    good, changes = site.file.read_text(), {"changes": "restart capture-cameras, registry"}
     os.kill(pid(site, "capture-cameras"), signal.SIGSTOP)
-    site.up.send(signal.SIGINT)
-    site.wait_log("stopping: capture first, the registry last")
+    site.edit(f"port = {site.port}", f"port = {free_port()}")
     reply = reload(site)
-    assert (reply.ok, reply.value) == (False, "it is stopping: start it again instead")
+    assert (reply.ok, reply.value) == (True, changes)
+    site.file.write_text(good)
+    reply = reload(site)
+    assert (reply.ok, reply.value) == (True, changes)
     assert not messages(site, "has ended")
+
+
+def told_twice_it_ends_at_once_and_reads_nothing_meanwhile(site: RunningSite) -> None:
+    """Two signals that come together are one."""
+    site.up.send_together(signal.SIGINT, signal.SIGTERM)
+    site.wait_log("stopping: capture first, the registry last")
+    said = time.monotonic()
+    done = site.run("reload")
+    assert done.code == 1
+    where = f"{site.file} (process {site.up.popen.pid})"
+    assert done.last_line == f"mesh: mesh up {where} is stopping: start it again once it has ended"
+    wait_for(lambda: time.monotonic() - said > TOGETHER_S, "what comes now is another one")
+    assert not messages(site, "ended")
     site.up.send(signal.SIGINT)
-    assert site.up.wait() == 130
+    assert site.up.wait() in (0, 130)
     assert sorted(messages(site, "ended")) == [
         "capture-cameras has ended with signal 9",
         "registry has ended with signal 9",

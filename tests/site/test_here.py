@@ -56,17 +56,17 @@ def test_both_ports_of_a_registry_have_to_be_free(offset: int, port: int, tmp_pa
 def test_those_of_the_registry_that_makes_room_are_free(port: int, tmp_path: Path) -> None:
     before = planned(tmp_path, port)
     with taken(port, port + 1):
-        check_here(before, before)
-        check_here(planned(tmp_path, port, "0.0.0.0"), before)
-        check_here(before, planned(tmp_path, port, "0.0.0.0"))
-        check_here(planned(tmp_path, port - 1), before)
+        check_here(before, before.parts.values())
+        check_here(planned(tmp_path, port, "0.0.0.0"), before.parts.values())
+        check_here(before, planned(tmp_path, port, "0.0.0.0").parts.values())
+        check_here(planned(tmp_path, port - 1), before.parts.values())
     with taken(port, port + 1, port + 2), pytest.raises(TransportError, match=f":{port + 2}: "):
-        check_here(planned(tmp_path, port + 1), before)
+        check_here(planned(tmp_path, port + 1), before.parts.values())
 
 
 def test_that_of_another_address_is_not_the_registrys(port: int, tmp_path: Path) -> None:
     with taken(port, host="127.0.0.2"), pytest.raises(TransportError, match=f" 127.0.0.2:{port}: "):
-        check_here(planned(tmp_path, port, "127.0.0.2"), planned(tmp_path, port))
+        check_here(planned(tmp_path, port, "127.0.0.2"), planned(tmp_path, port).parts.values())
 
 
 def test_an_address_of_another_machine_is_told(port: int, tmp_path: Path) -> None:

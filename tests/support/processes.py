@@ -97,6 +97,12 @@ class Process:
         self.send(signal.SIGSTOP)
         wait_for(lambda: self._thread_states() <= {"T"}, f"{self.name} is suspended")
 
+    def send_together(self, *numbers: signal.Signals) -> None:
+        """Have it find them all at the same time, whenever this machine comes to it."""
+        self.suspend()
+        for number in (*numbers, signal.SIGCONT):
+            self.send(number)
+
     def _thread_states(self) -> set[str]:
         return {stat.rpartition(")")[2].split()[0] for stat in self._of_threads("stat")}
 
