@@ -11,8 +11,10 @@ from typing import TypeVar
 
 from mesh.clock import Clock
 from mesh.doctor.address import servers_of
+from mesh.doctor.file import CHECK as FILE
 from mesh.doctor.findings import Finding, failed, note, ok, warning
 from mesh.doctor.site import Malformed, Site, read_site
+from mesh.doctor.starting import NO_FILE, Starting
 from mesh.errors import MeshError, RegistryUnavailable
 from mesh.registry import About, Registry, open_registry
 from mesh.registry.base import Start
@@ -92,12 +94,16 @@ def _why(error: Exception, url: str, shown: str) -> str:
     return str(error).replace(url, shown)
 
 
-def judge(seen: Seen, site: Site | None, ports: dict[str, str], here: str) -> Iterator[Finding]:
+def judge(
+    seen: Seen, site: Site | None, ports: dict[str, str], here: str, starting: Starting = NO_FILE
+) -> Iterator[Finding]:
     """`ports` are the registry's addresses that were tried from the host `here`, each with why it was not
     reached, or nothing."""
     if seen.away or site is None:
         tried = f" (tried from {here})" if servers_of(seen.url) else ""
-        yield failed(CHECK, seen.url, f"{seen.away}{tried}", _start(seen.url))
+        by_up = starting.of_kind("registry")
+        do, cause = (by_up, FILE) if by_up else (_start(seen.url), "")
+        yield failed(CHECK, seen.url, f"{seen.away}{tried}", do, cause)
         return
     yield judge_speed(seen, site)
     yield from judge_keeping(seen)
