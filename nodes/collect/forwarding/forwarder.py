@@ -57,7 +57,6 @@ class Forwarder:
     recorded, removed:  files that are in the index with so many frames, and paths of files that are not kept
                         any more; any thread may tell, and is not held up
     lost_cursor:        whether how far it had come could not be read at the start
-    others:             destinations for which something waited at the start, this one among them
     """
 
     def __init__(
@@ -85,7 +84,7 @@ class Forwarder:
         self._outage = Outage(str(address))
         self._rarely = Rarely(COMPLAIN_S)
         self._cursor = Cursor(into, str(address), since_ns)
-        self.lost_cursor, self.others = self._cursor.lost, self._cursor.others()
+        self.lost_cursor = self._cursor.lost
         self._notes = Notes(self._cursor, clock.monotonic())
         try:
             self._waiting = self._cursor.waiting()
