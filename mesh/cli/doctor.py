@@ -71,7 +71,8 @@ def doctor(
     """Say what is wrong here and at the whole site, and what to do about it. It changes nothing.
 
     Checks the site's file, versions, registry, nodes, the reachability of each advertised address, clocks,
-    keys, disk, permissions, cameras and resources. 1 is the exit code when something has failed.
+    keys, disk, permissions, cameras, the ledger, forwarding and resources. 1 is the exit code when something
+    has failed.
     """
     set_up(log_level, log_json)
     from nodes.capture.sources.container import ffmpeg_version

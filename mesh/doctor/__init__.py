@@ -5,8 +5,8 @@ examine      the checks, in order
 findings     what a check found, and what to do
 site         what stands in the registry
 starting     how what is missing gets to run again, where a site's file has it
-file, versions, registry, nodes, reach, clocks, keys, disk, permissions, cameras, ledger, resources: a
-             check each
+file, versions, registry, nodes, reach, clocks, keys, disk, permissions, cameras, ledger,
+             forward, resources: a check each
 aside, probe what can hang, asked in a process of its own
 knock, asking many connections at once, and many nodes
 """

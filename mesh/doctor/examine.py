@@ -11,6 +11,7 @@ from mesh.doctor import (
     clocks,
     disk,
     file,
+    forward,
     keys,
     ledger,
     nodes,
@@ -84,6 +85,7 @@ CHECKS: Sequence[Check] = (
     Check(permissions.CHECK, _permissions),
     Check(cameras.CHECK, lambda facts: cameras.judge(_site(facts), facts.starting), of_site=True),
     Check(ledger.CHECK, lambda facts: ledger.judge(_site(facts), facts.starting), of_site=True),
+    Check(forward.CHECK, lambda facts: forward.judge(_site(facts)), of_site=True),
     Check(
         resources.CHECK,
         lambda facts: resources.judge(facts.resources, facts.asked.pointed, facts.site),

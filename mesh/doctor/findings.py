@@ -86,5 +86,13 @@ def verdict(findings: Sequence[Finding]) -> str:
     return f"{', '.join(told)}: the first thing to do: {first.do} ({first.check}, {first.subject})"
 
 
+def duration(seconds: float) -> str:
+    """In its largest unit, for a person."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def _counted(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"

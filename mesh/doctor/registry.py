@@ -12,7 +12,7 @@ from typing import TypeVar
 from mesh.clock import Clock
 from mesh.doctor.address import servers_of
 from mesh.doctor.file import CHECK as FILE
-from mesh.doctor.findings import Finding, failed, note, ok, warning
+from mesh.doctor.findings import Finding, duration, failed, note, ok, warning
 from mesh.doctor.site import Malformed, Site, read_site
 from mesh.doctor.starting import NO_FILE, Starting
 from mesh.errors import MeshError, RegistryUnavailable
@@ -112,7 +112,7 @@ def judge(
 
 
 def judge_speed(seen: Seen, site: Site) -> Finding:
-    age = f", runs for {_duration(seen.start.age_s)}" if seen.start is not None else ""
+    age = f", runs for {duration(seen.start.age_s)}" if seen.start is not None else ""
     cameras = len({c.name for c in site.cameras} | {s.name for s in site.setups})
     told = (
         f"answers in {seen.round_trip_s * 1000:.1f} ms{age}, knows "
@@ -198,10 +198,3 @@ def _start(url: str) -> str:
 
 def _counted(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
-
-
-def _duration(seconds: float) -> str:
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"

@@ -6,7 +6,7 @@ is recorded; what cannot be is said before anything is recorded.
 
 import logging
 import threading
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ class Forwarding:
     """Forwards what is recorded in `into` to each of `addresses`, until `close`.
 
     own, registry:  the node that this is part of, and the URL of the registry that it stands in
+    changed:        is called from any thread when `held_up` has changed
 
     Raises `StorageError`, and `ConfigError` for a destination that cannot be. What was recorded before this
     is made is told apart from what comes then.
@@ -43,6 +44,7 @@ class Forwarding:
         registry: str,
         scope: Scope | None = None,
         clock: Clock = SYSTEM_CLOCK,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._clock = clock
         self._forwarders: list[Forwarder] = []
@@ -50,7 +52,7 @@ class Forwarding:
         try:
             for address in addresses:
                 since, make = since_ns(address, clock.wall_ns()), makers[address.scheme]
-                made = Forwarder(into, without_from(address), since, make, scope, clock)
+                made = Forwarder(into, without_from(address), since, make, scope, clock, changed)
                 self._forwarders.append(made)
         except BaseException:
             self.close()
@@ -74,6 +76,12 @@ class Forwarding:
 
     def counts(self) -> tuple[ForwardCount, ...]:
         return tuple(forwarder.count() for forwarder in self._forwarders)
+
+    @property
+    def held_up(self) -> str:
+        """Which destinations nothing gets through to, and why; empty where there is none."""
+        held = ((str(each.address), each.held_up) for each in self._forwarders)
+        return "; ".join(why if to.rstrip("/") in why else f"{to}: {why}" for to, why in held if why)
 
     def counters(self) -> dict[str, int]:
         """What belongs to no destination alone."""
