@@ -21,8 +21,8 @@ from mesh.registry.records import (
     StatsRecord,
     listed,
 )
-from mesh.registry.setups import PREFIX
-from mesh.setups import change, find, setups, waiting
+from mesh.registry.setups import PREFIX, CameraSetup
+from mesh.setups import change, find, read, setups, waiting
 
 ANSWER_WITHIN_S = 5.0
 SNAPSHOT_WITHIN_S = 15.0  # a camera that is paused is opened for it
@@ -111,6 +111,12 @@ def order(
     answer = fetch(target.node, operation, given, here=this_place(), timeout=timeout)
     kept = target.camera and operation in KEPT and _keep_too(registry, target.name, operation)
     return Done(target, target.node.id, answer, kept)
+
+
+def setup_of(registry: Registry, target: Target) -> CameraSetup | None:
+    """How a camera is configured; None for one that is not, or whose entry is malformed, and for a node."""
+    entry = registry.get(f"{PREFIX}{target.name}") if target.camera else None
+    return read(entry) if entry is not None else None
 
 
 def running_node(registry: Registry, name: str, cameras: Iterable[str] | None = None) -> NodeRecord:

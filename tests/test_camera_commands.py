@@ -107,7 +107,9 @@ def test_what_was_set_is_unset_with_none(run: Run, registry: Registry) -> None:
         )
     ]
     none = [word for option in values for word in (option, "none")]
-    assert run("camera", "set", "door", *none).exit_code == 0
+    unset = run("camera", "set", "door", *none)
+    assert unset.exit_code == 0
+    assert unset.stdout.endswith("as collectors say; --record off records nothing\n")
     assert setups.setups(registry) == [camera("door")]
     assert "quality: " in _refused(run("camera", "set", "door", "--quality", "good"))
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from mesh import setups
+from mesh.cli.hints import hint, owned, unset
 from mesh.cli.log import set_up
 from mesh.cli.options import AsJson, LogJson, LogLevel, RegistryUrl
 from mesh.cli.output import print_json, print_tables
@@ -60,7 +61,10 @@ Label = Annotated[
 ]
 Record = Annotated[
     str | None,
-    typer.Option(metavar="MODE|none", help="What collectors record of it, as with `mesh node collect`."),
+    typer.Option(
+        metavar="MODE|none",
+        help="What of it is recorded, as for `mesh node collect` (off: nothing); none: as collectors say.",
+    ),
 ]
 SecretsFile = Annotated[
     Path | None,
@@ -121,7 +125,7 @@ def add(
     with connect(registry) as mesh:
         _check(setup, registry_url(registry), insecure)
         setups.add(mesh.registry, setup)
-    _say(f"camera {name} is configured" + _hint(setup))
+    _say(f"camera {name} is configured" + hint(setup))
 
 
 @app.command("set")
@@ -207,7 +211,7 @@ def remove(
         revision = entry.revision if entry is not None else setups.find(mesh.registry, name)[1]
         stood = setups.read(entry) if entry is not None else None
         setups.remove(mesh.registry, name, revision)
-    _say(f"camera {name} is removed" + _owned(stood))
+    _say(f"camera {name} is removed" + owned(stood))
 
 
 @app.command("list")
@@ -326,7 +330,8 @@ def _change(registry: str | None, name: str, values: dict[str, Any], insecure: b
         setup = setups.changed(before, values)
         _check(setup, registry_url(registry), insecure or setup.url == before.url)
         setups.change(mesh.registry, setup, revision)
-    _say((f"camera {name} is changed" if setup != before else f"camera {name} is as it was") + _owned(before))
+    changed = "changed" if setup != before else "as it was"
+    _say(f"camera {name} is {changed}{unset(values)}{owned(before)}")
 
 
 def _check(setup: CameraSetup, registry: str, insecure: bool) -> None:
@@ -336,19 +341,6 @@ def _check(setup: CameraSetup, registry: str, insecure: bool) -> None:
     check_setup(setup)
     if not insecure:
         check_kept(setup.name, setup.url, registry)
-
-
-def _hint(setup: CameraSetup) -> str:
-    if setup.url.startswith("device:") and not (setup.node or setup.label):
-        return "; a device is on one machine alone: pin it with --node or --label"
-    return ""
-
-
-def _owned(setup: CameraSetup | None) -> str:
-    """That a site's file will have its own way with a camera."""
-    if setup is None or not setup.site:
-        return ""
-    return f"; the file of site {setup.site} has it, too, and `mesh reload` there makes it as that says"
 
 
 def _setup_to_test(camera: str, registry: str | None) -> CameraSetup:

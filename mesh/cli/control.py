@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from mesh.cli.answers import UNSET, holds, plain, status_rows
 from mesh.cli.log import set_up
 from mesh.cli.options import AsJson, LogJson, LogLevel, RegistryUrl
 from mesh.cli.output import print_json, print_tables
@@ -15,10 +16,9 @@ from mesh.cli.viewing import save_bytes
 from mesh.client import connect
 from mesh.control import await_retired
 from mesh.errors import ConfigError, TransportError
-from mesh.orders import ANSWER_WITHIN_S, SNAPSHOT_WITHIN_S, Done, order
+from mesh.orders import ANSWER_WITHIN_S, SNAPSHOT_WITHIN_S, Done, order, setup_of
 from mesh.registry.records import NodeRecord
 
-UNSET = "none"
 STDOUT = Path("-")
 
 
@@ -79,7 +79,7 @@ def status(
     if as_json:
         print_json(value)
     else:
-        print_tables([(context.obj, ("what", "is"), [(k, _plain(v)) for k, v in value.items()])])
+        print_tables([(context.obj, ("what", "is"), status_rows(value))])
 
 
 @app.command()
@@ -150,13 +150,17 @@ def set_(
     """Change settings while it runs; a camera is not opened anew.
 
     Of a camera, or of all that a capture node has: fps (none: as the source gives them) and quality. Of a
-    process node: quality and max_age (none: as usual). They hold until the node ends, and for a camera until
-    it is on another node or configured otherwise; `mesh camera set` is for good.
+    process node: quality and max_age (none: as usual).
+
+    Nothing is kept of it: it holds until the node ends, and for a camera until another node has it or it is
+    configured otherwise. `mesh camera set NAME --fps 5` is for good.
     """
     set_up(log_level, log_json)
     given = dict(map(_setting, settings))
-    value = _ordered(registry, context.obj, "set", given, timeout).answer.value
-    _say(f"{context.obj}: {_plain(value)}")
+    with connect(registry) as mesh:
+        done = order(mesh.registry, context.obj, "set", given, timeout=timeout)
+        setup = setup_of(mesh.registry, done.target)
+    _say(f"{context.obj}: {plain(done.answer.value)}; {holds(done, setup, given)}")
 
 
 @app.command()
@@ -240,15 +244,6 @@ def _value(text: str) -> int | float | str | None:
         except ValueError:
             continue
     return text
-
-
-def _plain(value: Any) -> Any:
-    """A value in a line, as it would be written with `set`."""
-    if isinstance(value, Mapping):
-        return " ".join(f"{name}={_plain(each)}" for name, each in value.items())
-    if isinstance(value, list):
-        return "; ".join(str(_plain(each)) for each in value)
-    return UNSET if value is None else value
 
 
 def _say(line: str) -> None:

@@ -4,6 +4,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +24,7 @@ from mesh.doctor import (
     Asked,
     Finding,
     Level,
+    Part,
     Pointed,
     Process,
     UpSeen,
@@ -33,6 +35,7 @@ from mesh.doctor import (
     worst,
 )
 from mesh.errors import ConfigError, MeshError
+from mesh.site.parts import plan
 from mesh.site.problems import SiteError
 from mesh.site.reading import Site, read_site
 from mesh.site.running import Running, running
@@ -68,7 +71,8 @@ def doctor(
     """Say what is wrong here and at the whole site, and what to do about it. It changes nothing.
 
     Checks the site's file, versions, registry, nodes, the reachability of each advertised address, clocks,
-    keys, disk, permissions, cameras and resources. 1 is the exit code when something has failed.
+    keys, disk, permissions, cameras, the ledger, forwarding and resources. 1 is the exit code when something
+    has failed.
     """
     set_up(log_level, log_json)
     from nodes.capture.sources.container import ffmpeg_version
@@ -146,7 +150,12 @@ def _written(file: Path | None, state: Path | None, timeout: float) -> tuple[Wri
         problems = error.problems
     passwords = site is not None and any(has_secret(camera.url) for camera in site.cameras)
     ups = tuple(_seen(each, timeout) for each in running(state_of(path, state), path))
-    return Written(path, problems, mode, passwords, ups), site
+    written = Written(path, problems, mode, passwords, ups)
+    if site is None:
+        return written, None
+    planned = plan(site, state_of(path, state))
+    parts = {name: Part(part.kind, part.device) for name, part in planned.parts.items()}
+    return replace(written, registry=planned.registry, parts=parts), site
 
 
 def _seen(each: Running, timeout: float) -> UpSeen:

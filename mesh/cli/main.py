@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from mesh.cli.log import say_error
+from mesh.cli.stdout import let_go, take_over
 from mesh.errors import MeshError
 from mesh.site.leash import obey
 
@@ -99,15 +100,26 @@ def version() -> None:
 def main() -> None:
     """Run the command line and exit."""
     obey()
+    take_over()
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:
-        app()
+        _run()
     except MeshError as error:
         say_error(str(error))
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of a pipe left; there is nobody to tell
-        sys.exit(1)
+        sys.exit(1)  # the reader of a pipe left; there is nobody to tell
+    finally:
+        let_go()
+
+
+def _run() -> None:
+    """What a command said is written before it ends, so that a disk that is full is told."""
+    try:
+        app()
+    except SystemExit:
+        sys.stdout.flush()
+        raise

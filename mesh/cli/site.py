@@ -189,17 +189,16 @@ def init(
 ) -> None:
     """Write a commented example of a site's file, which runs as it is: `mesh config init > mesh.toml`."""
     text = files("mesh.site").joinpath("example.toml").read_text(encoding="utf-8")
+    if file is None:
+        sys.stdout.write(text)
+        return
     try:
-        if file is None:
-            sys.stdout.write(text)
-            sys.stdout.flush()
-            return
         with file.open("x", encoding="utf-8") as opened:
             opened.write(text)
     except FileExistsError:
         raise ConfigError(f"{file} is there already: nothing was written") from None
     except OSError as error:
-        raise StorageError(f"cannot write {file or 'to stdout'}: {error.strerror}") from error
+        raise StorageError(f"cannot write {file}: {error.strerror}") from error
     name = printable(str(file))
     typer.echo(f"{name} is written: edit it, then `mesh up {name}`")
 

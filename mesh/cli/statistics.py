@@ -1,12 +1,16 @@
-"""`mesh stats`: the ledger of the whole mesh."""
+"""`mesh stats`: the ledger of the whole mesh.
 
-from collections.abc import Mapping
+A terminal gets tables that fit it, with a line of words for what a column would be too wide for; a pipe gets
+a line for each camera and each group with everything in it, for `grep` and `cut`.
+"""
+
+from collections.abc import Iterator, Mapping
 
 from mesh.cli.log import set_up
 from mesh.cli.options import AsJson, LogJson, LogLevel, RegistryUrl
-from mesh.cli.output import print_json, print_tables
+from mesh.cli.output import Rows, is_terminal, print_json, print_tables
 from mesh.client import connect
-from mesh.ledger import Summary
+from mesh.ledger import CameraSummary, GroupSummary, Summary
 
 
 def stats(
@@ -21,58 +25,110 @@ def stats(
         summary = mesh.stats()
     if as_json:
         print_json(summary)
+    elif is_terminal():
+        print_tables(drawn(summary), narrow=True)
     else:
-        print_tables(_tables(summary))
+        print_tables(plain(summary))
 
 
-def _tables(summary: Summary) -> list[tuple[str, tuple[str, ...], list[tuple[object, ...]]]]:
-    cameras: list[tuple[object, ...]] = []
-    groups: list[tuple[object, ...]] = []
-    for name, camera in summary["cameras"].items():
-        cameras.append(
-            (
-                name,
-                camera["captured"],
-                _causes(camera["dropped"]),
-                _stages(camera["recorded"]),
-                _stages(camera["skipped"]),
-                camera["duplicates"],
-                camera["late"],
-                camera["unaccounted"],
-            )
+CAMERAS = (
+    *("camera", "captured", "dropped", "recorded", "skipped"),
+    *("duplicates", "late", "unaccounted"),
+)
+GROUPS = (
+    *("camera", "group", "nodes", "offered", "overlap", "processed", "dropped", "lost", "in flight"),
+    *("duplicates", "results", "delivered", "waiting", "undelivered"),
+)
+DRAWN = (
+    *("camera", "group", "offered", "processed", "dropped", "lost", "in flight"),
+    *("results", "delivered", "waiting"),
+)
+
+
+def plain(summary: Summary) -> list[Rows]:
+    """All of it, a row for each camera and each group."""
+    cameras = [_of_camera(name, camera, _causes(camera["dropped"])) for name, camera in _cameras(summary)]
+    groups = [
+        (
+            camera,
+            _name(name, group),
+            len(group["members"]),
+            group["offered"],
+            group["overlap"],
+            group["processed"],
+            _causes(group["dropped"]),
+            group["lost"],
+            group["in_flight"],
+            group["duplicates"],
+            group["results"],
+            group["delivered"],
+            group["waiting"],
+            _causes(group["undelivered"]),
         )
+        for camera, name, group in _groups(summary)
+    ]
+    return [("cameras", CAMERAS, cameras), ("groups", GROUPS, groups)]
+
+
+def drawn(summary: Summary) -> list[Rows]:
+    """The same in less width: numbers, and below them what else there is to say, where there is something."""
+    cameras = [_of_camera(name, camera, _sum(camera["dropped"])) for name, camera in _cameras(summary)]
+    groups = [
+        (
+            camera,
+            _name(name, group),
+            group["offered"],
+            group["processed"],
+            _sum(group["dropped"]),
+            group["lost"],
+            group["in_flight"],
+            group["results"],
+            group["delivered"],
+            group["waiting"],
+        )
+        for camera, name, group in _groups(summary)
+    ]
+    words = [(camera, name, told) for camera, name, told in _words(summary) if told]
+    tables: list[Rows] = [("cameras", CAMERAS, cameras), ("groups", DRAWN, groups)]
+    return [*tables, ("of these", ("camera", "group", "frames and results"), words)] if words else tables
+
+
+def _cameras(summary: Summary) -> Iterator[tuple[str, CameraSummary]]:
+    yield from summary["cameras"].items()
+
+
+def _groups(summary: Summary) -> Iterator[tuple[str, str, GroupSummary]]:
+    for camera, count in _cameras(summary):
+        for name, group in count["groups"].items():
+            yield camera, name, group
+
+
+def _words(summary: Summary) -> Iterator[tuple[str, str, str]]:
+    """Camera, group and what of their frames was dropped or given up, why, and what came twice."""
+    for name, camera in _cameras(summary):
+        yield name, "-", _told({"dropped": camera["dropped"]})
         for group_name, group in camera["groups"].items():
-            groups.append(
-                (
-                    name,
-                    f"{group_name} (gone)" if group["gone"] else group_name,
-                    len(group["members"]),
-                    group["offered"],
-                    group["overlap"],
-                    group["processed"],
-                    _causes(group["dropped"]),
-                    group["lost"],
-                    group["in_flight"],
-                    group["duplicates"],
-                    group["results"],
-                    group["delivered"],
-                    group["waiting"],
-                    _causes(group["undelivered"]),
-                )
-            )
-    camera_columns = (
-        "camera",
-        "captured",
-        "dropped",
-        "recorded",
-        "skipped",
-        "duplicates",
-        "late",
-        "unaccounted",
-    )
-    fate = ("offered", "overlap", "processed", "dropped", "lost", "in flight", "duplicates")
-    group_columns = ("camera", "group", "nodes", *fate, "results", "delivered", "waiting", "undelivered")
-    return [("cameras", camera_columns, cameras), ("groups", group_columns, groups)]
+            causes = {"dropped": group["dropped"], "undelivered": group["undelivered"]}
+            yield name, group_name, _told(causes, overlap=group["overlap"], duplicates=group["duplicates"])
+
+
+def _told(causes: Mapping[str, Mapping[str, int]], **counts: int) -> str:
+    parts = [f"{what}: {_causes(found)}" for what, found in causes.items() if _sum(found)]
+    return "; ".join([*parts, *(f"{what} {count}" for what, count in counts.items() if count)])
+
+
+def _of_camera(name: str, camera: CameraSummary, dropped: object) -> tuple[object, ...]:
+    recorded, skipped = _stages(camera["recorded"]), _stages(camera["skipped"])
+    counts = (camera["duplicates"], camera["late"], camera["unaccounted"])
+    return (name, camera["captured"], dropped, recorded, skipped, *counts)
+
+
+def _name(name: str, group: GroupSummary) -> str:
+    return f"{name} (gone)" if group["gone"] else name
+
+
+def _sum(counts: Mapping[str, int]) -> int:
+    return sum(counts.values())
 
 
 def _stages(counts: Mapping[str, int]) -> str:

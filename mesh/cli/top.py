@@ -37,8 +37,7 @@ def top(
     """
     from mesh.top.columns import check_column
 
-    if sort:
-        check_column(sort)
+    sort = check_column(sort) if sort else ""
     if once:
         set_up(log_level, log_json)
         _print_once(registry, interval, sort, text, as_json)

@@ -6,18 +6,21 @@ again by itself is a warning.
 
 from collections.abc import Iterator
 
+from mesh.doctor.file import CHECK as FILE
 from mesh.doctor.findings import Finding, failed, note, ok, warning
+from mesh.doctor.nodes import CHECK as NODES
 from mesh.doctor.site import Site
+from mesh.doctor.starting import Starting
 from mesh.registry.records import CameraRecord, CameraState
 from mesh.setups import waiting
 
 CHECK = "cameras"
 
 
-def judge(site: Site) -> Iterator[Finding]:
+def judge(site: Site, starting: Starting) -> Iterator[Finding]:
     configured = {setup.name for setup in site.setups}
     captured = [judge_camera(camera, camera.name in configured) for camera in site.cameras]
-    missing = [*judge_waiting(site), *judge_lost(site)]
+    missing = [*judge_waiting(site, starting), *judge_lost(site, starting)]
     yield from captured
     yield from missing
     if not (captured or missing):
@@ -54,7 +57,7 @@ def judge_camera(camera: CameraRecord, configured: bool) -> Finding:
     )
 
 
-def judge_waiting(site: Site) -> Iterator[Finding]:
+def judge_waiting(site: Site, starting: Starting) -> Iterator[Finding]:
     """The configured cameras that nobody captures."""
     for name, why in waiting(site.setups, site.cameras, site.nodes).items():
         if why == "disabled":
@@ -67,10 +70,10 @@ def judge_waiting(site: Site) -> Iterator[Finding]:
                 "run `mesh doctor` again in some seconds; if that stays, look at that node's log",
             )
         else:
-            yield failed(CHECK, name, f"nobody captures it: {why}", _start_capture(name, why))
+            yield _unassigned(name, why, starting)
 
 
-def judge_lost(site: Site) -> Iterator[Finding]:
+def judge_lost(site: Site, starting: Starting) -> Iterator[Finding]:
     """Cameras that went with a node that did not say goodbye, and are not configured, so that nobody else
     takes them."""
     known = {c.name for c in site.cameras} | {s.name for s in site.setups}
@@ -81,11 +84,19 @@ def judge_lost(site: Site) -> Iterator[Finding]:
                     CHECK,
                     count.camera,
                     f"nobody captures it: node {report.node}, which did, is gone",
-                    f"start that node again; or mesh camera add {count.camera} URL, so that any may take it",
+                    starting.of([report.node])
+                    or f"start that node again; or mesh camera add {count.camera} URL, so that any may take "
+                    "it",
+                    NODES,
                 )
 
 
-def _start_capture(name: str, why: str) -> str:
+def _unassigned(name: str, why: str, starting: Starting) -> Finding:
+    """A configured camera for which there is no node."""
+    found = f"nobody captures it: {why.partition(': start ')[0]}"
     if "pinned" in why:
-        return f"start that node, or let others take it: mesh camera set {name} --node none --label none"
-    return "mesh node capture"
+        do = f"start that node, or let others take it: mesh camera set {name} --node none --label none"
+        return failed(CHECK, name, found, do)
+    if by_up := starting.of_kind("capture"):
+        return failed(CHECK, name, found, by_up, FILE)
+    return failed(CHECK, name, found, "mesh node capture", NODES)

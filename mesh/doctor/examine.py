@@ -11,6 +11,7 @@ from mesh.doctor import (
     clocks,
     disk,
     file,
+    forward,
     keys,
     ledger,
     nodes,
@@ -64,9 +65,12 @@ def _permissions(facts: Facts) -> Iterator[Finding]:
 CHECKS: Sequence[Check] = (
     Check(versions.CHECK, lambda facts: versions.judge(facts.versions, facts.site)),
     Check(file.CHECK, lambda facts: file.judge(facts.asked.file)),
-    Check(registry.CHECK, lambda facts: registry.judge(facts.registry, facts.site, facts.ports, facts.host)),
-    Check(nodes.CHECK, lambda facts: nodes.judge(_site(facts)), of_site=True),
-    Check(reach.CHECK, lambda facts: reach.judge(facts.reached, facts.host), of_site=True),
+    Check(
+        registry.CHECK,
+        lambda facts: registry.judge(facts.registry, facts.site, facts.ports, facts.host, facts.starting),
+    ),
+    Check(nodes.CHECK, lambda facts: nodes.judge(_site(facts), facts.starting), of_site=True),
+    Check(reach.CHECK, lambda facts: reach.judge(facts.reached, facts.host, facts.starting), of_site=True),
     Check(
         clocks.CHECK,
         lambda facts: clocks.judge(_site(facts), facts.registry.offset, facts.host),
@@ -79,8 +83,9 @@ CHECKS: Sequence[Check] = (
     ),
     Check(disk.CHECK, _disk),
     Check(permissions.CHECK, _permissions),
-    Check(cameras.CHECK, lambda facts: cameras.judge(_site(facts)), of_site=True),
-    Check(ledger.CHECK, lambda facts: ledger.judge(_site(facts)), of_site=True),
+    Check(cameras.CHECK, lambda facts: cameras.judge(_site(facts), facts.starting), of_site=True),
+    Check(ledger.CHECK, lambda facts: ledger.judge(_site(facts), facts.starting), of_site=True),
+    Check(forward.CHECK, lambda facts: forward.judge(_site(facts)), of_site=True),
     Check(
         resources.CHECK,
         lambda facts: resources.judge(facts.resources, facts.asked.pointed, facts.site),

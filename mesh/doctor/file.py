@@ -1,7 +1,7 @@
 """Whether the site's file is right, is kept from others where it has to be, and is run as it says. Pure."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mesh.doctor.findings import Finding, failed, ok, warning
@@ -13,12 +13,22 @@ LOOPING = 3  # failures in a row
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One of `mesh up`'s: whether it runs, how often in a row it failed, and the last line that it said."""
+    """One of `mesh up`'s: whether it runs, how often in a row it failed, the last line that it said, and its
+    number while it runs."""
 
     name: str
     runs: bool
     failures: int
     last: str
+    pid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a process of the file is, and the device that it is on, where there are such."""
+
+    kind: str
+    device: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +43,15 @@ class UpSeen:
 @dataclass(frozen=True, slots=True)
 class Written:
     """The site's file as it was found: what is wrong with it, a line each, its mode, whether passwords stand
-    in it, and who runs it here."""
+    in it, who runs it here, the URL of its registry, and its processes."""
 
     path: Path
     problems: tuple[str, ...] = ()
     mode: int = 0o600
     passwords: bool = False
     ups: Sequence[UpSeen] = ()
+    registry: str = ""
+    parts: Mapping[str, Part] = field(default_factory=dict)
 
 
 def judge(file: Written | None) -> Iterator[Finding]:
@@ -81,7 +93,7 @@ def _of_process(process: Process) -> Finding:
     if not process.failures:
         return warning(CHECK, process.name, "was asked to end, and is not started again", "mesh reload")
     said = f": {process.last}" if process.last else ""
-    found = f"ended {process.failures} times in a row{said}"
+    found = f"ended{f' {process.failures} times in a row' if process.failures > 1 else ''}{said}"
     return failed(
         CHECK,
         process.name,

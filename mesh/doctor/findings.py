@@ -24,13 +24,15 @@ LEVELS = tuple(Level)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of `mesh doctor`. `subject` is what was looked at: a node, a camera, a folder, an address."""
+    """One line of `mesh doctor`. `subject` is what was looked at: a node, a camera, a folder, an address.
+    `cause`: the check that tells why, where that is another one."""
 
     check: str
     subject: str
     level: Level
     found: str
     do: str = ""
+    cause: str = ""
 
     def __post_init__(self) -> None:
         if (self.level is Level.OK) == bool(self.do):
@@ -58,8 +60,8 @@ def warning(check: str, subject: str, found: str, do: str) -> Finding:
     return Finding(check, subject, Level.WARNING, found, do)
 
 
-def failed(check: str, subject: str, found: str, do: str) -> Finding:
-    return Finding(check, subject, Level.FAILED, found, do)
+def failed(check: str, subject: str, found: str, do: str, cause: str = "") -> Finding:
+    return Finding(check, subject, Level.FAILED, found, do, cause)
 
 
 def worst(findings: Sequence[Finding]) -> Level:
@@ -67,7 +69,7 @@ def worst(findings: Sequence[Finding]) -> Level:
 
 
 def verdict(findings: Sequence[Finding]) -> str:
-    """All of it in one line: how much is wrong, and the first thing to do."""
+    """All of it in one line: how much is wrong, and the first thing to do: a cause before what follows."""
     counts = Counter(finding.level for finding in findings)
     bad = [finding for finding in findings if finding.level in (Level.WARNING, Level.FAILED)]
     if not bad:
@@ -78,8 +80,18 @@ def verdict(findings: Sequence[Finding]) -> str:
         told.append(f"{counts[Level.FAILED]} failed")
     if counts[Level.WARNING]:
         told.append(_counted(counts[Level.WARNING], "warning"))
-    first = next(finding for finding in bad if finding.level is worst(findings))
+    effect = next(finding for finding in bad if finding.level is worst(findings))
+    causes = [finding for finding in bad if finding.check == effect.cause]
+    first = next((cause for cause in causes if cause.level is worst(causes)), effect)
     return f"{', '.join(told)}: the first thing to do: {first.do} ({first.check}, {first.subject})"
+
+
+def duration(seconds: float) -> str:
+    """In its largest unit, for a person."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _counted(count: int, what: str) -> str:

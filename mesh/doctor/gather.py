@@ -22,6 +22,7 @@ from mesh.doctor.reach import Reached, reach
 from mesh.doctor.registry import Seen, look
 from mesh.doctor.resources import Pointed, Resources
 from mesh.doctor.site import Site
+from mesh.doctor.starting import Starting
 from mesh.doctor.versions import Versions
 from mesh.place import this_place
 from mesh.registry.persist import STATE_FILE
@@ -72,6 +73,11 @@ class Facts:
     reached: Sequence[Reached] = ()
     folders: Sequence[Local] = ()
     files: Sequence[OwnFile] = ()
+
+    @property
+    def starting(self) -> Starting:
+        """How what is missing gets to run again."""
+        return Starting(self.asked.file, self.asked.pointed.url)
 
 
 def gather(asked: Asked, clock: Clock = SYSTEM_CLOCK) -> Facts:

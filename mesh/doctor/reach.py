@@ -13,6 +13,7 @@ from mesh.doctor.address import IPC, Where, is_loopback, where
 from mesh.doctor.asking import LOCAL, Answer, Asking
 from mesh.doctor.findings import Finding, failed, note, ok, warning
 from mesh.doctor.knock import NO_ADDRESS, knock
+from mesh.doctor.starting import NO_FILE, Starting, kill
 from mesh.registry.records import NodeRecord
 from mesh.scope import Scope
 
@@ -90,26 +91,28 @@ def reach(
     return [Reached(node, links[node.id], asking.answers.get(node.id)) for node in nodes]
 
 
-def judge(reached: Sequence[Reached], here: str) -> Iterator[Finding]:
+def judge(reached: Sequence[Reached], here: str, starting: Starting = NO_FILE) -> Iterator[Finding]:
     """`here` is this host's name, from which it was tried."""
     if not reached:
         yield note(CHECK, "nodes", "no node runs", "start one: `mesh node capture --camera NAME=URL`")
     for one in reached:
-        yield from judge_node(one, here)
+        yield from judge_node(one, here, starting)
     yield from judge_elsewhere(reached)
 
 
-def judge_node(reached: Reached, here: str) -> Iterator[Finding]:
+def judge_node(reached: Reached, here: str, starting: Starting) -> Iterator[Finding]:
     node, bad = reached.node, {role: why for role, why in reached.links.items() if why}
     if reached.moved_on:
         yield note(CHECK, node.id, "it ended or started anew meanwhile", "run `mesh doctor` again")
         return
     if reached.hangs:
+        again = starting.process(node.id) is not None
         yield failed(
             CHECK,
             node.id,
             f"pid {node.pid} on {node.host} takes connections from {here}, but does not answer: it hangs",
-            f"on {node.host}: kill -9 {node.pid}, and start the node again",
+            f"on {node.host}: "
+            + (kill(node.pid) if again else f"kill -9 {node.pid}, and start the node again"),
         )
     for why in sorted(set(bad.values())):
         roles = [role for role, its in bad.items() if its == why]

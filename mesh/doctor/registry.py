@@ -11,8 +11,10 @@ from typing import TypeVar
 
 from mesh.clock import Clock
 from mesh.doctor.address import servers_of
-from mesh.doctor.findings import Finding, failed, note, ok, warning
+from mesh.doctor.file import CHECK as FILE
+from mesh.doctor.findings import Finding, duration, failed, note, ok, warning
 from mesh.doctor.site import Malformed, Site, read_site
+from mesh.doctor.starting import NO_FILE, Starting
 from mesh.errors import MeshError, RegistryUnavailable
 from mesh.registry import About, Registry, open_registry
 from mesh.registry.base import Start
@@ -92,12 +94,16 @@ def _why(error: Exception, url: str, shown: str) -> str:
     return str(error).replace(url, shown)
 
 
-def judge(seen: Seen, site: Site | None, ports: dict[str, str], here: str) -> Iterator[Finding]:
+def judge(
+    seen: Seen, site: Site | None, ports: dict[str, str], here: str, starting: Starting = NO_FILE
+) -> Iterator[Finding]:
     """`ports` are the registry's addresses that were tried from the host `here`, each with why it was not
     reached, or nothing."""
     if seen.away or site is None:
         tried = f" (tried from {here})" if servers_of(seen.url) else ""
-        yield failed(CHECK, seen.url, f"{seen.away}{tried}", _start(seen.url))
+        by_up = starting.of_kind("registry")
+        do, cause = (by_up, FILE) if by_up else (_start(seen.url), "")
+        yield failed(CHECK, seen.url, f"{seen.away}{tried}", do, cause)
         return
     yield judge_speed(seen, site)
     yield from judge_keeping(seen)
@@ -106,7 +112,7 @@ def judge(seen: Seen, site: Site | None, ports: dict[str, str], here: str) -> It
 
 
 def judge_speed(seen: Seen, site: Site) -> Finding:
-    age = f", runs for {_duration(seen.start.age_s)}" if seen.start is not None else ""
+    age = f", runs for {duration(seen.start.age_s)}" if seen.start is not None else ""
     cameras = len({c.name for c in site.cameras} | {s.name for s in site.setups})
     told = (
         f"answers in {seen.round_trip_s * 1000:.1f} ms{age}, knows "
@@ -192,10 +198,3 @@ def _start(url: str) -> str:
 
 def _counted(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
-
-
-def _duration(seconds: float) -> str:
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"

@@ -25,12 +25,14 @@ LOOK_AGAIN_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class ProcessState:
-    """Whether a process runs, how often in a row it failed, and the last line that it said when it ended."""
+    """Whether a process runs, how often in a row it failed, the last line that it said when it ended, and its
+    number while it runs."""
 
     name: str
     runs: bool
     failures: int
     last: str
+    pid: int = 0
 
 
 @dataclass(slots=True)
@@ -62,7 +64,8 @@ class Slot:
     def told(self, name: str, now: float) -> ProcessState:
         child = self.child
         is_steady = child is not None and now - child.since >= STEADY_S
-        return ProcessState(name, child is not None, 0 if is_steady else self.restarts.failures, self.last)
+        failures = 0 if is_steady else self.restarts.failures
+        return ProcessState(name, child is not None, failures, self.last, child.pid if child else 0)
 
 
 class Supervisor:

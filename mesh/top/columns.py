@@ -71,11 +71,19 @@ class Table(Generic[R]):
 
 
 def check_column(sort: str) -> str:
-    """`sort`, when a table has such a column. Raises `ConfigError`."""
-    keys = list(dict.fromkeys(column.key for table in TABLES for column in table.columns))
-    if sort not in keys:
-        raise ConfigError(f"--sort {sort!r} is no column: use one of {', '.join(keys)}")
-    return sort
+    """The key of the column that `sort` names, by that or by its title. Raises `ConfigError`."""
+    titles: dict[str, list[str]] = {}
+    for column in (column for table in TABLES for column in table.columns):
+        titles.setdefault(column.key, []).append(column.title)
+    if sort in titles:
+        return sort
+    for key, shown in titles.items():
+        if sort.lower() in map(str.lower, shown):
+            return key
+    told = [
+        key if key in shown else f"{key} ({', '.join(dict.fromkeys(shown))})" for key, shown in titles.items()
+    ]
+    raise ConfigError(f"--sort {sort!r} is no column: use one of {', '.join(told)}")
 
 
 def _name(title: str, get: Callable[[R], str]) -> Column[R]:

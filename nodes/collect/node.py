@@ -151,11 +151,14 @@ class Collect:
             self._opening.spawn("open", self._folder.later, begin, self._opening.stopping)
 
     def _forwarding_of(self, node: Node) -> Forwarding:
-        own, registry = node.presence.node, node.config.registry
-        return Forwarding(self._config.into, self._config.forward, own, registry, node.scope, self._clock)
+        own, registry, config = node.presence.node, node.config.registry, self._config
+        return Forwarding(
+            config.into, config.forward, own, registry, node.scope, self._clock, self._show_state
+        )
 
     def _begin(self, node: Node, recovered: Recovered, forwarding: Forwarding) -> None:
         self._recovered, self._forwarding = recovered, forwarding
+        self._show_state()  # forwarding may have been held up before
         self._choosing.follow(self._recording_scope, node.registry)
         self._start_recording(node, recovered, forwarding)
         self._intake.on_stop(self._handover.close)
@@ -345,11 +348,13 @@ class Collect:
         self._show_state()
 
     def _show_state(self) -> None:
+        """A node whose forwarding is held up works all the same: what is recorded waits."""
         if self._node is not None:
             well = NodeState.PAUSED if self.is_paused else NodeState.RUNNING
             why = self._trouble or self._full
             state = NodeState.DEGRADED if why and not self.is_paused else well
-            self._node.presence.set_state(state, why)
+            held = self._forwarding.held_up if self._forwarding is not None else ""
+            self._node.presence.set_state(state, why or (f"forwarding held up: {held}" if held else ""))
 
     def _is_hearing(self) -> bool:
         return self._clock.monotonic() - self._heard_at < QUIET_S

@@ -17,6 +17,15 @@ def test_the_verdict_names_the_first_thing_to_do_of_the_worst() -> None:
     assert verdict(found[:2]) == "1 warning: the first thing to do: close it (keys, nodes)"
 
 
+def test_a_cause_goes_before_what_follows_from_it() -> None:
+    cause = warning("nodes", "p1", "not heard of", "kill -9 7")
+    effect = failed("ledger", "door", "nobody has taken its place", "start it again", "nodes")
+    assert verdict([cause, effect]) == "1 failed, 1 warning: the first thing to do: kill -9 7 (nodes, p1)"
+    assert verdict([effect]) == "1 failed: the first thing to do: start it again (ledger, door)"
+    other = failed("disk", "x", "full", "make room")
+    assert "make room" in verdict([cause, other])
+
+
 def test_all_is_well_with_notes_too() -> None:
     assert (worst([]), worst([WELL])) == (Level.OK, Level.OK)
     assert verdict([WELL]) == "all is well: 1 check"

@@ -19,7 +19,7 @@ from tests.registry.proxy import Proxy
 from tests.support.slow_proxy import SlowProxy
 from tests.support.waiting import PATIENCE_S
 
-SITE_CHECKS = ("nodes", "reach", "clocks", "keys", "cameras", "ledger")
+SITE_CHECKS = ("nodes", "reach", "clocks", "keys", "cameras", "ledger", "forward")
 
 
 @pytest.fixture

@@ -8,11 +8,13 @@ import pytest
 
 from mesh.clock import SYSTEM_CLOCK
 from mesh.doctor import Finding, Level
+from mesh.doctor.forward import judge_way
 from mesh.registry import Registry, open_registry
 from mesh.registry.records import (
     CameraCount,
     CameraRecord,
     CameraState,
+    ForwardCount,
     GroupCount,
     NodeKind,
     NodeState,
@@ -223,7 +225,7 @@ def test_a_group_whose_last_node_was_killed_has_failed(registry: Registry) -> No
     counted = report("process", groups=(group(offered=10, processed=10, spans=((0, 1, 0, 10),)),))
     found = of(judged(registry, "ledger", captured(10), counted), "ledger", "door, group motion")
     assert found.level is Level.FAILED
-    assert "its last node (process) was killed" in found.found
+    assert "its last node (process) was killed or hangs" in found.found
 
 
 def test_results_that_wait_for_a_collector_are_told(registry: Registry) -> None:
@@ -263,6 +265,63 @@ def test_results_that_were_given_up_are_a_warning_while_that_goes_on(
     (found,) = judged(registry, "ledger", captured(10), report("process", groups=(counts,)))
     assert found.level is level
     assert found.found == "4 results were given up: the spool was full, since its capture began"
+
+
+# Forwarding
+
+HQ = "tcp://hq.example:7700"
+AWAY = "no registry answers there"
+
+
+@pytest.mark.parametrize(
+    ("count", "level", "found", "do"),
+    [
+        ({"forwarded": 9, "waiting": 1}, Level.OK, "9 frames forwarded, 1 frames wait", ""),
+        ({"why": AWAY}, Level.NOTE, f"held up: {AWAY}; 0 frames wait", "reached from edge2"),
+        ({"why": AWAY, "waiting": 160}, Level.WARNING, f"held up: {AWAY}; 160 frames wait", "--keep…"),
+        (
+            {"why": AWAY, "waiting": 160, "dropped": {"removed": 5}},
+            Level.FAILED,
+            "5 frames were removed from the folder before, and never get there; held up: ",
+            "keep recordings for longer",
+        ),
+        (
+            {"forwarded": 90, "dropped": {"damaged": 2, "refused": 1, "filtered": 7}},
+            Level.WARNING,
+            "2 frames cannot be read; 1 frames were refused by the other end, since the node started",
+            "mesh recordings verify DIR, on edge2",
+        ),
+        (
+            {"forwarded": 3, "dropped": {"refused": 4}},
+            Level.FAILED,
+            "4 frames were refused by the other end, and never get there",
+            "the node's log on edge2",
+        ),
+    ],
+)
+def test_a_destination_that_is_held_up_or_loses_frames_is_told(
+    registry: Registry, count: dict[str, Any], level: Level, found: str, do: str
+) -> None:
+    edge = node("edge", kind=NodeKind.COLLECT, host="edge2")
+    told = report("edge", forwards=({"to": HQ, **count},))
+    way = of(judged(registry, "forward", edge, told), "forward", f"edge to {HQ}")
+    assert (way.level, way.found.startswith(found)) == (level, True), way
+    assert do in way.do
+
+
+def test_since_when_a_destination_is_held_up_is_told_by_the_registrys_clock() -> None:
+    """The node's own clock is a minute ahead."""
+    node_ns = 1_000_000_000_000
+    count = ForwardCount(to=HQ, waiting=1, why=AWAY, since_ns=node_ns)
+    at = report("edge", clock_offset_ns=60_000 * MS, clock_error_ns=0)
+    way = judge_way(node("edge"), at, count, node_ns + 120_000 * MS)
+    assert way.found == f"held up for 3 min: {AWAY}; 1 frames wait"
+
+
+def test_a_node_that_is_gone_forwards_nothing(registry: Registry) -> None:
+    told = report("edge", forwards=({"to": HQ, "why": AWAY, "waiting": 3},))
+    (found,) = judged(registry, "forward", told)
+    assert (found.level, found.found) == (Level.OK, "nothing is forwarded")
 
 
 def test_all_of_them_are_well_where_nothing_is_wrong(registry: Registry) -> None:

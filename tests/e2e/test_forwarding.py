@@ -88,6 +88,10 @@ def test_another_site_holds_exactly_what_the_edge_recorded_whoever_dies_in_betwe
         wait_lines(edge, 25)
         away = f"no registry answers at {hq.url}"
         edge.wait_for(lambda: away in forwarding(edge)["why"], "it is said why nothing is forwarded")
+        edge.wait_for(
+            lambda: edge.listed("collect").why == f"forwarding held up: {away}",
+            "who lists nodes is told, too",
+        )
         assert edge.listed("collect").state is NodeState.RUNNING, "a link that is down is no illness"
 
         hq.start_registry()

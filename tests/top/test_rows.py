@@ -252,5 +252,11 @@ def test_a_long_text_is_cut_on_the_screen_and_a_name_is_not() -> None:
 
 def test_a_column_that_no_table_has_is_refused_with_those_that_there_are() -> None:
     assert check_column("p99") == "p99"
+    assert [check_column(title) for title in ("fps", "FPS in", "recorded", "dropped")] == [
+        "in",
+        "in",
+        "out",
+        "dropped",
+    ]
     with pytest.raises(ConfigError, match=r"--sort 'speed' is no column: use one of node, kind, .*waiting"):
         check_column("speed")

@@ -4,17 +4,20 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+from textual.events import Key
 from textual.pilot import Pilot
 
 from mesh.top.look import Look
 from mesh.top.rates import History, advanced
 from mesh.top.rows import Board, board
-from mesh.top.screen.app import Top
+from mesh.top.screen.app import HelpScreen, Top
 from mesh.top.screen.table import REBUILD, BoardTable
 from mesh.top.watching import Failed
+from tests.support.waiting import PATIENCE_S
 from tests.top.world import camera, captured, look, node, report
 
 MANY = 3 * REBUILD
+NAMES = {"?": "question_mark", "/": "slash"}
 
 
 def many(turn: int, cameras: Sequence[int] = range(MANY)) -> Board:
@@ -47,6 +50,13 @@ def chosen(table: BoardTable) -> str:
 async def show(top: Top, pilot: Pilot[int], seen: Board | Failed) -> None:
     top.see(seen)
     await pilot.pause()
+
+
+async def closed(top: Top, pilot: Pilot[int]) -> None:
+    """Wait until the help is not there any more."""
+    async with asyncio.timeout(PATIENCE_S):
+        while isinstance(top.screen, HelpScreen):
+            await pilot.pause()
 
 
 def test_the_chosen_row_stays_chosen_and_in_order_whatever_changes() -> None:
@@ -125,5 +135,36 @@ def test_a_filter_may_hold_any_key_and_brackets_are_no_markup() -> None:
             assert table_of(top).row_count == 0
             await pilot.press("enter", "q")
         assert top.return_value == 0
+
+    asyncio.run(drive())
+
+
+@pytest.mark.parametrize("keys", ["?qq", "?//", "?p1q", "??q?"])
+def test_keys_that_come_at_once_close_the_help_once(keys: str) -> None:
+    async def drive() -> None:
+        top = Top("url")
+        async with top.run_test(size=(100, 30)) as pilot:
+            for key in keys:
+                top.post_message(Key(NAMES.get(key, key), key))  # the next before the one is dealt with
+            await show(top, pilot, many(0, range(3)))
+            await closed(top, pilot)
+            assert table_of(top).row_count == 3
+            await pilot.press("q")
+        assert top.return_value == 0
+
+    asyncio.run(drive())
+
+
+def test_what_is_seen_behind_the_help_is_there_when_it_closes() -> None:
+    async def drive() -> None:
+        top = Top("url")
+        async with top.run_test(size=(100, 30)) as pilot:
+            await pilot.press("question_mark")
+            await show(top, pilot, many(0, range(3)))
+            await pilot.resize_terminal(90, 24)
+            await show(top, pilot, Failed("away"))
+            await pilot.press("slash")
+            await closed(top, pilot)
+            assert (table_of(top).row_count, top.query_one("#filter").display) == (3, False)
 
     asyncio.run(drive())

@@ -59,7 +59,8 @@ class HelpScreen(ModalScreen[None]):
         yield Static(HELP, id="help", markup=False)
 
     def on_key(self) -> None:
-        self.dismiss()
+        if self.is_current:  # another key may have closed it already
+            self.dismiss()
 
 
 def _key(key: str, action: str, description: str = "", shown: str | None = None) -> Binding:

@@ -15,7 +15,7 @@ connection of its own, for one thread at a time.
 import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,8 +79,12 @@ _NOTE = """INSERT INTO segments VALUES (:destination, :number, :path, :stage, :c
     ON CONFLICT (destination, path)
     DO UPDATE SET frames = excluded.frames, done = MIN(done, excluded.frames)"""
 _WAITING = "destination = :destination AND done < frames"
-_OTHERS = """SELECT name, SUM(frames - done) FROM segments JOIN destinations ON destination = id
-    WHERE done < frames GROUP BY name ORDER BY name"""
+
+# Of the files that each destination was to have, what is there now and it does not have.
+_EVERYWHERE = """SELECT destinations.name, SUM(MAX(now.frames - was.done, 0)) AS waiting
+    FROM segments AS was JOIN destinations ON destinations.id = was.destination
+    JOIN recorded.segments AS now ON now.path = was.path
+    GROUP BY destinations.name HAVING waiting > 0 ORDER BY destinations.name"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +121,6 @@ class Cursor:
 
     def __repr__(self) -> str:
         return f"<Cursor {self.path} {self._id}>"
-
-    def others(self) -> dict[str, int]:
-        """Every destination for which something waits, by its name, and how many frames: as it was when it
-        was last forwarded to."""
-        return {str(name): int(frames) for name, frames in self._all(_OTHERS)}
 
     def streams(self) -> list[tuple[str, str]]:
         """(camera, stage) of which something waits."""
@@ -203,7 +202,7 @@ class Cursor:
     def _met(self, into: Path, name: str, since_ns: int | None) -> tuple[bool, int, int]:
         """Whether a destination was known, its number, and how many frames went from the folder meanwhile
         that were not done. It is taken down at once: a destination is known with what it begins with."""
-        self._db.execute("ATTACH ? AS recorded", (f"{(into / INDEX).absolute().as_uri()}?mode=ro",))
+        self._db.execute("ATTACH ? AS recorded", (_index(into),))
         try:
             with transaction(self._db):
                 found = self._db.execute("SELECT id FROM destinations WHERE name = ?", (name,)).fetchone()
@@ -235,6 +234,27 @@ class Cursor:
 
     def _each(self, statement: str, told: Iterable[Mapping[str, object]]) -> None:
         self._db.executemany(statement, [{"destination": self._id, **each} for each in told])
+
+
+def waiting_everywhere(into: Path) -> dict[str, int]:
+    """Every destination for which something waits in a folder, by its name, and how many frames: as the
+    folder's index says, which may be ahead of a destination that is not forwarded to. Nobody writes to either
+    file. Raises `StorageError`."""
+    path = into / FORWARD
+    if not path.exists():
+        return {}
+    uri = f"{path.absolute().as_uri()}?mode=rw"  # who only reads may not read what was not checkpointed
+    with (
+        _translated(path),
+        closing(sqlite3.connect(uri, timeout=BUSY_S, isolation_level=None, uri=True)) as db,
+    ):
+        db.execute("ATTACH ? AS recorded", (_index(into),))
+        return {str(name): int(frames) for name, frames in db.execute(_EVERYWHERE)}
+
+
+def _index(into: Path) -> str:
+    """The folder's index, to be read."""
+    return f"{(into / INDEX).absolute().as_uri()}?mode=ro"
 
 
 def _connected(path: Path) -> sqlite3.Connection:

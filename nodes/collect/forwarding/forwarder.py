@@ -56,8 +56,8 @@ class Forwarder:
 
     recorded, removed:  files that are in the index with so many frames, and paths of files that are not kept
                         any more; any thread may tell, and is not held up
+    changed:            is called from a thread of its own when `held_up` has changed
     lost_cursor:        whether how far it had come could not be read at the start
-    others:             destinations for which something waited at the start, this one among them
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class Forwarder:
         make: Made,
         parent: Scope | None = None,
         clock: Clock = SYSTEM_CLOCK,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.address = address
         self.counters = Counters()
@@ -82,10 +83,10 @@ class Forwarder:
         self._held: dict[Stream, str] = {}  # streams that cannot be read just now, and why
         self._held_at = 0.0
         self._unwritten = ""  # why what is new, and done, could not be written down
-        self._outage = Outage(str(address))
+        self._outage = Outage(str(address), changed)
         self._rarely = Rarely(COMPLAIN_S)
         self._cursor = Cursor(into, str(address), since_ns)
-        self.lost_cursor, self.others = self._cursor.lost, self._cursor.others()
+        self.lost_cursor = self._cursor.lost
         self._notes = Notes(self._cursor, clock.monotonic())
         try:
             self._waiting = self._cursor.waiting()
@@ -100,6 +101,11 @@ class Forwarder:
 
     def __repr__(self) -> str:
         return f"<Forwarder {self.address} waiting={self._waiting}>"
+
+    @property
+    def held_up(self) -> str:
+        """Why nothing gets through, where that has lasted for more than a moment. Any thread may ask."""
+        return self._outage.told
 
     def count(self) -> ForwardCount:
         """What became of what is recorded, in this run. Any thread may ask."""

@@ -6,18 +6,19 @@ is recorded; what cannot be is said before anything is recorded.
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mesh.clock import SYSTEM_CLOCK, Clock
-from mesh.errors import ConfigError
+from mesh.errors import ConfigError, StorageError
 from mesh.recordings.index import SegmentRow
 from mesh.registry.records import ForwardCount, NodeRecord
 from mesh.scope import Scope
 from nodes.collect.forwarding.address import Address, since_ns, without_from
 from nodes.collect.forwarding.collectors import CollectorCarrier
+from nodes.collect.forwarding.cursor import waiting_everywhere
 from nodes.collect.forwarding.forwarder import Forwarder, Made
 from nodes.collect.forwarding.mqtt import MqttCarrier
 from nodes.collect.forwarding.webhook import WebhookCarrier
@@ -29,6 +30,7 @@ class Forwarding:
     """Forwards what is recorded in `into` to each of `addresses`, until `close`.
 
     own, registry:  the node that this is part of, and the URL of the registry that it stands in
+    changed:        is called from any thread when `held_up` has changed
 
     Raises `StorageError`, and `ConfigError` for a destination that cannot be. What was recorded before this
     is made is told apart from what comes then.
@@ -42,6 +44,7 @@ class Forwarding:
         registry: str,
         scope: Scope | None = None,
         clock: Clock = SYSTEM_CLOCK,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._clock = clock
         self._forwarders: list[Forwarder] = []
@@ -49,12 +52,12 @@ class Forwarding:
         try:
             for address in addresses:
                 since, make = since_ns(address, clock.wall_ns()), makers[address.scheme]
-                made = Forwarder(into, without_from(address), since, make, scope, clock)
+                made = Forwarder(into, without_from(address), since, make, scope, clock, changed)
                 self._forwarders.append(made)
         except BaseException:
             self.close()
             raise
-        self._tell_of_those_left_out()
+        _tell_of_those_left_out(into, {str(forwarder.address) for forwarder in self._forwarders})
 
     def __repr__(self) -> str:
         return f"<Forwarding {self._forwarders}>"
@@ -73,6 +76,12 @@ class Forwarding:
 
     def counts(self) -> tuple[ForwardCount, ...]:
         return tuple(forwarder.count() for forwarder in self._forwarders)
+
+    @property
+    def held_up(self) -> str:
+        """Which destinations nothing gets through to, and why; empty where there is none."""
+        held = ((str(each.address), each.held_up) for each in self._forwarders)
+        return "; ".join(why if to.rstrip("/") in why else f"{to}: {why}" for to, why in held if why)
 
     def counters(self) -> dict[str, int]:
         """What belongs to no destination alone."""
@@ -98,19 +107,6 @@ class Forwarding:
         for forwarder in self._forwarders:
             forwarder.close()
 
-    def _tell_of_those_left_out(self) -> None:
-        """What waits for a destination that is not given any more goes nowhere, also where that is only
-        called otherwise now."""
-        given = {str(forwarder.address) for forwarder in self._forwarders}
-        for name, frames in next((each.others for each in self._forwarders), {}).items():
-            if name not in given:
-                log.warning(
-                    "%d frames wait for %s, to which nothing is forwarded any more; where that has another "
-                    "URL now, add ?from=TIME to it for its first start",
-                    frames,
-                    name,
-                )
-
 
 def carriers(own: NodeRecord, registry: str) -> Mapping[str, Made]:
     """What makes the carrier of a destination, by its scheme."""
@@ -134,6 +130,24 @@ def _to_collectors(
             f"or another collector of this one as {registry}/NAME"
         )
     return CollectorCarrier(scope, address, done, clock, own=own)
+
+
+def _tell_of_those_left_out(into: Path, given: Collection[str]) -> None:
+    """What waits for a destination that is not given any more goes nowhere, also where that is only called
+    otherwise now. Whoever cannot tell records all the same."""
+    try:
+        waiting = waiting_everywhere(into)
+    except StorageError as error:
+        log.warning("nobody knows what waits for destinations that are not given any more: %s", error)
+        return
+    for name, frames in waiting.items():
+        if name not in given:
+            log.warning(
+                "%d frames wait for %s, to which nothing is forwarded any more; where that has another "
+                "URL now, add ?from=TIME to it for its first start",
+                frames,
+                name,
+            )
 
 
 def _told(count: ForwardCount, now_ns: int) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -14,9 +14,9 @@ from mesh.frame import Detection, Frame
 from mesh.presence import new_record
 from mesh.recordings.kept import Kept
 from mesh.recordings.lines import found_in
-from mesh.registry.records import NodeKind
+from mesh.registry.records import NodeKind, NodeRecord
 from mesh.scope import Scope
-from nodes.collect.forwarding.address import parse
+from nodes.collect.forwarding.address import Address, parse
 from nodes.collect.forwarding.cursor import Cursor
 from nodes.collect.forwarding.forwarder import Forwarder
 from nodes.collect.forwarding.forwarding import Forwarding
@@ -35,6 +35,12 @@ def forwarding(
     with closing(made):
         yield made
     folder.tell.remove(made.recorded)
+
+
+def begun(into: Path, own: NodeRecord, to: Sequence[Address]) -> None:
+    """A collector's start, as far as it forwards."""
+    with Scope("test") as scope, closing(Forwarding(into, to, own, "tcp://127.0.0.1:2", scope)):
+        pass
 
 
 def said(frame: Frame) -> tuple[object, ...]:
@@ -290,12 +296,40 @@ def test_what_waits_for_a_destination_that_is_given_no_more_is_told(
             folder.record(0, 1, 2)
             wait_count(made, 0, 3)
         moved = [parse("http://127.0.0.1:1/?unsigned=1")]
-        with Scope("test") as scope:
-            for _ in range(2):
-                with closing(Forwarding(tmp_path, moved, own, "tcp://127.0.0.1:2", scope)):
-                    pass
+        for to in (moved, moved, []):
+            begun(tmp_path, own, to)
     told = [record.getMessage() for record in caplog.records if "frames wait for" in record.getMessage()]
-    assert [text.partition(",")[0] for text in told] == ["3 frames wait for tcp://hq.example:7700"] * 2
+    assert [text.partition(",")[0] for text in told] == ["3 frames wait for tcp://hq.example:7700"] * 3
+
+
+@pytest.mark.parametrize(("frames", "done", "waits"), [(1, 2, "1 frames"), (1, 3, ""), (3, 0, "3 frames")])
+def test_what_waits_is_counted_by_the_index(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, frames: int, done: int, waits: str
+) -> None:
+    """The cursor's count of a file that grew is brought up to date by who forwards next."""
+    own = new_record(NodeKind.COLLECT, "edge", {}, SYSTEM_CLOCK)
+    with Folder(tmp_path) as folder:
+        with forwarding(folder, Hands(room=0)) as made:
+            folder.record(0, 1, 2)
+            wait_count(made, 0, 3)
+        with closing(sqlite3.connect(tmp_path / "forward.db")) as db, db:
+            db.execute("UPDATE segments SET frames = ?, done = ?", (frames, done))
+        begun(tmp_path, own, [])
+    assert waits in caplog.text
+    assert bool(waits) == ("frames wait for" in caplog.text)
+
+
+def test_a_cursor_that_nobody_needs_may_be_missing_or_damaged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = new_record(NodeKind.COLLECT, "edge", {}, SYSTEM_CLOCK)
+    with Folder(tmp_path) as folder:
+        folder.record(0)
+        begun(tmp_path, own, [])
+        assert not (tmp_path / "forward.db").exists()
+        (tmp_path / "forward.db").write_bytes(b"no database" * 1000)
+        begun(tmp_path, own, [])
+    assert "nobody knows what waits" in caplog.text
 
 
 def test_a_cursor_of_a_newer_version_is_refused(tmp_path: Path) -> None:
