@@ -60,17 +60,20 @@ class NodeChecks:
 
         check_kept(setup.name, setup.url, registry_url)
 
-    def stage(self, process: ProcessSection) -> str:
-        from nodes.process.node import ProcessConfig, stage_name
+    def processor(self, text: str) -> None:
         from nodes.process.processors.catalog import CATALOG, factory, parse_spec
 
-        specs = [parse_spec(text) for text in process.processors]
-        for spec, text in zip(specs, process.processors, strict=True):
-            # Those of others are there where they run, perhaps not here; a slip of the pen is neither.
-            if spec.name in CATALOG or get_close_matches(spec.name, CATALOG, 1):
-                factory(text)
+        spec = parse_spec(text)
+        # Those of others are there where they run, perhaps not here; a slip of the pen is neither.
+        if spec.name in CATALOG or get_close_matches(spec.name, CATALOG, 1):
+            factory(text)
+
+    def stage(self, process: ProcessSection) -> str:
+        from nodes.process.node import ProcessConfig, stage_name
+        from nodes.process.processors.catalog import parse_spec
+
         config = ProcessConfig(tuple(process.processors), input=process.input, stage=process.stage)
-        return stage_name(config, [spec.name for spec in specs])
+        return stage_name(config, [parse_spec(text).name for text in process.processors])
 
     def address(self, address: str) -> None:
         from nodes.address import check_bind
