@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mesh.cli.checks import NodeChecks
 from mesh.cli.log import set_up
 from mesh.cli.options import AsJson, LogJson, LogLevel, RegistryUrl, state_folder
 from mesh.cli.output import is_terminal, print_json
-from mesh.cli.site import DEFAULT_FILE, NodeChecks, State, state_of
+from mesh.cli.site import DEFAULT_FILE, State, state_of
 from mesh.client import registry_url
 from mesh.control import ask_at
 from mesh.doctor import (

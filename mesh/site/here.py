@@ -5,11 +5,12 @@ registry; so is an address of another machine.
 """
 
 import errno
+import ipaddress
 import socket
 from urllib.parse import urlsplit
 
 from mesh.errors import ConfigError, TransportError
-from mesh.site.parts import REGISTRY, Plan
+from mesh.site.parts import REGISTRY, Part, Plan
 from mesh.site.sections import EVERY
 
 
@@ -28,6 +29,26 @@ def check_here(plan: Plan, before: Plan | None = None) -> None:
     for where in _ports(plan):
         if not any(_overlap(where, other) for other in ours):
             _check_free(*where)
+
+
+def parts_here(plan: Plan) -> set[str]:
+    """The names of those parts that surely run on this machine, wherever the plan was made: what listens at
+    every address does as far as that goes which it tells others. No name is looked up."""
+    return {part.name for part in plan.parts.values() if _is_surely_here(_address(part))}
+
+
+def _address(part: Part) -> str:
+    bind = part.argument("--bind")
+    host = (urlsplit(bind).hostname or "") if part.kind == REGISTRY else bind
+    return part.argument("--advertise") if host in EVERY and "--advertise" in part.arguments else host
+
+
+def _is_surely_here(host: str) -> bool:
+    try:
+        _try(str(ipaddress.ip_address(host)), 0)
+    except (OSError, ValueError):
+        return host == "localhost"
+    return True
 
 
 def _ports(plan: Plan) -> tuple[tuple[str, int], ...]:

@@ -1,8 +1,8 @@
 """`mesh up`: a site's file read, run, read again when asked, and stopped.
 
-Rules kept here: a file that is wrong changes nothing of what runs; whoever asked for it to be read again is
-told what changed, or what is wrong; the first signal to stop stops all in order, the second at once; a
-terminal that is closed is such a signal.
+Rules kept here: a file that is wrong, or that could not run here, changes nothing of what runs; whoever asked
+for it to be read again is told what changed, or what is wrong; the first signal to stop stops all in order,
+the second at once; a terminal that is closed is such a signal.
 """
 
 import logging
@@ -19,6 +19,7 @@ from mesh.errors import ConfigError, MeshError, TransportError
 from mesh.scope import Scope
 from mesh.site.here import check_here
 from mesh.site.keeper import Keeper
+from mesh.site.local import Local, changed, check_local, check_processes, everything
 from mesh.site.output import Output
 from mesh.site.parts import Difference, Plan, difference, plan
 from mesh.site.reading import Site
@@ -35,6 +36,7 @@ class Up:
     """A site that runs here.
 
     read:   reads its file; raises `SiteError`
+    local:  knows this machine
     more:   arguments for every process
     """
 
@@ -44,16 +46,18 @@ class Up:
         state: Path,
         only: Sequence[str],
         output: Output,
+        local: Local,
         *,
         more: Sequence[str] = (),
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._read, self._state, self._only, self._output = read, state, tuple(only), output
-        self._more, self._clock = tuple(more), clock
-        site = read()
+        self._local, self._more, self._clock = local, tuple(more), clock
+        self._first = site = read()
         self._site, self._plan = site.file.site.name, self._planned(site)
         self._folder, self._file = site.folder, site.path
-        self._changing = threading.Lock()
+        self._reading = threading.Lock()  # while one file is looked at
+        self._changing = threading.Lock()  # for the moment of the change
         self._wakeups, self._terminal = Wakeups(), Terminal()
         self._stopped_by = 0  # the signal
         self._supervisor: Supervisor | None = None
@@ -67,6 +71,9 @@ class Up:
             with Mark(self._state, self._file, self._only, self._plan.parts, control.endpoints[0]) as mark:
                 self._mark = mark
                 check_here(self._plan)
+                asked = everything(self._first, self._plan.parts)
+                for told in (*self._first.doubts, *check_processes(self._first, asked, self._local)):
+                    log.warning("%s", told)
                 return self._run(control)
         finally:
             control.close()
@@ -74,18 +81,23 @@ class Up:
     def reload(self) -> Difference:
         """Read the file again, and have what differs done. Any thread may. Raises `ConfigError`: then all
         goes on as it was."""
-        with self._changing:
-            if self._stopped_by:
-                raise MeshError("it is stopping: start it again instead")
+        with self._reading:
             site = self._read()
             if site.file.site.name != self._site:
                 raise ConfigError("the site's name cannot change while it runs: stop it, and start it anew")
             after = self._planned(site)
             check_here(after, self._plan)
-            found = difference(self._plan, after, self._idle())
-            self._plan = after
-            if self._mark is not None:
-                self._mark.tell(after.parts)
+            found = difference(self._plan, after)
+            check_local(site, changed(site, self._plan, after, found), self._local)
+            with self._changing:
+                if self._stopped_by:
+                    raise MeshError("it is stopping: start it again instead")
+                found = difference(self._plan, after, self._idle())
+                self._plan = after
+                if self._mark is not None:
+                    self._mark.tell(after.parts)
+        for told in site.doubts:
+            log.warning("%s", told)
         self._wakeups.poke()
         return found
 

