@@ -12,6 +12,7 @@ from mesh.cli.checks import LocalChecks, NodeChecks
 from mesh.cli.log import set_up
 from mesh.cli.options import LogJson, LogLevel
 from mesh.cli.output import print_tables
+from mesh.cli.pointing import DEFAULT_FILE
 from mesh.control import ask_at
 from mesh.errors import ConfigError, MeshError, StorageError
 from mesh.site.here import parts_here
@@ -23,7 +24,6 @@ from mesh.site.reading import Site, read_site
 from mesh.site.running import Running, running
 from mesh.site.up import RELOAD, Up
 
-DEFAULT_FILE = Path("mesh.toml")
 ANSWER_WITHIN_S = 15.0
 
 app = typer.Typer(help="Write a site's file, and check it.", no_args_is_help=True)
@@ -117,8 +117,8 @@ def check(
 ) -> None:
     """Say everything that is wrong with a site's file, by line and key; else what `mesh up` would run.
 
-    What is right, and could not run on this machine (a file of secrets that is not there, say), is a warning
-    here, as the file may be another machine's; `mesh up` and `mesh reload` refuse it.
+    What is right, and could not run on this machine (a file of secrets that is not there, say), is a warning,
+    as the file may be another machine's; `mesh reload` refuses it.
     """
     set_up(log_level, log_json)
     try:

@@ -5,10 +5,10 @@ whatever is in a file, it is one error.
 """
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -19,6 +19,8 @@ from mesh.site.locate import line_of, lines_of
 from mesh.site.problems import Problem, SiteError, Wrong, of_model, of_syntax, shown
 from mesh.site.sections import SiteFile
 from mesh.site.together import doubts, of_devices, together
+
+T = TypeVar("T")
 
 MAX_BYTES = 4 * 1024 * 1024
 
@@ -50,13 +52,35 @@ class Site:
 
 def read_site(path: Path, checks: Checks) -> Site:
     """The site of a file, which is absolute or below the working directory. Raises `SiteError`."""
+    return _read(path, lambda document, text: replace(_site(path, document, checks), text=text))
+
+
+def _read(path: Path, of: Callable[[dict[str, Any], str], T]) -> T:
+    """What is made of a file's document and text. Raises `SiteError`, also where making it raises `Wrong`."""
     text = _text(path)
     try:
-        return replace(_site(path, tomllib.loads(text), checks), text=text)
+        return of(tomllib.loads(text), text)
     except Wrong as wrong:
         raise SiteError(_told(path, text, wrong.problems)) from None
     except (ValueError, RecursionError) as error:  # tomllib's own, and Python's where it does not look
         raise SiteError([of_syntax(error, text).told(path)]) from None
+
+
+def registry_of(path: Path) -> tuple[str, bool]:
+    """Where a site's registry is, and whether its `mesh up` runs it: by what its file says of registry and
+    devices, whatever is wrong with the rest. Raises `SiteError`."""
+    return _read(path, _registry)
+
+
+def _registry(document: dict[str, Any], text: str) -> tuple[str, bool]:
+    known = {name: table for name, table in document.items() if name in ("registry", "devices")}
+    try:
+        file = SiteFile.model_validate(known)
+    except ValidationError as error:
+        raise Wrong(list(of_model(error, SiteFile))) from None
+    if problems := list(of_devices(file)):
+        raise Wrong(problems)
+    return file.registry_url, file.registry.url is None
 
 
 def _told(path: Path, text: str, problems: Iterable[Problem]) -> list[str]:
