@@ -109,24 +109,32 @@ def choice_of(text: str) -> Choice:
 
 def choices_of(texts: Iterable[str], pre_s: float = PRE_S, post_s: float = POST_S) -> Choices:
     """From `MODE…` and `CAMERA=MODE…` as they stand on a command line. Raises `ConfigError`."""
-    default: Choice | None = None
     own: dict[str, Choice] = {}
     for text in texts:
-        camera, what = _split(text)
-        try:
-            choice = choice_of(what)
-        except ConfigError as error:
-            raise ConfigError(f"--record {text!r}: {error}") from None
-        if not camera and default is not None:
-            raise ConfigError(f"--record {text!r}: what holds for all cameras is said already")
-        if camera in own:
-            raise ConfigError(f"--record {text!r}: camera {camera} has its choice already")
-        if camera:
-            own[check_name("camera", camera)] = choice
-        else:
-            default = choice
+        add_choice(own, text)
+    default = own.pop("", EVERYTHING)
     rolls = _number("--pre-roll", str(pre_s), MOST_PRE_S), _number("--post-roll", str(post_s), MOST_POST_S)
-    return Choices(default or EVERYTHING, own, *rolls)
+    return Choices(default, own, *rolls)
+
+
+def add_choice(found: dict[str, Choice], text: str) -> None:
+    """Add what `MODE…` or `CAMERA=MODE…` says to the choices that were found, by camera; that for all is of
+    the camera "". Raises `ConfigError`."""
+    camera, choice = entry_of(text)
+    if camera in found:
+        what = f"camera {camera} has its choice" if camera else "what holds for all cameras is said"
+        raise ConfigError(f"--record {text!r}: {what} already")
+    found[camera] = choice
+
+
+def entry_of(text: str) -> tuple[str, Choice]:
+    """The camera that `MODE…` or `CAMERA=MODE…` is for (empty: all), and its choice. Raises `ConfigError`."""
+    camera, what = _split(text)
+    try:
+        choice = choice_of(what)
+    except ConfigError as error:
+        raise ConfigError(f"--record {text!r}: {error}") from None
+    return check_name("camera", camera) if camera else "", choice
 
 
 def _split(text: str) -> tuple[str, str]:

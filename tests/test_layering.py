@@ -153,6 +153,7 @@ SEAMS: dict[str, set[str]] = {
         "mesh.bench.children",
         "mesh.demo.fleet",
         "mesh.site.child",
+        "mesh.site.trial",
         "mesh.doctor.aside",
         "nodes.capture.sources.opencv",
     },

@@ -15,7 +15,8 @@ from mesh.cli.hints import hint, owned, unset
 from mesh.cli.log import set_up
 from mesh.cli.options import AsJson, LogJson, LogLevel, RegistryUrl
 from mesh.cli.output import print_json, print_tables
-from mesh.client import Mesh, connect, registry_url
+from mesh.cli.pointing import connect, registry_url
+from mesh.client import Mesh
 from mesh.errors import ConfigError
 from mesh.importing import read_cameras
 from mesh.names import check_name

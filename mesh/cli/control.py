@@ -12,8 +12,8 @@ from mesh.cli.answers import UNSET, holds, plain, status_rows
 from mesh.cli.log import set_up
 from mesh.cli.options import AsJson, LogJson, LogLevel, RegistryUrl
 from mesh.cli.output import print_json, print_tables
+from mesh.cli.pointing import connect
 from mesh.cli.viewing import save_bytes
-from mesh.client import connect
 from mesh.control import await_retired
 from mesh.errors import ConfigError, TransportError
 from mesh.orders import ANSWER_WITHIN_S, SNAPSHOT_WITHIN_S, Done, order, setup_of

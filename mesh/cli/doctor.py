@@ -14,10 +14,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mesh.cli.checks import NodeChecks
 from mesh.cli.log import set_up
-from mesh.cli.options import AsJson, LogJson, LogLevel, RegistryUrl, state_folder
+from mesh.cli.options import AsJson, LogJson, LogLevel, state_folder
 from mesh.cli.output import is_terminal, print_json
-from mesh.cli.site import DEFAULT_FILE, NodeChecks, State, state_of
+from mesh.cli.pointing import DEFAULT_FILE
+from mesh.cli.site import State, state_of
 from mesh.client import registry_url
 from mesh.control import ask_at
 from mesh.doctor import (
@@ -50,7 +52,13 @@ def doctor(
     file: Annotated[
         Path | None, typer.Argument(metavar="[FILE]", help="The site's file; else mesh.toml, if it is there.")
     ] = None,
-    registry: RegistryUrl = None,
+    registry: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="The registry; else the file's, else MESH_REGISTRY, else tcp://127.0.0.1:7700.",
+        ),
+    ] = None,
     as_json: AsJson = False,
     timeout: Annotated[
         float,

@@ -14,7 +14,8 @@ from mesh import setups
 from mesh.cli.log import set_up
 from mesh.cli.options import AsJson, LogJson, LogLevel, RegistryUrl
 from mesh.cli.output import is_terminal, print_json, print_tables, table
-from mesh.client import Mesh, connect
+from mesh.cli.pointing import connect
+from mesh.client import Mesh
 from mesh.clock import SYSTEM_CLOCK
 from mesh.errors import ConfigError
 from mesh.ledger import NodeSummary

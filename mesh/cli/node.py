@@ -28,7 +28,7 @@ from mesh.cli.options import (
     read_size,
     state_folder,
 )
-from mesh.client import registry_url
+from mesh.cli.pointing import registry_url, telling
 from mesh.codec import DEFAULT_QUALITY
 from mesh.errors import ConfigError
 from mesh.inbox import DEFAULT_DEPTH, Policy
@@ -187,7 +187,8 @@ def capture(
         metrics=metrics,
         weight=weight,
     )
-    raise typer.Exit(Node(work, config).run())
+    with telling(registry):
+        raise typer.Exit(Node(work, config).run())
 
 
 @app.command()
@@ -305,7 +306,8 @@ def process(
         metrics=metrics,
         weight=weight,
     )
-    raise typer.Exit(Node(work, config).run())
+    with telling(registry):
+        raise typer.Exit(Node(work, config).run())
 
 
 @app.command()
@@ -394,7 +396,8 @@ def collect(
         labels=_labels(label),
         metrics=metrics,
     )
-    raise typer.Exit(Node(work, config).run())
+    with telling(registry):
+        raise typer.Exit(Node(work, config).run())
 
 
 def _camera(text: str) -> tuple[str, str]:

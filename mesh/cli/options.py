@@ -13,7 +13,8 @@ RegistryUrl = Annotated[
     typer.Option(
         "--registry",
         metavar="URL",
-        help="The registry; else MESH_REGISTRY, else tcp://127.0.0.1:7700.",
+        help="The registry; else MESH_REGISTRY, else that of mesh.toml in this folder, else "
+        "tcp://127.0.0.1:7700.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

@@ -2,29 +2,28 @@
 
 import os
 import sys
-from collections.abc import Sequence
-from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, TextIO, cast
 
 import typer
 
+from mesh.cli.checks import LocalChecks, NodeChecks
 from mesh.cli.log import set_up
 from mesh.cli.options import LogJson, LogLevel
 from mesh.cli.output import print_tables
+from mesh.cli.pointing import DEFAULT_FILE
 from mesh.control import ask_at
 from mesh.errors import ConfigError, MeshError, StorageError
-from mesh.registry.setups import CameraSetup
+from mesh.site.here import parts_here
+from mesh.site.local import wrong_here
 from mesh.site.output import Lines, Output
 from mesh.site.parts import Plan, plan
 from mesh.site.problems import SiteError, printable
 from mesh.site.reading import Site, read_site
 from mesh.site.running import Running, running
-from mesh.site.sections import ProcessSection
 from mesh.site.up import RELOAD, Up
 
-DEFAULT_FILE = Path("mesh.toml")
 ANSWER_WITHIN_S = 15.0
 
 app = typer.Typer(help="Write a site's file, and check it.", no_args_is_help=True)
@@ -47,52 +46,6 @@ Only = Annotated[
 ]
 
 
-class NodeChecks:
-    """What those who capture, process and collect say of a site's file."""
-
-    def camera(self, setup: CameraSetup) -> None:
-        from nodes.capture.setup import check_setup
-
-        check_setup(setup)
-
-    def password(self, setup: CameraSetup, registry_url: str) -> None:
-        from nodes.capture.passwords import check_kept
-
-        check_kept(setup.name, setup.url, registry_url)
-
-    def stage(self, process: ProcessSection) -> str:
-        from nodes.process.node import ProcessConfig, stage_name
-        from nodes.process.processors.catalog import CATALOG, factory, parse_spec
-
-        specs = [parse_spec(text) for text in process.processors]
-        for spec, text in zip(specs, process.processors, strict=True):
-            # Those of others are there where they run, perhaps not here; a slip of the pen is neither.
-            if spec.name in CATALOG or get_close_matches(spec.name, CATALOG, 1):
-                factory(text)
-        config = ProcessConfig(tuple(process.processors), input=process.input, stage=process.stage)
-        return stage_name(config, [spec.name for spec in specs])
-
-    def address(self, address: str) -> None:
-        from nodes.address import check_bind
-
-        check_bind(address, insecure=False)
-
-    def advertise(self, host: str) -> None:
-        from nodes.address import check_advertise
-
-        check_advertise(host)
-
-    def metrics(self, listen: str) -> None:
-        from nodes.address import metrics_address
-
-        metrics_address(listen, insecure=True)
-
-    def destinations(self, urls: Sequence[str]) -> None:
-        from nodes.collect.forwarding.destinations import check_destinations
-
-        check_destinations(urls)
-
-
 def up(
     file: File = DEFAULT_FILE,
     only: Only = None,
@@ -111,7 +64,9 @@ def up(
     chosen = tuple(only or ())
     more = ("--log-level", log_level, *(("--log-json",) if log_json else ()))
     path = _absolute(file)  # also when the working directory is made anew
-    site = Up(lambda: read_site(path, NodeChecks()), state_of(file, state), chosen, output, more=more)
+    site = Up(
+        lambda: read_site(path, NodeChecks()), state_of(file, state), chosen, output, LocalChecks(), more=more
+    )
     set_up(log_level, log_json, cast(TextIO, Lines(output, "up")))
     try:
         code = site.run()
@@ -165,7 +120,11 @@ def check(
     log_level: LogLevel = "warning",
     log_json: LogJson = False,
 ) -> None:
-    """Say everything that is wrong with a site's file, by line and key; else what `mesh up` would run."""
+    """Say everything that is wrong with a site's file, by line and key; else what `mesh up` would run.
+
+    What is right, and could not run on this machine (a file of secrets that is not there, say), is a warning,
+    as the file may be another machine's; `mesh reload` refuses it.
+    """
     set_up(log_level, log_json)
     try:
         site = read_site(file, NodeChecks())
@@ -174,7 +133,11 @@ def check(
         for problem in error.problems[:-1]:
             typer.echo(f"mesh: {problem}", err=True)
         raise SiteError(error.problems[-1:]) from None
-    typer.echo(f"{printable(str(file))} is right: {_counted(site, made)}")
+    here = site.told(wrong_here(site, parts_here(made), LocalChecks()))
+    for told in (*site.doubts, *(f"on this machine: {each}" for each in here)):
+        typer.echo(f"mesh: warning: {told}", err=True)
+    but = ", but could not run here as it is" if here else ""
+    typer.echo(f"{printable(str(file))} is right{but}: {_counted(site, made)}")
     rows = [
         (p.name, p.device or "here", printable(" ".join(["mesh", *p.arguments]))) for p in made.parts.values()
     ]

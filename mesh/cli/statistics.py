@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from mesh.cli.log import set_up
 from mesh.cli.options import AsJson, LogJson, LogLevel, RegistryUrl
 from mesh.cli.output import Rows, is_terminal, print_json, print_tables
-from mesh.client import connect
+from mesh.cli.pointing import connect
 from mesh.ledger import CameraSummary, GroupSummary, Summary
 
 

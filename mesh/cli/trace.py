@@ -7,7 +7,7 @@ import typer
 from mesh.cli.log import set_up
 from mesh.cli.options import AsJson, LogJson, LogLevel, RegistryUrl
 from mesh.cli.output import print_json, print_tables
-from mesh.client import connect
+from mesh.cli.pointing import connect
 from mesh.ledger import CameraSummary
 from mesh.trace import Spread, Traced
 

@@ -12,7 +12,8 @@ import typer
 
 from mesh.cli.log import set_up
 from mesh.cli.options import LogJson, LogLevel, MaxAge, RegistryUrl
-from mesh.client import NoFrame, Subscription, connect
+from mesh.cli.pointing import connect
+from mesh.client import NoFrame, Subscription
 from mesh.codec import Image, encode
 from mesh.draw import annotated
 from mesh.errors import ConfigError, StorageError

@@ -92,13 +92,19 @@ def cameras_of(texts: Iterable[str]) -> dict[str, Limits]:
     """`CAMERA=7d`, `CAMERA=50GB`, or both with a comma. Raises `ConfigError`."""
     found: dict[str, Limits] = {}
     for text in texts:
-        camera, equals, limits = text.partition("=")
-        if not equals or not limits:
-            raise ConfigError(f"--keep {text!r} is not CAMERA=LIMIT, such as door=30d or door=50GB")
-        check_name("camera", camera)
-        for limit in limits.split(","):
-            found[camera] = _with(found.get(camera, Limits()), limit.strip(), text)
+        add_limits(found, text)
     return found
+
+
+def add_limits(found: dict[str, Limits], text: str) -> None:
+    """Add what `CAMERA=LIMIT` says to the limits that were found, by camera. Raises `ConfigError`."""
+    camera, equals, limits = text.partition("=")
+    if not equals or not limits:
+        raise ConfigError(f"--keep {text!r} is not CAMERA=LIMIT, such as door=30d or door=50GB")
+    own = found.get(check_name("camera", camera), Limits())
+    for limit in limits.split(","):
+        own = _with(own, limit.strip(), text)
+    found[camera] = own
 
 
 def size_text(size: int) -> str:

@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from mesh.errors import ConfigError
@@ -23,8 +24,12 @@ class Checks(Protocol):
         """Whether that registry may keep a camera's URL, in which a password may stand."""
         ...
 
+    def processor(self, text: str) -> None:
+        """Whether there may be such a processor, with such options."""
+        ...
+
     def stage(self, process: ProcessSection) -> str:
-        """The stage that a process node publishes; refuses processors that there are not."""
+        """The stage that a process node publishes, whose processors are right one by one."""
         ...
 
     def address(self, address: str) -> None:
@@ -48,6 +53,10 @@ def stages_of(file: SiteFile, checks: Checks) -> tuple[dict[str, str], list[Prob
     """The stages that the process nodes publish, by the name of their tables."""
     stages, problems = {}, []
     for name, section in file.process.items():
+        wrong = list(_of_items(("process", name, "processors"), section.processors, checks.processor))
+        problems += wrong
+        if wrong:
+            continue
         try:
             stages[name] = checks.stage(section)
         except ConfigError as error:
@@ -71,12 +80,16 @@ def of_addresses(file: SiteFile, checks: Checks) -> Iterator[Problem]:
 
 
 def of_destinations(file: SiteFile, checks: Checks) -> Iterator[Problem]:
-    """Where collectors forward to."""
+    """Where collectors forward to: each is looked at beside those before it."""
     for name, section in file.collect.items():
-        try:
-            checks.destinations(section.forward)
-        except ConfigError as error:
-            yield Problem(("collect", name, "forward"), str(error).removeprefix("--forward").lstrip(": "))
+        right: list[str] = []
+
+        def add(url: str, right: list[str] = right) -> None:
+            checks.destinations([*right, url])
+            right.append(url)
+
+        for problem in _of_items(("collect", name, "forward"), section.forward, add):
+            yield replace(problem, what=problem.what.removeprefix("--forward").lstrip(": "))
 
 
 def of_passwords(file: SiteFile, cameras: Iterable[CameraSetup], checks: Checks) -> Iterator[Problem]:
@@ -87,6 +100,15 @@ def of_passwords(file: SiteFile, cameras: Iterable[CameraSetup], checks: Checks)
         except ConfigError as error:
             what = str(error).removeprefix(f"camera {setup.name}: ")
             yield Problem(("cameras", setup.name, "url"), what)
+
+
+def _of_items(where: Where, texts: Iterable[str], check: Callable[[str], None]) -> Iterator[Problem]:
+    """What is wrong with each item of a list."""
+    for number, text in enumerate(texts):
+        try:
+            check(text)
+        except ConfigError as error:
+            yield Problem((*where, number), str(error))
 
 
 def _of_address(where: Where, address: str, insecure: bool, checks: Checks) -> Iterator[Problem]:

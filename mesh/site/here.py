@@ -5,6 +5,7 @@ registry; so is an address of another machine.
 """
 
 import errno
+import ipaddress
 import socket
 from collections.abc import Iterable
 from urllib.parse import urlsplit
@@ -29,6 +30,26 @@ def check_here(plan: Plan, ours: Iterable[Part] = ()) -> None:
     for where in _ports(plan.parts.values()):
         if not any(_overlap(where, other) for other in theirs):
             _check_free(*where)
+
+
+def parts_here(plan: Plan) -> set[str]:
+    """The names of those parts that surely run on this machine, wherever the plan was made: what listens at
+    every address does as far as that goes which it tells others. No name is looked up."""
+    return {part.name for part in plan.parts.values() if _is_surely_here(_address(part))}
+
+
+def _address(part: Part) -> str:
+    bind = part.argument("--bind")
+    host = (urlsplit(bind).hostname or "") if part.kind == REGISTRY else bind
+    return part.argument("--advertise") if host in EVERY and "--advertise" in part.arguments else host
+
+
+def _is_surely_here(host: str) -> bool:
+    try:
+        _try(str(ipaddress.ip_address(host)), 0)
+    except (OSError, ValueError):
+        return host == "localhost"
+    return True
 
 
 def _ports(parts: Iterable[Part]) -> list[tuple[str, int]]:

@@ -174,14 +174,23 @@ def _option(name: str, value: object) -> list[str]:
 def _common(file: SiteFile, device_name: str, section: NodeSection, name: str) -> list[str]:
     """What every node of the site is told."""
     device = file.device(device_name)
-    labels = {**({"device": device_name} if device_name else {}), **device.labels, **section.labels}
     arguments = ["--name", name, "--registry", file.registry_url, "--registry-wait", str(REGISTRY_WAIT_S)]
     arguments += ["--bind", device.address]
     if device.advertise is not None:
         arguments += ["--advertise", device.advertise]
     if file.site.insecure:
         arguments.append("--insecure")
-    return arguments + [word for label in labels.items() for word in ("--label", "=".join(label))]
+    return arguments + [word for label in labels_of(file, section).items() for word in _label(label)]
+
+
+def _label(label: tuple[str, str]) -> tuple[str, str]:
+    return "--label", "=".join(label)
+
+
+def labels_of(file: SiteFile, section: NodeSection) -> dict[str, str]:
+    """The labels of a table's nodes: by them cameras are pinned."""
+    name = file.device_of(section.device)
+    return {**({"device": name} if name else {}), **file.device(name).labels, **section.labels}
 
 
 def _depths(file: SiteFile, stages: Mapping[str, str]) -> dict[str, int]:

@@ -14,14 +14,18 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from mesh.errors import ConfigError
+from mesh.site.locate import key_at, line_of, lines_of
+from mesh.site.words import SIZE, is_twice, of_toml, of_value
 
 CALLED = {"stall_s": "stall", "give_up_s": "give_up"}  # options of cameras, as the command line has them
 
 _CREDENTIALS = re.compile(r"://[^/@\s]*@")
 _AT_END = " (at end of document)"
 _AT_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
+_IN_BRACES = re.compile(r"Duplicate inline table key '(.+)'\Z")
 
-Where = tuple[str, ...]
+Where = tuple[str | int, ...]  # keys, and the number of an item in a list, from 0
+NAMED = "names_itself"  # the kind of a message that shows which item it is about
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,8 @@ class Problem:
 
     def told(self, path: Path) -> str:
         place = f"{shown(path)}:{self.line}" if self.line is not None else shown(path)
-        told = ": ".join(part for part in (place, ".".join(map(_quoted, self.where)), self.what) if part)
+        key = ".".join(_quoted(part) for part in self.where if isinstance(part, str))
+        told = ": ".join(part for part in (place, key, self.what) if part)
         return _CREDENTIALS.sub("://***@", told)
 
 
@@ -65,23 +70,27 @@ def of_keys(where: Where, values: Mapping[str, Any], known: Iterable[str]) -> It
 
 def of_model(error: ValidationError, model: type[BaseModel], above: Where = ()) -> Iterator[Problem]:
     """The problems that pydantic found, in our words."""
+    found: dict[Problem, None] = {}  # each once: both sides of a size are one
     for each in error.errors(include_input=False, include_url=False):
-        where = (*above, *(CALLED.get(str(part), str(part)) for part in each["loc"] if part != "[key]"))
+        parts = (CALLED.get(part, part) if isinstance(part, str) else part for part in each["loc"])
+        where: Where = (*above, *(part for part in parts if part != "[key]"))
+        keys = tuple(part for part in where if isinstance(part, str))
         match each["type"]:
             case "extra_forbidden":
-                what = unknown_key(where[-1], keys_of(model, where[:-1]))
-            case "missing":
-                what = "it is missing"
-            case "string_pattern_mismatch":
-                what = "it is not a name: use 1 to 63 of a-z, 0-9, '-' and '_', a letter or digit first"
+                what = unknown_key(keys[-1], keys_of(model, keys[:-1]))
             case "model_type" | "dict_type":
-                what = f"it is a table: write [{'.'.join(where)}]"
-            case _:
-                what = each["msg"].removeprefix("Value error, ")
-        yield Problem(where, what)
+                what = f"it is a table: write [{'.'.join(keys)}]"
+            case _ if keys[-1:] == ("size",):
+                where, what = keys, SIZE
+            case kind:
+                what = of_value(kind, each.get("ctx", {}), each["msg"])
+                if kind != NAMED and where and isinstance(number := where[-1], int):
+                    what = f"item {number + 1}: {what}"
+        found[Problem(where, what)] = None
+    yield from found
 
 
-def keys_of(model: type[BaseModel], where: Where) -> set[str]:
+def keys_of(model: type[BaseModel], where: Sequence[str]) -> set[str]:
     """The keys that a table may have."""
     fields = model.model_fields
     if not where:
@@ -116,10 +125,23 @@ def of_syntax(error: Exception, text: str) -> Problem:
     if "int_max_str_digits" in str(error):  # Python's own, which knows no line
         return Problem((), "a number in it has too many digits")
     found = _AT_LINE.search(str(error))
-    what = str(error).removesuffix(_AT_END)
+    said = _AT_LINE.sub("", str(error).removesuffix(_AT_END))
     line = int(found[1]) if found else max(1, text.rstrip("\n").count("\n") + 1)
-    what = _AT_LINE.sub("", what)
-    return Problem((), what[:1].lower() + what[1:], line)
+    where = key_at(text, line)
+    if (twice := _IN_BRACES.match(said)) is not None:
+        return Problem((*where, twice[1]), "it stands there twice", line)
+    return Problem(where, _twice(where, text, line) if is_twice(said) else of_toml(said), line)
+
+
+def _twice(where: Where, text: str, line: int) -> str:
+    """That something is written already, and where: it, or what it would be a part of."""
+    before = lines_of("\n".join(text.split("\n")[: line - 1]))
+    known = line_of(before, where)
+    if known is None:
+        return "it stands there twice"
+    if where in before:
+        return f"it stands there twice: on line {known}, too"
+    return f"it stands there already, in what line {known} says"
 
 
 def _quoted(key: str) -> str:

@@ -6,6 +6,7 @@ folder.
 """
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -16,15 +17,18 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    ValidationError,
     model_validator,
 )
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from mesh.choice import MOST_POST_S, MOST_PRE_S, choices_of
+from mesh.choice import MOST_POST_S, MOST_PRE_S, Choice, add_choice
 from mesh.errors import ConfigError
-from mesh.recordings.limits import cameras_of, free_of
+from mesh.recordings.limits import Limits, add_limits, free_of
 from mesh.registry.etcd_address import parse_address
 from mesh.registry.records import Name
 from mesh.registry.wire import split_address
+from mesh.site.problems import NAMED
 
 LOOPBACK = "127.0.0.1"
 EVERY = frozenset({"0.0.0.0", "::"})  # every address of a device
@@ -93,18 +97,27 @@ def _is_free_space(text: str) -> str:
 
 
 def _are_limits(texts: list[str]) -> list[str]:
-    try:
-        cameras_of(texts)
-    except ConfigError as error:
-        raise ValueError(str(error).removeprefix("--keep ")) from None
-    return texts
+    found: dict[str, Limits] = {}
+    return _each(texts, lambda text: add_limits(found, text), "--keep ")
 
 
 def _are_choices(texts: list[str]) -> list[str]:
-    try:
-        choices_of(texts)
-    except ConfigError as error:
-        raise ValueError(str(error).removeprefix("--record ")) from None
+    found: dict[str, Choice] = {}
+    return _each(texts, lambda text: add_choice(found, text), "--record ")
+
+
+def _each(texts: list[str], add: Callable[[str], None], option: str) -> list[str]:
+    """Has each added; every one that is refused is told, by its place in the list."""
+    wrong: list[InitErrorDetails] = []
+    for number, text in enumerate(texts):
+        try:
+            add(text)
+        except ConfigError as error:
+            told = {"told": str(error).removeprefix(option)}
+            kind = PydanticCustomError(NAMED, "{told}", told)
+            wrong.append(InitErrorDetails(type=kind, loc=(number,), input=text))
+    if wrong:
+        raise ValidationError.from_exception_data("list", wrong)
     return texts
 
 

@@ -2,7 +2,9 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 
+from mesh.choice import choice_of, entry_of
 from mesh.names import NAME
 from mesh.site.problems import Problem, Where
 from mesh.site.sections import EVERY, MOST_PORT, SiteFile
@@ -22,7 +24,7 @@ def of_devices(file: SiteFile) -> Iterator[Problem]:
 
 def together(file: SiteFile, stages: Mapping[str, str]) -> list[Problem]:
     """What is wrong though each table is right. `stages` are those of the process nodes, by table."""
-    found = [*_of_registry(file), *_of_names(file), *_of_cameras(file), *_of_inputs(file, stages)]
+    found = [*_of_registry(file), *_of_names(file), *_of_cameras(file), *_of_stages(file, stages)]
     return [*found, *_of_groups(file, stages), *_of_folders(file), *_of_ports(file)]
 
 
@@ -42,7 +44,16 @@ def _of_registry(file: SiteFile) -> Iterator[Problem]:
 
 
 def _of_groups(file: SiteFile, stages: Mapping[str, str]) -> Iterator[Problem]:
-    """Nodes that would share work that is not the same."""
+    """Nodes that would share work that is not the same, and those that would publish one stage otherwise."""
+    makers: dict[str, tuple[str, list[str]]] = {}
+    for name, section in file.process.items():
+        other, processors = makers.setdefault(stages[name], (name, section.processors))
+        if processors != section.processors:
+            what = (
+                f"process.{other} makes the stage {stages[name]}, too, with other processors: "
+                "write another stage = …"
+            )
+            yield Problem(("process", name, "processors"), what)
     seen: dict[str, tuple[str, str, str]] = {}
     for name, section in file.process.items():
         group = section.group or stages[name]
@@ -73,7 +84,7 @@ def _of_ports(file: SiteFile) -> Iterator[Problem]:
 
 def _of_names(file: SiteFile) -> Iterator[Problem]:
     """Nodes of one name, or of one that is too long."""
-    seen: dict[str, Where] = {}
+    seen: dict[str, tuple[str, str]] = {}
     for (kind, name), section in file.nodes().items():
         for node in node_names(kind, name, getattr(section, "count", 1)):
             if node in seen:
@@ -96,17 +107,45 @@ def _of_cameras(file: SiteFile) -> Iterator[Problem]:
             yield Problem(("cameras", name, "device"), f"no [capture.…] is on device {device!r}")
 
 
-def _of_inputs(file: SiteFile, stages: Mapping[str, str]) -> Iterator[Problem]:
-    """Stages that nobody makes."""
+def _of_stages(file: SiteFile, stages: Mapping[str, str]) -> Iterator[Problem]:
+    """Stages that nobody makes, and those that are taken in twice."""
     made = {"raw", *stages.values()}
-    wanted = [(("process", name, "input"), [section.input]) for name, section in file.process.items()]
-    wanted += [(("collect", name, "input"), section.input) for name, section in file.collect.items()]
-    for where, inputs in wanted:
-        if len(set(inputs)) < len(inputs):
-            yield Problem(where, "a stage stands there twice")
-        for stage in inputs:
-            if stage not in made:
-                yield Problem(where, f"nobody makes the stage {stage!r}: there are {', '.join(sorted(made))}")
+    for name, section in file.collect.items():
+        for number, stage in enumerate(section.input):
+            if stage in section.input[:number]:
+                yield Problem(("collect", name, "input", number), "a stage stands there twice")
+    for where, stage in _wanted(file):
+        if stage not in made:
+            yield Problem(where, f"nobody makes the stage {stage!r}: there are {', '.join(sorted(made))}")
+
+
+def _wanted(file: SiteFile) -> Iterator[tuple[Where, str]]:
+    """Every stage that is named to be taken in or recorded, and where."""
+    for name, process in file.process.items():
+        yield ("process", name, "input"), process.input
+    for name, collect in file.collect.items():
+        for number, stage in enumerate(collect.input):
+            yield ("collect", name, "input", number), stage
+        for number, (_, choice) in enumerate(map(entry_of, collect.record)):
+            if choice.stage:
+                yield ("collect", name, "record", number), choice.stage
+    for name, values in file.cameras.items():
+        if (text := values.get("record")) and (stage := choice_of(text).stage):
+            yield ("cameras", name, "record"), stage
+
+
+def doubts(file: SiteFile) -> Iterator[Problem]:
+    """Cameras that are named and not in the file: they may be configured elsewhere, or in another file."""
+    for name, section in file.collect.items():
+        named = {"record": [entry_of(text)[0] for text in section.record]}
+        named["keep"] = [text.partition("=")[0] for text in section.keep]
+        for key, cameras in named.items():
+            for number, camera in enumerate(cameras):
+                if camera and camera not in file.cameras:
+                    close = get_close_matches(camera, file.cameras, 1)
+                    hint = f": did you mean {close[0]}?" if close else "; is it configured elsewhere?"
+                    what = f"there is no camera {camera!r} in this file{hint}"
+                    yield Problem(("collect", name, key, number), what)
 
 
 def _of_folders(file: SiteFile) -> Iterator[Problem]:

@@ -1,8 +1,9 @@
 """`mesh up`: a site's file read, run, read again when asked, and stopped.
 
-Rules kept here: a file that is wrong changes nothing of what runs; whoever asked for it to be read again is
-told what changed, or what is wrong; the first signal to stop stops all in order, the second at once, where it
-does not come together with the first; a terminal that is closed is such a signal.
+Rules kept here: a file that is wrong, or that could not run here, changes nothing of what runs; whoever asked
+for it to be read again is told what changed, or what is wrong; the first signal to stop stops all in order,
+the second at once, where it does not come together with the first; a terminal that is closed is such a
+signal.
 """
 
 import logging
@@ -20,6 +21,7 @@ from mesh.scope import Scope
 from mesh.signals import Requests, Wakeups
 from mesh.site.here import check_here
 from mesh.site.keeper import Keeper
+from mesh.site.local import Local, changed, check_local, check_processes, everything
 from mesh.site.output import Output
 from mesh.site.parts import Difference, Part, Plan, difference, plan
 from mesh.site.reading import Site
@@ -41,6 +43,7 @@ class Up:
     """A site that runs here.
 
     read:   reads its file; raises `SiteError`
+    local:  knows this machine
     more:   arguments for every process
     """
 
@@ -50,16 +53,18 @@ class Up:
         state: Path,
         only: Sequence[str],
         output: Output,
+        local: Local,
         *,
         more: Sequence[str] = (),
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._read, self._state, self._only, self._output = read, state, tuple(only), output
-        self._more, self._clock = tuple(more), clock
-        site = read()
+        self._local, self._more, self._clock = local, tuple(more), clock
+        self._first = site = read()
         self._site, self._plan = site.file.site.name, self._planned(site)
         self._folder, self._file = site.folder, site.path
-        self._changing = threading.Lock()
+        self._reading = threading.Lock()  # while one file is looked at
+        self._changing = threading.Lock()  # for the moment of the change
         self._wakeups, self._terminal = Wakeups(SIGNALS), Terminal()
         self._stopped_by = 0  # the signal
         self._requests = Requests()  # to stop
@@ -74,6 +79,9 @@ class Up:
             with Mark(self._state, self._file, self._only, self._plan.parts, control.endpoints[0]) as mark:
                 self._mark = mark
                 check_here(self._plan)
+                asked = everything(self._first, self._plan.parts)
+                for told in (*self._first.doubts, *check_processes(self._first, asked, self._local)):
+                    log.warning("%s", told)
                 return self._run(control)
         finally:
             control.close()
@@ -81,20 +89,29 @@ class Up:
     def reload(self) -> Difference:
         """Read the file again, and have what differs done. Any thread may. Raises `ConfigError`: then all
         goes on as it was."""
-        with self._changing:
-            if self._stopped_by:
-                raise Stopping("it is stopping: start it again once it has ended")
+        with self._reading:
+            self._refuse_when_stopping()
             site = self._read()
             if site.file.site.name != self._site:
                 raise ConfigError("the site's name cannot change while it runs: stop it, and start it anew")
             after = self._planned(site)
             check_here(after, (*self._plan.parts.values(), *self._running()))
-            found = difference(self._plan, after, self._idle())
-            self._plan = after
-            if self._mark is not None:
-                self._mark.tell(after.parts)
+            found = difference(self._plan, after)
+            check_local(site, changed(site, self._plan, after, found), self._local)
+            with self._changing:
+                self._refuse_when_stopping()
+                found = difference(self._plan, after, self._idle())
+                self._plan = after
+                if self._mark is not None:
+                    self._mark.tell(after.parts)
+        for told in site.doubts:
+            log.warning("%s", told)
         self._wakeups.poke()
         return found
+
+    def _refuse_when_stopping(self) -> None:
+        if self._stopped_by:
+            raise Stopping("it is stopping: start it again once it has ended")
 
     def _processes(self) -> Sequence[ProcessState]:
         return self._supervisor.processes() if self._supervisor is not None else ()

@@ -1,4 +1,4 @@
-"""From a camera's configuration to its capture. Pure.
+"""From a camera's configuration to its capture. Pure, but for looking whether a file is there.
 
 Rules kept here: what can be seen to be wrong is refused before it is stored, as a command line is.
 """
@@ -6,11 +6,12 @@ Rules kept here: what can be seen to be wrong is refused before it is stored, as
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 from mesh.errors import ConfigError
 from mesh.registry.setups import CameraSetup
 from nodes.capture.camera import CameraConfig, Pace
-from nodes.capture.sources.catalog import check_source
+from nodes.capture.sources.catalog import check_source, seek_source
 from nodes.capture.sources.hwaccel import check_hwaccel
 from nodes.secrets import PLACEHOLDER, check_placeholders, fill, shown
 
@@ -27,6 +28,12 @@ def check_setup(setup: CameraSetup) -> None:
         raise ConfigError(f"camera {setup.name}: {error}") from None
     if setup.node and setup.label:
         raise ConfigError(f"camera {setup.name}: pin it to a node or to a label, not to both")
+
+
+def check_here(setup: CameraSetup, secrets: Mapping[str, str], folder: Path) -> None:
+    """Whether a node that runs in `folder` with these secrets could open it: `ConfigError` where one of them
+    is missing, `SourceRefused` where its file is. Cameras are not asked."""
+    seek_source(fill(setup.url, secrets), folder)
 
 
 def listed(setup: CameraSetup) -> CameraSetup:

@@ -135,6 +135,11 @@ def bad_edit_changes_nothing(site: RunningSite) -> None:
     assert (check.code, check.last_line) == (2, f"mesh: {site.folder}/{told}")
     site.up.send(signal.SIGHUP)
     site.wait_log(f"all goes on as it was: {told}")
+    site.file.write_text(good)
+    site.edit("[capture.cameras]", '[capture.cameras]\nsecrets = "no.env"')
+    done = site.run("reload")
+    assert done.code == 2
+    assert f"capture.cameras.secrets: {site.folder}/no.env: No such file or directory; all" in done.last_line
     site.wait_recorded(*CAMERAS)
     assert site.up.log.count("is started (pid") == 4
     site.file.write_text(good)

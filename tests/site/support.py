@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mesh.cli.site import NodeChecks
+from mesh.cli.checks import NodeChecks
 from mesh.site.problems import SiteError
 from mesh.site.reading import Site, read_site
 

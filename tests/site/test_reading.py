@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mesh.cli.site import NodeChecks
+from mesh.cli.checks import NodeChecks
 from mesh.site.parts import plan
 from mesh.site.problems import SiteError
 from mesh.site.reading import read_site
@@ -26,11 +26,11 @@ WRONG = {
     "a camera without a URL": (f"{CAPTURE}[cameras.door]\nfps = 5", "3: cameras.door.url: it is missing"),
     "a camera's number": (
         f'{CAPTURE}[cameras.door]\nurl = "synthetic:"\nquality = 300',
-        "5: cameras.door.quality: Input should be less than or equal to 100",
+        "5: cameras.door.quality: it is too large: give 100 at most",
     ),
     "a camera's option by its name on the command line": (
         f'{CAPTURE}[cameras.door]\nurl = "synthetic:"\nstall = 0',
-        "5: cameras.door.stall: Input should be greater than or equal to 0.1",
+        "5: cameras.door.stall: it is too small: give 0.1 or more",
     ),
     "a source that there is not": (
         f'{CAPTURE}[cameras.door]\nurl = "gopher://x"',
@@ -114,7 +114,7 @@ WRONG = {
         '[process.p]\nprocessors = ["motion:sensitivity=9"]',
         "2: process.p.processors: ",
     ),
-    "a text for a list": ('[process.p]\nprocessors = "motion"', "2: process.p.processors: Input should be a"),
+    "a text for a list": ('[process.p]\nprocessors = "motion"', "2: process.p.processors: it is a list: "),
     "a policy": ('[process.p]\nprocessors = ["motion"]\npolicy = "lossless"', "3: process.p.policy: "),
     "a stage that nobody makes": (
         '[process.p]\nprocessors = ["motion"]\ninput = "codes"',
@@ -171,7 +171,7 @@ WRONG = {
     ),
     "a registry's port without a neighbour": (
         "[registry]\nport = 65535",
-        "2: registry.port: Input should be less than or equal to 65534",
+        "2: registry.port: it is too large: give 65534 at most",
     ),
     "a registry that others could not find": (
         '[site]\ninsecure = true\n[devices.hub]\naddress = "0.0.0.0"',
@@ -199,11 +199,11 @@ WRONG = {
     ),
     "an option for a processor": (
         '[process.p]\nprocessors = ["motion", "--workers=4"]',
-        "2: process.p.processors.1: a processor begins with a letter: its options are keys of this table",
+        "2: process.p.processors: item 2: a processor begins with a letter: its options are keys of this ",
     ),
     "a NUL for a processor": (
         '[process.p]\nprocessors = ["own:Processor:key=\\u0000"]',
-        "2: process.p.processors.0: it holds a NUL, which no command can be given",
+        "2: process.p.processors: item 1: it holds a NUL, which no command can be given",
     ),
     "a NUL in a path": (
         '[collect.r]\ninto = "a\\u0000b"',
@@ -226,6 +226,18 @@ WRONG = {
         '[process.b]\nprocessors = ["codes"]\ninput = "motion"\ngroup = "motion"',
         "3: process.b: process.a is of the group motion, too, and makes motion of raw: write group = …",
     ),
+    "one stage of other processors": (
+        '[process.a]\nprocessors = ["motion"]\nstage = "x"\n[process.b]\nprocessors = ["codes"]\nstage = "x"',
+        "5: process.b.processors: process.a makes the stage x, too, with other processors: write another ",
+    ),
+    "a stage to record that nobody makes": (
+        '[process.p]\nprocessors = ["motion"]\n[collect.r]\nrecord = [\n  "motion,stage=objcts",\n]',
+        "5: collect.r.record: nobody makes the stage 'objcts': there are motion, raw",
+    ),
+    "a camera's stage to record that nobody makes": (
+        f'{CAPTURE}[cameras.door]\nurl = "synthetic:"\nrecord = "motion,stage=objcts"',
+        "5: cameras.door.record: nobody makes the stage 'objcts': there are raw",
+    ),
     "ports that clash": (
         "[capture.a]\ncount = 3\nmetrics = 9100\n[capture.b]\nmetrics = 9102",
         "5: capture.b.metrics: port 9102 is that of capture.a: each of several nodes takes the next one",
@@ -241,11 +253,11 @@ WRONG = {
     ),
     "a queue that is too long for words": (
         f'[process.p]\nprocessors = ["motion"]\ndepth = 0x{"f" * 5000}',
-        "3: process.p.depth: Input should be less than or equal to ",
+        "3: process.p.depth: it is too large: give 1000000000 at most",
     ),
     "more results than can be counted": (
         f"[collect.r]\ncommit_frames = 0x{'f' * 5000}",
-        "2: collect.r.commit_frames: Input should be less than or equal to ",
+        "2: collect.r.commit_frames: it is too large: give 1000000000 at most",
     ),
     "a stage that is recorded twice": (
         '[collect.r]\ninput = ["raw", "raw"]',
@@ -263,7 +275,47 @@ WRONG = {
     "too many brackets": (f"x = {'[' * 5000}", " it is nested too deeply"),
     "a lease that is too short": ("[collect.c]\nlease = 0.1", "2: collect.c.lease: "),
     "a broken line": ("[site\nname = 1", "1: "),
-    "a key twice": ('[site]\nname = "a"\nname = "b"', "3: cannot overwrite a value"),
+    "a key twice": (
+        '[site]\nname = "a"\nname = "b"',
+        "3: site.name: it stands there twice: on line 2, too",
+    ),
+    "a table twice": (
+        '[cameras.yard]\nurl = "synthetic:"\n[cameras.yard]\nfps = 5',
+        "3: cameras.yard: it stands there twice: on line 1, too",
+    ),
+    "a key that is a table": (
+        '[site]\nname = "a"\n[site.name]\n',
+        "3: site.name: it stands there twice: on line 2, too",
+    ),
+    "a table below a key": (
+        '[site]\nname = "a"\n[site.name.of]\n',
+        "3: site.name.of: it stands there already, in what line 2 says",
+    ),
+    "a key twice in braces": (
+        '[capture.c]\nlabels = { a = "b", a = "c" }',
+        "2: capture.c.labels.a: it stands there twice",
+    ),
+    "a text without a quote": ('[site]\nname = "a\n', "2: site.name: its closing quote is missing"),
+    "a value that is none": (
+        "[capture.c]\n\n[site]\ninsecure = True",
+        "4: site.insecure: that is no value: a text stands in quotes, and true and false are written small",
+    ),
+    "a list that has no end": (
+        '[process.p]\nprocessors = [\n  "motion"\npush = true',
+        "4: process.p.processors: a ] or a comma is missing in the list",
+    ),
+    "no list of processors": (
+        "[process.p]\nprocessors = []",
+        "2: process.p.processors: it is empty: name one at least",
+    ),
+    "a size that is none": (
+        f'{CAPTURE}[cameras.a]\nurl = "synthetic:"\nsize = [0, 20000]',
+        '5: cameras.a.size: give "WIDTHxHEIGHT" in pixels, each from 1 to 16384, such as "640x480"',
+    ),
+    "a truth in quotes": (
+        '[site]\ninsecure = "yes"',
+        "2: site.insecure: it is true or false, without quotes",
+    ),
 }
 
 

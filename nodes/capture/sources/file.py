@@ -21,13 +21,19 @@ def parse(url: str) -> Path:
     return Path(text)
 
 
-def open_file(url: str, options: SourceOptions) -> ContainerSource:
-    """The video at `url`. Raises `SourceRefused` where it is missing or no video."""
-    path = parse(url)
+def seek(url: str, folder: Path = Path()) -> Path:
+    """The file that `url` names, from `folder` on. Raises `SourceRefused` where it is missing."""
+    path = folder / parse(url)
     if path.is_dir():
         raise SourceRefused(f"{path} is a directory; for the pictures in it use images:{path}")
     if not path.exists():
         raise SourceRefused(f"{path}: no such file")
+    return path
+
+
+def open_file(url: str, options: SourceOptions) -> ContainerSource:
+    """The video at `url`. Raises `SourceRefused` where it is missing or no video."""
+    path = seek(url)
     # "file:" and an absolute path: FFmpeg takes a name with a colon for a protocol.
     return ContainerSource(Target(f"file:{path.absolute()}", Origin(str(path))), options)
 

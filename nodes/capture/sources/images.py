@@ -44,12 +44,17 @@ def parse(url: str) -> Directory:
 
 def open_images(url: str, options: SourceOptions) -> "ImagesSource":
     """The pictures in `url`. Raises `SourceRefused` where there are none."""
-    directory = parse(url)
-    files = _pictures_in(directory.path)
+    return ImagesSource(seek(url), parse(url).fps, options)
+
+
+def seek(url: str, folder: Path = Path()) -> list[Path]:
+    """The pictures in `url`, from `folder` on. Raises `SourceRefused` where there are none."""
+    path = folder / parse(url).path
+    files = _pictures_in(path)
     if not files:
         kinds = " ".join(sorted(_JPEGS | _OTHERS))
-        raise SourceRefused(f"{directory.path} holds no pictures ({kinds})")
-    return ImagesSource(files, directory.fps, options)
+        raise SourceRefused(f"{path} holds no pictures ({kinds})")
+    return files
 
 
 class ImagesSource:

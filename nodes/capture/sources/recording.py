@@ -78,6 +78,13 @@ def open_recording(url: str, options: SourceOptions) -> "RecordingSource":
     return RecordingSource(parse(url), options)
 
 
+def seek(url: str, folder: Path = Path()) -> None:
+    """Whether there is the folder that `url` names, from `folder` on. Raises `SourceRefused`."""
+    path = folder / parse(url).folder
+    if not path.is_dir():
+        raise SourceRefused(f"{path}: there is no such folder of recordings")
+
+
 class RecordingSource:
     """A `Source` of recorded frames."""
 

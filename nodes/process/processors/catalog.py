@@ -73,12 +73,17 @@ def parse_spec(text: str) -> ProcessorSpec:
 
 def factory(text: str) -> ProcessorFactory:
     """The factory that a specification names. Raises `ConfigError` for whatever is wrong with either."""
+    made = loaded(text)
+    _try(made)
+    return made
+
+
+def loaded(text: str) -> ProcessorFactory:
+    """The same, without a processor being made: what one takes hold of, somebody else may have now."""
     spec = parse_spec(text)
     callee = _find(spec)
     arguments = validated(spec.name, options_of(spec.name, callee), spec.options)
-    made = ProcessorFactory(spec.name, _new(callee, arguments))
-    _try(made)
-    return made
+    return ProcessorFactory(spec.name, _new(callee, arguments))
 
 
 def known() -> tuple[str, ...]:
