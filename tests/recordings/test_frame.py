@@ -130,3 +130,8 @@ def test_of_a_slow_camera_three_intervals_are_no_gap(tmp_path: Path) -> None:
             "18:42:00": None,
         },
     )
+
+
+def test_the_next_one_may_have_been_recorded_late(tmp_path: Path) -> None:
+    record(tmp_path / "rec", [at(second, seq) for seq, second in enumerate((0, 600.4, 600.2, 600.6))])
+    answers(tmp_path, {"17:56:40": "17:56:40.323, 0.3 s after 2026-10-14T17:56:40.000Z"}, "--nearest")
