@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fractions import Fraction
+from itertools import repeat
 from pathlib import Path
 
 import av
@@ -194,8 +195,8 @@ def _copied(frames: Mapping[str, Iterator[Frame]], found: _Found, film: Film, ou
     with _writing(out, "matroska", {}) as container:
         container.metadata["title"] = f"{', '.join(frames)} {_iso(found.first.captured_ns)}"
         tracks = {name: _track(container, found.firsts[name]) for name in frames}
-        for frame in heapq.merge(*frames.values(), key=_captured):
-            name = frame.camera
+        named = (zip(repeat(name), each, strict=False) for name, each in frames.items())  # as its folder is
+        for name, frame in heapq.merge(*named, key=lambda each: _captured(each[1])):
             packet = av.Packet(bytes(frame.payload))
             pts[name] = _pts(elapsed.at(frame.captured_ns), film, 1000, pts[name])
             packet.pts = packet.dts = pts[name]
@@ -275,7 +276,8 @@ def _stream(container: OutputContainer, codec: str, size: Size, pixels: str, clo
 def _writing(out: Path, kind: str, options: dict[str, str]) -> Iterator[OutputContainer]:
     """A container that is at `out` once the block has ended, and nowhere when that was by an error."""
     part = out.with_name(f".{out.name}.part")
-    container = av.open(str(part), "w", format=kind, options=options)
+    # A relative name such as `door-10:00.mkv` would be taken for a URL.
+    container = av.open(str(part.absolute()), "w", format=kind, options=options)
     try:
         yield container
         container.close()

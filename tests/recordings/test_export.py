@@ -281,3 +281,17 @@ def test_tiles_fill_the_picture_and_are_even() -> None:
     assert tile_of(2, (640, 480), None) == (640, 480)
     assert tile_of(4, (1920, 1080), None) == (960, 540)
     assert tile_of(3, (640, 480), (1001, 800)) == (500, 400)
+
+
+def test_a_camera_is_called_as_its_folder_is(tmp_path: Path) -> None:
+    record(tmp_path / "rec", map(rich, range(5)))
+    (tmp_path / "rec" / "front").rename(tmp_path / "rec" / "before")
+    assert written(tmp_path / "rec", tmp_path / "film.mkv", "before").pictures == 5
+
+
+def test_a_films_name_is_no_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record(tmp_path / "rec", map(rich, range(5)))
+    monkeypatch.chdir(tmp_path)
+    for name in ("front-10:00.mkv", "front-10:00.mp4"):
+        assert written(tmp_path / "rec", Path(name)).pictures == 5
+        assert (tmp_path / name).stat().st_size
