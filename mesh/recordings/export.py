@@ -6,13 +6,11 @@ place, under another name, and is there whole or not at all, whatever ends the w
 not decode is left out, and counted.
 """
 
-import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fractions import Fraction
-from itertools import repeat
 from pathlib import Path
 
 import av
@@ -22,7 +20,7 @@ from av.video.stream import VideoStream
 from mesh.codec import Image
 from mesh.errors import ConfigError, DecodeError, StorageError
 from mesh.frame import Frame
-from mesh.recordings.grid import SECOND_NS, Elapsed, Grid, Size, even, fitted, tile_of
+from mesh.recordings.grid import SECOND_NS, Elapsed, Grid, Size, even, fitted, merged, tile_of
 from mesh.recordings.reading import Recordings
 
 GRID_FPS = 25.0
@@ -195,8 +193,7 @@ def _copied(frames: Mapping[str, Iterator[Frame]], found: _Found, film: Film, ou
     with _writing(out, "matroska", {}) as container:
         container.metadata["title"] = f"{', '.join(frames)} {_iso(found.first.captured_ns)}"
         tracks = {name: _track(container, found.firsts[name]) for name in frames}
-        named = (zip(repeat(name), each, strict=False) for name, each in frames.items())  # as its folder is
-        for name, frame in heapq.merge(*named, key=lambda each: _captured(each[1])):
+        for name, frame in merged(frames):
             packet = av.Packet(bytes(frame.payload))
             pts[name] = _pts(elapsed.at(frame.captured_ns), film, 1000, pts[name])
             packet.pts = packet.dts = pts[name]
