@@ -14,6 +14,7 @@ from mesh.cli.main import app
 from mesh.errors import MeshError
 from mesh.frame import Frame
 from tests.recordings.support import SECOND_NS, START_NS, record, rich
+from tests.support.disks import mounted, remount
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +72,15 @@ def test_what_cannot_be_done_is_one_line(
     assert isinstance(result.exception, MeshError)
     assert (result.exception.exit_code, said in str(result.exception)) == (code, True)
     assert not (tmp_path / out).exists()
+
+
+def test_a_read_only_disk_is_one_line(tmp_path: Path) -> None:
+    record(tmp_path / "rec", map(rich, range(3)))
+    with mounted(tmp_path / "disk", "size=1m") as disk:
+        remount(disk, "ro")
+        result = frame(tmp_path / "rec", "front", "2026-10-14T17:46:42", disk / "a.jpg")
+    assert isinstance(result.exception, MeshError)
+    assert str(result.exception).endswith("a.jpg: Read-only file system; choose another place")
 
 
 def test_a_time_before_now_is_an_argument(tmp_path: Path) -> None:
