@@ -16,6 +16,7 @@ Area = tuple[int, int, int, int]  # left, top, right, bottom
 _COLOURS = ((64, 200, 64), (64, 128, 255), (255, 144, 64), (200, 64, 200), (64, 220, 220))
 _INK = (24, 16, 16)
 _FONT, _SCALE, _EDGE = cv2.FONT_HERSHEY_SIMPLEX, 0.45, 2
+_BEYOND = 16  # pixels outside the picture, where nothing of a box is seen: OpenCV takes no number at all
 
 
 def annotated(frame: Frame) -> Image:
@@ -24,16 +25,16 @@ def annotated(frame: Frame) -> Image:
     Raises `DecodeError`.
     """
     image = frame.image.copy()
+    boxes = [_box(found, (image.shape[1], image.shape[0])) for found in frame.detections]
     colours = [_colour(found.by or found.label, frame.detections) for found in frame.detections]
-    for found, colour in zip(frame.detections, colours, strict=True):
-        left, top, right, bottom = _box(found)
-        cv2.rectangle(image, (left, top), (right, bottom), colour, 2)
+    for box, colour in zip(boxes, colours, strict=True):
+        cv2.rectangle(image, box[:2], box[2:], colour, 2)
     taken: list[Area] = []
-    for found, colour in zip(frame.detections, colours, strict=True):
+    for found, box, colour in zip(frame.detections, boxes, colours, strict=True):
         text = str(found.attributes.get("text") or f"{found.label} {found.score:.2f}")
         (width, height), below = cv2.getTextSize(text, _FONT, _SCALE, 1)
         size = width + 2 * _EDGE, height + below + _EDGE
-        ground = place(_box(found), size, (image.shape[1], image.shape[0]), taken)
+        ground = place(box, size, (image.shape[1], image.shape[0]), taken)
         taken.append(ground)
         cv2.rectangle(image, ground[:2], (ground[2] - 1, ground[3] - 1), colour, cv2.FILLED)
         at = ground[0] + _EDGE, ground[3] - below
@@ -61,9 +62,14 @@ def _touch(one: Area, other: Area) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def _box(found: Detection) -> Area:
-    x, y, width, height = (round(side) for side in found.box)
-    return x, y, x + width, y + height
+def _box(found: Detection, whole: tuple[int, int]) -> Area:
+    """Its edges, those far outside the picture brought near."""
+    x, y, width, height = found.box
+    return _near(x, whole[0]), _near(y, whole[1]), _near(x + width, whole[0]), _near(y + height, whole[1])
+
+
+def _near(at: float, end: int) -> int:
+    return round(min(max(-_BEYOND, at), end + _BEYOND))
 
 
 def _colour(by: str, detections: Iterable[Detection]) -> tuple[int, int, int]:

@@ -3,6 +3,7 @@
 from itertools import combinations
 
 import numpy as np
+import pytest
 
 from mesh import codec
 from mesh.draw import annotated, place
@@ -48,3 +49,20 @@ def test_a_label_is_drawn_on_a_ground_of_its_own() -> None:
     colours, counts = np.unique(ground, axis=0, return_counts=True)
     assert counts.max() > len(ground) / 3
     assert colours[counts.argmax()].tolist() == drawn[80, 65].tolist(), "that of its box"
+
+
+@pytest.mark.parametrize("side", [1e12, -1e300, float("inf"), float("nan")])
+def test_a_box_may_be_anywhere(side: float) -> None:
+    grey = codec.encode(np.full((2, 3, 3), 90, np.uint8))
+    found = [Detection("a", 0.9, box) for box in ((side, 0, 9, 9), (0, side, 9, 9), (0, 0, side, side))]
+    frame = Frame(
+        camera="door",
+        boot=1,
+        seq=0,
+        captured_ns=0,
+        width=3,
+        height=2,
+        payload=grey,
+        detections=tuple(found),
+    )
+    assert annotated(frame).shape == (2, 3, 3)

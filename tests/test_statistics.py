@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from mesh.cli.output import Rows, table
+from mesh.cli.output import Rows, print_table, table
 from mesh.cli.statistics import drawn, plain
 from mesh.ledger import GroupSummary, Summary
 
@@ -50,14 +50,14 @@ def lines(tables: list[Rows], width: int) -> list[str]:
     text = io.StringIO()
     console = Console(file=text, width=width)
     for each in tables:
-        console.print(table(*each, narrow=True))
+        print_table(console, table(*each, narrow=True), narrow=True)
     return [line.rstrip() for line in text.getvalue().splitlines()]
 
 
 def test_a_terminal_of_a_hundred_columns_has_a_line_for_each_camera_and_group() -> None:
     shown = [" ".join(line.split()) for line in lines(drawn(SUMMARY), 100)]
     rows = [line for line in shown if line.startswith("front-door")]
-    causes = "dropped: before_join 2, overwritten 4321; undelivered: spool_full 900; overlap"
+    causes = "dropped: before_join 2, overwritten 4321; undelivered: spool_full 900; overlap 7;"
     assert rows == [
         "front-door 1234567 3 motion 1229000, raw 1234567 - 5 0 0",
         "front-door motion 1234567 1230000 4323 12 4 1230000 1229000 100",
@@ -65,7 +65,13 @@ def test_a_terminal_of_a_hundred_columns_has_a_line_for_each_camera_and_group() 
         "front-door - dropped: corrupt 3",
         f"front-door motion {causes}",
     ]
-    assert "7; duplicates 5" in shown
+    assert "duplicates 5" in shown
+
+
+def test_in_eighty_columns_names_can_still_be_read() -> None:
+    shown = [" ".join(line.split()) for line in lines(drawn(SUMMARY)[1:2], 80)]
+    assert "camera group offered processed dropped lost flight results delivered waiting" in shown
+    assert "front-do motion 1234567 1230000 4323 12 4 1230000 1229000 100" in shown
 
 
 def test_where_nothing_was_dropped_nothing_is_said_of_it() -> None:

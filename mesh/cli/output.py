@@ -9,6 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+_ANY = 10_000  # columns: no terminal has as many
 Rows = tuple[str, Sequence[str], Sequence[Sequence[object]]]  # of a table: its title, its columns
 
 
@@ -42,6 +43,16 @@ def table(
     return made
 
 
+def print_table(console: Console, made: Table, *, narrow: bool) -> None:
+    """A `narrow` one that is too wide has a space between columns alone, before words are broken."""
+    if (
+        narrow
+        and console.measure(made, options=console.options.update(max_width=_ANY)).maximum > console.width
+    ):
+        made.padding = 0
+    console.print(made)
+
+
 def print_tables(tables: Iterable[Rows], *, narrow: bool = False, nothing: str = "") -> None:
     """Tables of (title, columns, rows): drawn on a terminal, `narrow` or not, else tab-separated lines that
     begin with the title, so that `grep` and `cut` work on them. `nothing` is what a person reads where there
@@ -54,7 +65,7 @@ def print_tables(tables: Iterable[Rows], *, narrow: bool = False, nothing: str =
             return
         for number, (title, columns, rows) in enumerate(tables):
             console.print("\n" * (narrow and number > 0), end="")
-            console.print(table(title, columns, rows, narrow=narrow))
+            print_table(console, table(title, columns, rows, narrow=narrow), narrow=narrow)
         return
     for title, _, rows in tables:
         for row in rows:

@@ -4,6 +4,7 @@ import itertools
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -101,7 +102,8 @@ def save_bytes(file: Path, data: bytes) -> None:
         part.write_bytes(data)
         part.replace(file)
     except OSError as error:
-        part.unlink(missing_ok=True) if part.parent.is_dir() else None
+        with suppress(OSError):  # where there is no such folder, or a read-only disk, there is no such file
+            part.unlink()
         raise StorageError(f"cannot write {file}: {error.strerror}; choose another place") from error
 
 

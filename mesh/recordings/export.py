@@ -6,7 +6,6 @@ place, under another name, and is there whole or not at all, whatever ends the w
 not decode is left out, and counted.
 """
 
-import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from av.video.stream import VideoStream
 from mesh.codec import Image
 from mesh.errors import ConfigError, DecodeError, StorageError
 from mesh.frame import Frame
-from mesh.recordings.grid import SECOND_NS, Elapsed, Grid, Size, even, fitted, tile_of
+from mesh.recordings.grid import SECOND_NS, Elapsed, Grid, Size, even, fitted, merged, tile_of
 from mesh.recordings.reading import Recordings
 
 GRID_FPS = 25.0
@@ -194,8 +193,7 @@ def _copied(frames: Mapping[str, Iterator[Frame]], found: _Found, film: Film, ou
     with _writing(out, "matroska", {}) as container:
         container.metadata["title"] = f"{', '.join(frames)} {_iso(found.first.captured_ns)}"
         tracks = {name: _track(container, found.firsts[name]) for name in frames}
-        for frame in heapq.merge(*frames.values(), key=_captured):
-            name = frame.camera
+        for name, frame in merged(frames):
             packet = av.Packet(bytes(frame.payload))
             pts[name] = _pts(elapsed.at(frame.captured_ns), film, 1000, pts[name])
             packet.pts = packet.dts = pts[name]
@@ -275,7 +273,8 @@ def _stream(container: OutputContainer, codec: str, size: Size, pixels: str, clo
 def _writing(out: Path, kind: str, options: dict[str, str]) -> Iterator[OutputContainer]:
     """A container that is at `out` once the block has ended, and nowhere when that was by an error."""
     part = out.with_name(f".{out.name}.part")
-    container = av.open(str(part), "w", format=kind, options=options)
+    # A relative name such as `door-10:00.mkv` would be taken for a URL.
+    container = av.open(str(part.absolute()), "w", format=kind, options=options)
     try:
         yield container
         container.close()

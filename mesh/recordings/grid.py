@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import repeat
 
 import cv2
 import numpy as np
@@ -24,6 +25,7 @@ Size = tuple[int, int]  # width, height in pixels
 MOST = (1920, 1080)  # of a grid's picture, unless asked for
 SECOND_NS = 1_000_000_000
 STILL_NS = SECOND_NS  # how much of a gap is shown where gaps are left out
+_NONE: tuple[str, Frame | None] = ("", None)
 _WHITE, _GRAY, _BAND = (255, 255, 255), (150, 150, 150), 0.45
 
 
@@ -69,6 +71,12 @@ def fitted(frame: Frame, size: Size, *, boxes: bool = False) -> Image:
     return whole
 
 
+def merged(frames: Mapping[str, Iterable[Frame]]) -> Iterator[tuple[str, Frame]]:
+    """Those of several cameras in order of time, each with its camera, as that is called here."""
+    named = (zip(repeat(camera), each, strict=False) for camera, each in frames.items())
+    return heapq.merge(*named, key=lambda one: one[1].captured_ns)
+
+
 class Elapsed:
     """How far into a film it is at a time; where `skip_gaps`, what stretches without a frame show of
     themselves is no more than `STILL_NS`. Pure."""
@@ -83,7 +91,7 @@ class Elapsed:
         still_ns = captured_ns - self._last_ns
         if self._skips and still_ns > GAP_NS:
             self._left_out_ns += still_ns - STILL_NS
-        self._last_ns = captured_ns
+        self._last_ns = max(self._last_ns, captured_ns)  # one may be late: no gap is behind it
         return captured_ns - self._start_ns - self._left_out_ns
 
 
@@ -95,6 +103,11 @@ class _Tile:
     at: tuple[int, int]  # its corner in the picture
     frame: Frame | None = None
     drawn: object = None
+
+    def show(self, frame: Frame) -> None:
+        """Unless it is late, and a later one is there."""
+        if self.frame is None or frame.captured_ns >= self.frame.captured_ns:
+            self.frame = frame
 
 
 @dataclass(slots=True)
@@ -128,15 +141,15 @@ class Grid:
     ) -> Iterator[tuple[int, Image]]:
         """The picture at each moment before `end_ns`, `step_ns` apart, at which it has changed: nanoseconds
         since the beginning, and (H, W, 3) BGR, which is the same array each time."""
-        coming = heapq.merge(*frames.values(), key=lambda frame: frame.captured_ns)
-        ahead = next(coming, None)
+        coming = merged(frames)
+        camera, ahead = next(coming, _NONE)
         at_ns = newest_ns = start_ns
         shown_ns = 0
         while at_ns < end_ns:
             while ahead is not None and ahead.captured_ns <= at_ns:
-                self._tiles[ahead.camera].frame = ahead
-                newest_ns = ahead.captured_ns
-                ahead = next(coming, None)
+                self._tiles[camera].show(ahead)
+                newest_ns = max(newest_ns, ahead.captured_ns)
+                camera, ahead = next(coming, _NONE)
             if self._draw(at_ns):
                 yield shown_ns, self._image
             left_ns = ahead.captured_ns - at_ns if ahead is not None else 0

@@ -24,13 +24,22 @@ def picture_at(
     before = recordings.frame_at(camera, at_ns, stage)
     if before is not None and at_ns - before.captured_ns <= GAP_NS:
         return before
-    after = next(recordings.frames(camera, at_ns + 1, None, before.stage if before else stage), None)
+    after = _after(recordings, camera, at_ns, before.stage if before else stage)
     if before is not None and at_ns - before.captured_ns <= _reach_ns(recordings, before):
         return before
     around = [frame for frame in (before, after) if frame is not None]
     if nearest and around:
         return min(around, key=lambda frame: abs(frame.captured_ns - at_ns))
     raise StorageError(f"{camera} has no frame of {show_time(at_ns)}: {_around(before, after)}")
+
+
+def _after(recordings: Recordings, camera: str, at_ns: int, stage: str | None) -> Frame | None:
+    """The first frame that was captured after a time; a late one is recorded behind later ones."""
+    found = next(recordings.frames(camera, at_ns + 1, None, stage), None)
+    if found is None:
+        return None
+    late = recordings.frames(camera, at_ns + 1, found.captured_ns, found.stage)
+    return min(late, key=lambda frame: frame.captured_ns, default=found)
 
 
 def _reach_ns(recordings: Recordings, before: Frame) -> int:

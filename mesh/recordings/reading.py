@@ -294,7 +294,7 @@ def _ns(time: object, now_ns: int) -> int:
     if isinstance(time, str):
         return parse_time(time, now_ns)
     if isinstance(time, SupportsIndex):
-        return max(0, operator.index(time))
+        return min(max(0, operator.index(time)), END_NS)
     if not isinstance(time, datetime):
         raise ConfigError(
             f"{time!r} is no time: give nanoseconds, a datetime with a time zone, or a text such as '-2h'"

@@ -21,11 +21,16 @@ from nodes.collect.segment import sync_folder
 PATIENCE_S, LOOK_S = 1.0, 0.005
 
 
+class FolderHeld(StorageError):
+    """Another process records to a folder."""
+
+
 class FolderLock:
     """Holds a folder until `release`, or until this process ends, however it does."""
 
     def __init__(self, into: Path, patience_s: float = PATIENCE_S) -> None:
-        """Raises `StorageError` when another process records there, and still does after `patience_s`."""
+        """Raises `FolderHeld` when another process records there, and still does after `patience_s`, and
+        `StorageError` when it cannot be locked."""
         try:
             self._fd = os.open(into / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
@@ -36,7 +41,7 @@ class FolderLock:
             holder = os.pread(self._fd, 32, 0).decode(errors="replace").strip()
             os.close(self._fd)
             who = f" (process {holder})" if holder.isdigit() else ""
-            raise StorageError(
+            raise FolderHeld(
                 f"another collector{who} records to {into} already: stop it, or record elsewhere with --into"
             ) from error
         with contextlib.suppress(OSError):  # a full disk: the number is for people only

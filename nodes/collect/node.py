@@ -120,6 +120,7 @@ class Collect:
         self._going = threading.Event()  # not paused
         self._going.set()
         self._trouble = self._full = ""
+        self._showing = threading.Lock()  # or what was seen first could be shown last
         self.folders = (config.into,)
         self.operations: Mapping[str, Operation] = {
             "pause": self._asked_to_pause,
@@ -348,8 +349,10 @@ class Collect:
         self._show_state()
 
     def _show_state(self) -> None:
-        """A node whose forwarding is held up works all the same: what is recorded waits."""
-        if self._node is not None:
+        """A node whose forwarding is held up works all the same: what is recorded waits. Any thread may."""
+        if self._node is None:
+            return
+        with self._showing:
             well = NodeState.PAUSED if self.is_paused else NodeState.RUNNING
             why = self._trouble or self._full
             state = NodeState.DEGRADED if why and not self.is_paused else well

@@ -2,7 +2,7 @@
 
 Rules kept here: on a disk that is too full for that, what the limits let go goes; on one that is too full, or
 read-only, it is tried again until that is over: nothing is taken in before; whatever else is wrong is said at
-once.
+once. Nothing goes from a folder that another process holds.
 """
 
 import errno
@@ -15,7 +15,7 @@ from pathlib import Path
 from mesh.clock import Clock
 from mesh.errors import StorageError
 from mesh.stats import Rarely
-from nodes.collect.folder import FolderLock
+from nodes.collect.folder import FolderHeld, FolderLock
 from nodes.collect.forwarding.forwarding import Forwarding
 from nodes.collect.keeping import Keeper
 from nodes.collect.recorder import storage_error
@@ -54,6 +54,8 @@ class Opening:
         """The folder; None where its disk takes nothing for now. Raises `StorageError`."""
         try:
             return self._opened()
+        except FolderHeld:
+            raise
         except StorageError as error:
             if not (refusal := self._refusal()):
                 raise

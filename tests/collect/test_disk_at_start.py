@@ -17,6 +17,7 @@ from mesh.recordings.limits import Free, Keep
 from mesh.registry import open_registry
 from mesh.registry.records import NodeRecord, NodeState
 from mesh.scope import Scope
+from nodes.collect.folder import FolderHeld, FolderLock
 from nodes.collect.locking import lock
 from nodes.collect.node import Collect, CollectConfig
 from nodes.collect.recovery import recover
@@ -153,3 +154,14 @@ def test_the_oldest_go_first_where_the_limits_ask_for_it(disk: Path) -> None:
     first = rows[0].frames
     assert held[:first] == list(range(first)), "what is locked stays"
     assert held[first:] == list(range(held[first], FRAMES + 20)), "the rest are the newest, once and in order"
+
+
+def test_nothing_goes_from_a_full_folder_that_another_holds(disk: Path) -> None:
+    into = disk / "recordings"
+    recorded_before(into)
+    fill(disk)
+    other = FolderLock(into)
+    with pytest.raises(FolderHeld), collecting(into, Keep(free=Free(share=SHARE))):
+        pass
+    other.release()
+    assert seqs(into) == list(range(FRAMES))

@@ -14,7 +14,7 @@ from mesh.codec import Image
 from mesh.errors import ConfigError, StorageError
 from mesh.frame import Frame
 from mesh.recordings.export import Film, Written, check_size, export
-from mesh.recordings.grid import columns_of, even, tile_of
+from mesh.recordings.grid import Grid, columns_of, even, tile_of
 from tests.collect.support import segments
 from tests.recordings.support import SECOND_NS, START_NS, make, record, rich
 from tests.support.frames import picture
@@ -281,3 +281,34 @@ def test_tiles_fill_the_picture_and_are_even() -> None:
     assert tile_of(2, (640, 480), None) == (640, 480)
     assert tile_of(4, (1920, 1080), None) == (960, 540)
     assert tile_of(3, (640, 480), (1001, 800)) == (500, 400)
+
+
+def test_a_camera_is_called_as_its_folder_is(tmp_path: Path) -> None:
+    record(tmp_path / "rec", map(rich, range(5)))
+    (tmp_path / "rec" / "front").rename(tmp_path / "rec" / "before")
+    record(tmp_path / "rec", [rich(seq, camera="yard") for seq in range(5)], index=False)
+    assert written(tmp_path / "rec", tmp_path / "film.mkv", "before", "yard").pictures == 10
+    assert written(tmp_path / "rec", tmp_path / "film.mp4", "before", "yard").pictures > 1
+
+
+def test_what_is_behind_a_late_frame_is_no_gap(tmp_path: Path) -> None:
+    times = (0, 1, 20, 21, 2, 22, 23)
+    record(tmp_path / "rec", [smooth(seq, at_s) for seq, at_s in enumerate(times)], seconds=60)
+    written(tmp_path / "rec", tmp_path / "film.mp4", skip_gaps=True)
+    assert play(tmp_path / "film.mp4").times[-2:] == [4, 5]
+
+
+def test_a_late_frame_does_not_take_the_place_of_a_later_one() -> None:
+    frames = [smooth(seq, at_s) for seq, at_s in enumerate((0, 1, 2, 0.5))]
+    grid = Grid(("front",), (96, 64))
+    pictures = grid.pictures({"front": frames}, START_NS, START_NS + 3 * SECOND_NS, SECOND_NS)
+    shown = [image[:32].copy() for _, image in pictures]
+    assert near(shown[2], frames[2].image[:32])
+
+
+def test_a_films_name_is_no_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record(tmp_path / "rec", map(rich, range(5)))
+    monkeypatch.chdir(tmp_path)
+    for name in ("front-10:00.mkv", "front-10:00.mp4"):
+        assert written(tmp_path / "rec", Path(name)).pictures == 5
+        assert (tmp_path / name).stat().st_size

@@ -14,6 +14,7 @@ from mesh.cli.main import app
 from mesh.errors import MeshError
 from mesh.frame import Frame
 from tests.recordings.support import SECOND_NS, START_NS, record, rich
+from tests.support.disks import mounted, remount
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +74,15 @@ def test_what_cannot_be_done_is_one_line(
     assert not (tmp_path / out).exists()
 
 
+def test_a_read_only_disk_is_one_line(tmp_path: Path) -> None:
+    record(tmp_path / "rec", map(rich, range(3)))
+    with mounted(tmp_path / "disk", "size=1m") as disk:
+        remount(disk, "ro")
+        result = frame(tmp_path / "rec", "front", "2026-10-14T17:46:42", disk / "a.jpg")
+    assert isinstance(result.exception, MeshError)
+    assert str(result.exception).endswith("a.jpg: Read-only file system; choose another place")
+
+
 def test_a_time_before_now_is_an_argument(tmp_path: Path) -> None:
     record(tmp_path / "rec", map(rich, range(3)))
     result = frame(tmp_path / "rec", "front", "-9999w", tmp_path / "a.jpg")
@@ -130,3 +140,8 @@ def test_of_a_slow_camera_three_intervals_are_no_gap(tmp_path: Path) -> None:
             "18:42:00": None,
         },
     )
+
+
+def test_the_next_one_may_have_been_recorded_late(tmp_path: Path) -> None:
+    record(tmp_path / "rec", [at(second, seq) for seq, second in enumerate((0, 600.4, 600.2, 600.6))])
+    answers(tmp_path, {"17:56:40": "17:56:40.323, 0.3 s after 2026-10-14T17:56:40.000Z"}, "--nearest")
