@@ -4,6 +4,7 @@ Rules kept here: a transaction is one fsync and survives a power cut (WAL, synch
 or not at all. What sqlite3 raises is translated by whoever opened the file, who can say what it is for.
 """
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -36,3 +37,15 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise
+
+
+def lacked_room(error: BaseException | None) -> bool:
+    """Whether something failed because the disk was full. It may have room again: what a database had begun
+    to write is taken back when it is closed."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL:
+            return True
+        error = error.__cause__
+    return False

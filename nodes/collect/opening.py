@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mesh.clock import Clock
+from mesh.database import lacked_room
 from mesh.errors import StorageError
 from mesh.stats import Rarely
 from nodes.collect.folder import FolderHeld, FolderLock
@@ -57,7 +58,7 @@ class Opening:
         except FolderHeld:
             raise
         except StorageError as error:
-            if not (refusal := self._refusal()):
+            if not (refusal := self._refusal(error)):
                 raise
             why = str(storage_error(self._into, OSError(refusal, os.strerror(refusal))))
             self._unwell(why)
@@ -90,8 +91,8 @@ class Opening:
             recovered.index.close()
             raise
 
-    def _refusal(self) -> int:
+    def _refusal(self, error: StorageError) -> int:
         """Why the disk takes nothing for now: the number of an error, or 0. Raises `StorageError`."""
         if self._keeper.is_disk_read_only():
             return errno.EROFS
-        return errno.ENOSPC if self._keeper.is_disk_full() else 0
+        return errno.ENOSPC if lacked_room(error) or self._keeper.is_disk_full() else 0

@@ -1,25 +1,32 @@
 """A collector that starts on a disk without room, or on one that is read-only, says so, and begins by itself
 once it can: after a power cut nobody may be there to help it."""
 
+import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 import mesh
+from mesh.clock import SYSTEM_CLOCK
 from mesh.delivery import Collector, Sender
 from mesh.errors import StorageError
 from mesh.frame import Frame
+from mesh.presence import new_record
 from mesh.recordings.index import SegmentRow
 from mesh.recordings.limits import Free, Keep
 from mesh.registry import open_registry
-from mesh.registry.records import NodeRecord, NodeState
+from mesh.registry.records import NodeKind, NodeRecord, NodeState
 from mesh.scope import Scope
 from nodes.collect.folder import FolderHeld, FolderLock
+from nodes.collect.forwarding.forwarding import Forwarding
+from nodes.collect.keeping import Keeper
 from nodes.collect.locking import lock
 from nodes.collect.node import Collect, CollectConfig
+from nodes.collect.opening import Opening
 from nodes.collect.recovery import recover
 from nodes.node import Node, NodeConfig
 from tests.collect.support import make
@@ -129,6 +136,44 @@ def test_a_folder_that_is_not_there_on_a_read_only_disk_is_refused_at_once(disk:
     remount(disk, "ro")
     with pytest.raises(StorageError, match="the disk is read-only: mount it for writing or record elsewhere"):
         Collect(CollectConfig(disk / "recordings"))
+
+
+def no_space() -> None:
+    raise OSError(errno.ENOSPC, "no space")
+
+
+def no_pages() -> None:
+    """As in a write-ahead log that could not grow, and is gone when it is closed."""
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.execute("PRAGMA max_page_count = 1")
+        db.execute("CREATE TABLE wide (text)")
+
+
+@pytest.mark.parametrize("fails", [no_space, no_pages])
+def test_a_disk_that_was_full_is_tried_again_although_it_has_room_since(
+    fails: Callable[[], None], tmp_path: Path
+) -> None:
+    told: list[str] = []
+    tries = iter([fails])
+
+    def forward() -> Forwarding:
+        if (fail := next(tries, None)) is not None:
+            try:
+                fail()
+            except (OSError, sqlite3.Error) as error:
+                raise StorageError("cannot write") from error
+        own = new_record(NodeKind.COLLECT, NAME, {}, SYSTEM_CLOCK)
+        return Forwarding(tmp_path, (), own, REGISTRY)
+
+    keeper = Keeper(tmp_path, NO_LIMITS, told.append)
+    opening = Opening(tmp_path, keeper, forward, told.append, SYSTEM_CLOCK)
+    assert opening.now() is None
+    assert "the disk is full" in told[-1]
+    opened = opening.now()
+    assert opened is not None
+    opened[0].index.close()
+    opened[1].close()
+    opening.close()
 
 
 def test_it_stops_when_it_is_told_to(disk: Path) -> None:
