@@ -54,7 +54,7 @@ LAYERS: dict[str, set[str]] = {
     | {"mesh.client", "mesh.control", "mesh.later", "mesh.recordings.limits", "mesh.setups"},
     "mesh.top": GROUND | {"mesh.client", "mesh.ledger", "mesh.registry", "mesh.setups", "mesh.trace"},
     "mesh.doctor": FABRIC | {"mesh.control", "mesh.ledger", "mesh.presence", "mesh.setups"},
-    "mesh.demo": VALUES | {"mesh.client", "mesh.draw", "mesh.ledger", "mesh.registry"},
+    "mesh.demo": VALUES | {"mesh.client", "mesh.draw", "mesh.ledger", "mesh.registry", "mesh.site.leash"},
     "nodes.capture": NODE,
     "nodes.process": NODE,
     "nodes.collect": NODE,

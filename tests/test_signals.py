@@ -1,6 +1,8 @@
 """What a signal asks for, and how a node takes it: real signals to the test's own process."""
 
+import logging
 import signal
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -58,6 +60,41 @@ def test_the_second_hurries_and_the_third_ends_the_process(
     node.send(last)
     node.wait("stop", "hurry", code)
     assert node.signals.number == first
+
+
+class Stuck(logging.Handler):
+    """A log that nobody reads, until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.free = threading.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.free.wait()
+
+
+def test_the_third_ends_a_process_that_hangs_and_whose_log_nobody_reads() -> None:
+    clock, stuck, codes = ManualClock(), Stuck(), list[int]()
+    stopped, hurried = threading.Event(), threading.Event()
+
+    def hurry() -> None:
+        hurried.set()
+        stuck.free.wait()
+
+    logger = logging.getLogger("nodes.signals")
+    logger.addHandler(stuck)
+    try:
+        with Signals(stopped.set, hurry, codes.append, clock):
+            for event in (stopped, hurried):
+                signal.raise_signal(TERM)
+                wait_for(event.is_set, "it is heard")
+                clock.advance(TOGETHER_S)
+            signal.raise_signal(TERM)
+            clock.advance_until(lambda: codes)
+            stuck.free.set()  # else it is joined for ever
+    finally:
+        logger.removeHandler(stuck)
+    assert codes == [1]
 
 
 def test_two_that_come_together_are_one(node: Told, caplog: pytest.LogCaptureFixture) -> None:
