@@ -89,8 +89,11 @@ class Mark:
 
 
 def running(state: Path, file: Path) -> Iterator[Running]:
-    """Every `mesh up` of a file that runs with this state folder."""
-    for path in sorted(state.glob("up-*.json")):
+    """Every `mesh up` of a file that runs with this state folder, as far as that can be read."""
+    marks: list[Path] = []
+    with contextlib.suppress(OSError):
+        marks = sorted(state.glob("up-*.json"))
+    for path in marks:
         if _is_held(path) and (found := _read(path)) is not None and found.file == str(file.resolve()):
             yield found
 
