@@ -1,16 +1,17 @@
 """What a signal asks for, and how a node takes it: real signals to the test's own process."""
 
 import logging
+import os
 import signal
 import threading
 from collections.abc import Iterator
 
 import pytest
 
-from mesh.signals import TOGETHER_S, Requests
+from mesh.signals import TOGETHER_S, Requests, Wakeups
 from nodes.signals import Signals
 from tests.support.clock import ManualClock
-from tests.support.waiting import wait_for
+from tests.support.waiting import WITHIN_S, wait_for
 
 TERM, INT = signal.SIGTERM, signal.SIGINT
 
@@ -105,6 +106,23 @@ def test_two_that_come_together_are_one(node: Told, caplog: pytest.LogCaptureFix
     node.later()
     node.send(TERM)
     node.wait("stop", "hurry")
+
+
+def test_what_is_forked_off_has_its_signals_for_itself() -> None:
+    reading, writing = os.pipe()
+    with Wakeups((TERM, INT)) as wakeups, open(reading, "rb") as told:
+        if not (child := os.fork()):
+            signal.alarm(int(WITHIN_S))
+            os.write(writing, b"forked")
+            signal.pause()
+            os._exit(3)
+        os.close(writing)
+        assert told.read(6) == b"forked"
+        os.kill(child, TERM)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -TERM
+        assert wakeups.wait(0) == []
+        signal.raise_signal(TERM)
+        assert wakeups.wait(None) == [TERM]
 
 
 def test_afterwards_they_are_whose_they_were() -> None:
