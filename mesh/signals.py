@@ -1,8 +1,9 @@
 """Signals as something to wait for, and which of them ask for something anew.
 
 Rules kept here: a signal handler does nothing but leave its number in a pipe, so that none comes at a bad
-moment, and none is missed; signals that come together are one: `timeout` tells a process and then its group,
-and where one sits behind another, both pass on what they were told.
+moment, and none is missed; what is forked off has its signals for itself, as it would have them without this;
+signals that come together are one: `timeout` tells a process and then its group, and where one sits behind
+another, both pass on what they were told.
 """
 
 import contextlib
@@ -55,17 +56,35 @@ class Wakeups:
             os.set_blocking(end, False)
         self._wakeup_fd = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
         self._former: dict[int, object] = {n: signal.signal(n, _nothing) for n in self._signals}
+        _open.append(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._let_go()
+        os.close(self._reading)
+        os.close(self._writing)
+
+    def _let_go(self) -> None:
+        _open.remove(self)
         signal.set_wakeup_fd(self._wakeup_fd)
         for number, handler in self._former.items():
             signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal itself gave
-        os.close(self._reading)
-        os.close(self._writing)
 
 
 def _nothing(number: int, frame: FrameType | None) -> None:
     """The number is in the pipe."""
+
+
+_open: list[Wakeups] = []
+
+
+def _in_child() -> None:
+    """They share the pipe: else a processor that ends its pool of processes, say, would end its node."""
+    for wakeups in reversed(_open):
+        wakeups._let_go()
+    signal.set_wakeup_fd(-1)
+
+
+os.register_at_fork(after_in_child=_in_child)

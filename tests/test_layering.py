@@ -50,10 +50,11 @@ LAYERS: dict[str, set[str]] = {
     "mesh.cli": {"mesh", "nodes"},
     "mesh.__main__": {"mesh.cli"},
     "mesh.bench": {"mesh", "nodes"},
-    "mesh.site": FABRIC | {"mesh.client", "mesh.control", "mesh.recordings.limits", "mesh.setups"},
+    "mesh.site": FABRIC
+    | {"mesh.client", "mesh.control", "mesh.later", "mesh.recordings.limits", "mesh.setups"},
     "mesh.top": GROUND | {"mesh.client", "mesh.ledger", "mesh.registry", "mesh.setups", "mesh.trace"},
     "mesh.doctor": FABRIC | {"mesh.control", "mesh.ledger", "mesh.presence", "mesh.setups"},
-    "mesh.demo": VALUES | {"mesh.client", "mesh.draw", "mesh.ledger", "mesh.registry"},
+    "mesh.demo": VALUES | {"mesh.client", "mesh.draw", "mesh.ledger", "mesh.registry", "mesh.site.leash"},
     "nodes.capture": NODE,
     "nodes.process": NODE,
     "nodes.collect": NODE,

@@ -1,6 +1,7 @@
 """Which registry a command means, and what is said where it does not answer."""
 
 import ast
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,11 +9,14 @@ import pytest
 from typer.testing import CliRunner
 
 from mesh.cli.main import app
-from mesh.cli.pointing import connect, meant, telling
+from mesh.cli.pointing import Meant, connect, meant, telling
 from mesh.client import DEFAULT_REGISTRY
 from mesh.errors import RegistryUnavailable
 from mesh.registry.server import RegistryServer
+from mesh.site.running import running
 from tests.support.processes import ROOT
+
+NOBODY = 65534
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +57,19 @@ def test_a_site_in_this_folder_is_meant_where_nothing_else_is_said(monkeypatch: 
     assert told("tcp://192.0.2.9:1") == "no registry answers at X: start one"
     monkeypatch.setenv("MESH_REGISTRY", "tcp://192.0.2.8:1")
     assert meant(None).url == "tcp://192.0.2.8:1"
+
+
+def test_a_folder_that_is_closed_to_us_has_no_site(folder: Path) -> None:
+    folder.chmod(0)
+    user = os.geteuid()
+    try:
+        if user == 0:  # to whom nothing is closed
+            os.seteuid(NOBODY)
+        assert meant(None) == Meant(DEFAULT_REGISTRY)
+        assert list(running(folder / ".mesh", Path("mesh.toml"))) == []
+    finally:
+        os.seteuid(user)
+        folder.chmod(0o700)
 
 
 def test_that_of_a_site_that_uses_another_one_is_told_as_the_sites() -> None:

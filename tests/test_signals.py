@@ -1,14 +1,17 @@
 """What a signal asks for, and how a node takes it: real signals to the test's own process."""
 
+import logging
+import os
 import signal
+import threading
 from collections.abc import Iterator
 
 import pytest
 
-from mesh.signals import TOGETHER_S, Requests
+from mesh.signals import TOGETHER_S, Requests, Wakeups
 from nodes.signals import Signals
 from tests.support.clock import ManualClock
-from tests.support.waiting import wait_for
+from tests.support.waiting import WITHIN_S, wait_for
 
 TERM, INT = signal.SIGTERM, signal.SIGINT
 
@@ -60,6 +63,41 @@ def test_the_second_hurries_and_the_third_ends_the_process(
     assert node.signals.number == first
 
 
+class Stuck(logging.Handler):
+    """A log that nobody reads, until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.free = threading.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.free.wait()
+
+
+def test_the_third_ends_a_process_that_hangs_and_whose_log_nobody_reads() -> None:
+    clock, stuck, codes = ManualClock(), Stuck(), list[int]()
+    stopped, hurried = threading.Event(), threading.Event()
+
+    def hurry() -> None:
+        hurried.set()
+        stuck.free.wait()
+
+    logger = logging.getLogger("nodes.signals")
+    logger.addHandler(stuck)
+    try:
+        with Signals(stopped.set, hurry, codes.append, clock):
+            for event in (stopped, hurried):
+                signal.raise_signal(TERM)
+                wait_for(event.is_set, "it is heard")
+                clock.advance(TOGETHER_S)
+            signal.raise_signal(TERM)
+            clock.advance_until(lambda: codes)
+            stuck.free.set()  # else it is joined for ever
+    finally:
+        logger.removeHandler(stuck)
+    assert codes == [1]
+
+
 def test_two_that_come_together_are_one(node: Told, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     node.send(INT, TERM)
@@ -68,6 +106,23 @@ def test_two_that_come_together_are_one(node: Told, caplog: pytest.LogCaptureFix
     node.later()
     node.send(TERM)
     node.wait("stop", "hurry")
+
+
+def test_what_is_forked_off_has_its_signals_for_itself() -> None:
+    reading, writing = os.pipe()
+    with Wakeups((TERM, INT)) as wakeups, open(reading, "rb") as told:
+        if not (child := os.fork()):
+            signal.alarm(int(WITHIN_S))
+            os.write(writing, b"forked")
+            signal.pause()
+            os._exit(3)
+        os.close(writing)
+        assert told.read(6) == b"forked"
+        os.kill(child, TERM)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -TERM
+        assert wakeups.wait(0) == []
+        signal.raise_signal(TERM)
+        assert wakeups.wait(None) == [TERM]
 
 
 def test_afterwards_they_are_whose_they_were() -> None:

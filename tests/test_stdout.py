@@ -30,3 +30,9 @@ def test_a_reader_that_left_is_told_nothing() -> None:
     finally:
         os.close(writer)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_an_error_is_not_written_to_stdout_where_stderr_is_closed() -> None:
+    command = [sys.executable, "-m", "mesh", "config", "check", "nosuch.toml"]
+    done = subprocess.run(["/bin/sh", "-c", '"$@" 2>&-', "sh", *command], stdout=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stdout) == (2, b"")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mesh.registry.setups import CameraSetup
 from mesh.site.sections import ProcessSection
-from mesh.site.trial import ask
+from mesh.site.trial import Trial
 
 TRIAL = "nodes.process.processors.trial"
 LOADED_WITHIN_S = 10.0  # what takes longer to load is not known to be wrong
@@ -65,7 +65,7 @@ class LocalChecks:
     """What they say of this machine. `within_s` is how long processors may take to be loaded."""
 
     def __init__(self, within_s: float = LOADED_WITHIN_S) -> None:
-        self._within_s = within_s
+        self._trial = Trial(TRIAL, within_s)
 
     def secrets(self, file: Path | None) -> Mapping[str, str]:
         from nodes.secrets import Secrets
@@ -83,7 +83,7 @@ class LocalChecks:
         others = [text for text in dict.fromkeys(texts) if parse_spec(text).name not in CATALOG]
         if not others:
             return [""] * len(texts)
-        found = dict(zip(others, ask(TRIAL, others, folder, self._within_s), strict=True))
+        found = dict(zip(others, self._trial.ask(others, folder), strict=True))
         return [found.get(text, "") for text in texts]
 
     def destination(self, url: str, secrets: Mapping[str, str]) -> None:
@@ -95,3 +95,6 @@ class LocalChecks:
         from nodes.collect.beginning import check_folder
 
         check_folder(into)
+
+    def stop(self) -> None:
+        self._trial.stop()

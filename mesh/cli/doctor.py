@@ -18,7 +18,7 @@ from mesh.cli.checks import NodeChecks
 from mesh.cli.log import set_up
 from mesh.cli.options import AsJson, LogJson, LogLevel, state_folder
 from mesh.cli.output import is_terminal, print_json
-from mesh.cli.pointing import DEFAULT_FILE
+from mesh.cli.pointing import DEFAULT_FILE, is_there
 from mesh.cli.site import State, state_of
 from mesh.client import registry_url
 from mesh.control import ask_at
@@ -146,12 +146,12 @@ def _written(file: Path | None, state: Path | None, timeout: float) -> tuple[Wri
     """A site's file as `mesh doctor` looks at it: the one that was named, or the usual one if it is there."""
     from nodes.secrets import has_secret
 
-    if file is None and not DEFAULT_FILE.exists():
+    if file is None and not is_there(DEFAULT_FILE):
         return None, None
     path = file or DEFAULT_FILE
     site: Site | None = None
     problems: tuple[str, ...] = ()
-    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o600
+    mode = stat.S_IMODE(path.stat().st_mode) if is_there(path) else 0o600
     try:
         site = read_site(path, NodeChecks())
     except SiteError as error:

@@ -42,7 +42,7 @@ class Meant:
 def meant(registry: str | None) -> Meant:
     """The one that a command means that was given `registry`. A file that does not say it in a way that can
     be read is passed over."""
-    if registry or os.environ.get("MESH_REGISTRY") or not DEFAULT_FILE.exists():
+    if registry or os.environ.get("MESH_REGISTRY") or not is_there(DEFAULT_FILE):
         return Meant(client.registry_url(registry))
     from mesh.site.problems import SiteError
     from mesh.site.reading import registry_of
@@ -52,6 +52,11 @@ def meant(registry: str | None) -> Meant:
     except SiteError as error:
         return Meant(client.registry_url(), fault=f"that of the site here is not known: {error}")
     return Meant(url, site=True, is_run=is_run)
+
+
+def is_there(file: Path) -> bool:
+    """Whether there is such a file, as far as that can be told: none is in a folder that is closed to us."""
+    return os.path.exists(file)
 
 
 def registry_url(registry: str | None) -> str:

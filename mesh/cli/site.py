@@ -24,7 +24,7 @@ from mesh.site.reading import Site, read_site
 from mesh.site.running import Running, running
 from mesh.site.up import RELOAD, Up
 
-ANSWER_WITHIN_S = 15.0
+ANSWER_WITHIN_S = 30.0  # of two reloads, each with processors that take their time to be loaded
 
 app = typer.Typer(help="Write a site's file, and check it.", no_args_is_help=True)
 
@@ -105,7 +105,7 @@ def _reloaded(site: Running, state: Path) -> MeshError | None:
             f"{site} did not answer within {ANSWER_WITHIN_S:g} s; see what it says, and what runs"
         )
     if not reply.ok:
-        return ConfigError(f"{reply.value} ({site})")
+        return ConfigError(f"{reply.value}; all goes on as it was ({site})")
     if reply.value.get("stopping"):
         return MeshError(f"{site} is stopping: start it again once it has ended")
     typer.echo(f"{site}: {reply.value['changes']}")

@@ -7,7 +7,7 @@ of before the interpreter tries it once more, at its end, with words of its own.
 import io
 import os
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 from mesh.errors import StorageError
 
@@ -25,10 +25,14 @@ class Stdout(io.FileIO):
 
 
 def take_over() -> None:
-    """Have what is written to `sys.stdout` raise these; one that was closed takes anything."""
+    """Have what is written to `sys.stdout` raise these; one that was closed takes anything, and so does
+    stderr: else errors would be written to stdout."""
     usual = sys.stdout
     if usual is None:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - as long as the process
+        sys.stdout = _nowhere()
+    if sys.stderr is None:
+        sys.stderr = _nowhere()
+    if usual is None:
         return
     raw = Stdout(usual.fileno(), "w", closefd=False)
     sys.stdout = io.TextIOWrapper(
@@ -38,6 +42,10 @@ def take_over() -> None:
         line_buffering=bool(usual.line_buffering),
         write_through=usual.write_through,  # type: ignore[union-attr]  # it is what the interpreter made
     )
+
+
+def _nowhere() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8")  # as long as the process
 
 
 def let_go() -> None:

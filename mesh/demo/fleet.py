@@ -1,11 +1,13 @@
 """Child processes that run `mesh` commands, each with a log of its own.
 
 Rules kept here: whatever happens, leaving the fleet ends every process: asked first, then killed; the one
-that was started first, which the others retire through, ends last; a process that dies early is told with
-the last lines of its log.
+that was started first, which the others retire through, ends last; where this process ends before they have,
+however that is, they are asked to end all the same; a process that dies early is told with the last lines of
+its log.
 """
 
 import logging
+import os
 import subprocess
 import sys
 import time
@@ -16,6 +18,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from mesh.errors import MeshError
+from mesh.site.leash import LEASH
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +36,12 @@ class Member:
     process: "subprocess.Popen[bytes]"
     log_file: Path
     log_stream: IO[bytes]
+    leash: int  # a pipe
+
+    def close(self) -> None:
+        """It has ended."""
+        self.log_stream.close()
+        os.close(self.leash)
 
 
 class Fleet:
@@ -48,10 +57,21 @@ class Fleet:
         log_file = self._logs / f"{name}.log"
         stream = log_file.open("ab")
         command = [sys.executable, "-m", "mesh", *arguments]
+        held, leash = os.pipe()
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            env={**os.environ, LEASH: str(held)},
+            pass_fds=(held,),
+            start_new_session=True,
         )
-        self._members[name] = Member(name, process, log_file, stream)
+        os.close(held)
+        self._members[name] = Member(name, process, log_file, stream, leash)
+
+    def pid(self, name: str) -> int:
+        return self._members[name].process.pid
 
     def check(self) -> None:
         """Raise `ProcessDied` when a process has ended by itself."""
@@ -73,7 +93,7 @@ class Fleet:
             member.process.kill()
             return member.process.wait()
         finally:
-            member.log_stream.close()
+            member.close()
 
     def __enter__(self) -> Self:
         return self
@@ -98,4 +118,4 @@ def _end(members: Sequence[Member]) -> None:
         except subprocess.TimeoutExpired:
             member.process.kill()
             member.process.wait()
-        member.log_stream.close()
+        member.close()

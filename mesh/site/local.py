@@ -44,6 +44,10 @@ class Local(Protocol):
         """Whether it can be recorded to, or be made."""
         ...
 
+    def stop(self) -> None:
+        """Nobody waits any more for what takes a while. Any thread may say so."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:

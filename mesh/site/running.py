@@ -76,10 +76,9 @@ class Mark:
             self._write()
 
     def _write(self) -> None:
-        """Those who read it meanwhile find no mark of ours, and look no further."""
+        """Those who read it meanwhile find the one or the other: what is left of a longer one is blank."""
         told = json.dumps(asdict(self._told)).encode()
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, told, 0)
+        os.pwrite(self._fd, told.ljust(os.fstat(self._fd).st_size), 0)
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
@@ -90,8 +89,11 @@ class Mark:
 
 
 def running(state: Path, file: Path) -> Iterator[Running]:
-    """Every `mesh up` of a file that runs with this state folder."""
-    for path in sorted(state.glob("up-*.json")):
+    """Every `mesh up` of a file that runs with this state folder, as far as that can be read."""
+    marks: list[Path] = []
+    with contextlib.suppress(OSError):
+        marks = sorted(state.glob("up-*.json"))
+    for path in marks:
         if _is_held(path) and (found := _read(path)) is not None and found.file == str(file.resolve()):
             yield found
 

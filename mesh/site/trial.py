@@ -1,7 +1,8 @@
 """Asks a module that is run as a process of its own, where a site's processes run.
 
-Rules kept here: it costs `within_s` at most; what it has not answered by then is not known, and is no fault;
-what it was at when it ended by itself is one.
+Rules kept here: it costs `within_s` at most, whatever what is loaded does or leaves behind; what it has not
+answered by then is not known, and is no fault; what it was at when it ended by itself is one. It ends with
+whoever asks, however that ends.
 """
 
 import contextlib
@@ -10,42 +11,82 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
+
+from mesh.site.leash import LEASH
 
 
-def ask(module: str, words: Sequence[str], folder: Path, within_s: float) -> list[str]:
-    """What it answers to each word, a JSON string a line: what is wrong; empty: nothing that is known."""
-    command = [sys.executable, "-P", "-m", module, *words]  # as the site's processes are started
-    with contextlib.ExitStack() as stack:
-        try:
+class Trial:
+    """Runs `module` for each question. Thread-safe."""
+
+    def __init__(self, module: str, within_s: float) -> None:
+        self._module, self._within_s = module, within_s
+        self._lock = threading.Lock()
+        self._over = False
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    def ask(self, words: Sequence[str], folder: Path) -> list[str]:
+        """What it answers to each word, a JSON string a line: what is wrong; empty: nothing that is known."""
+        with contextlib.ExitStack() as stack:
+            try:
+                told = stack.enter_context(tempfile.TemporaryFile())  # a pipe might be held by who is left
+                process = self._started(words, folder, told, stack)
+            except OSError:  # no process can be started: nor can the site's, who will say so
+                return [""] * len(words)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(self._within_s)
+            return self._answers(process.poll(), told, len(words))
+
+    def stop(self) -> None:
+        """Nothing that is asked, now or later, is answered any more."""
+        with self._lock:
+            self._over = True
+            for process in self._running:
+                _kill(process)
+
+    def _started(
+        self, words: Sequence[str], folder: Path, told: IO[bytes], stack: contextlib.ExitStack
+    ) -> "subprocess.Popen[bytes]":
+        """One that is ended with the stack. Raises `OSError`."""
+        held, leash = os.pipe()
+        stack.callback(os.close, leash)
+        stack.callback(os.close, held)
+        with self._lock:
             process = subprocess.Popen(
-                command,
+                [sys.executable, "-P", "-m", self._module, *words],  # as the site's processes are started
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
+                stdout=told,
                 stderr=subprocess.DEVNULL,
+                env={**os.environ, LEASH: str(held)},
+                pass_fds=(held,),
                 start_new_session=True,
             )
-        except OSError:  # no process can be started: nor can the site's, who will say so
-            return [""] * len(words)
-        stack.enter_context(process)
-        stack.callback(_kill, process)
-        try:
-            told, _ = process.communicate(timeout=within_s)
-        except subprocess.TimeoutExpired:
+            self._running.append(process)
+            stack.callback(self._end, process)
+            if self._over:
+                _kill(process)
+        return process
+
+    def _end(self, process: "subprocess.Popen[bytes]") -> None:
+        with self._lock:
+            self._running.remove(process)
             _kill(process)
-            return _answers(process.communicate()[0], len(words))
-        ended = f"the process that loads it ends at once ({_told(process.returncode)})"
-        return _answers(told, len(words), ended)
+        process.wait()
 
-
-def _answers(told: bytes, count: int, next_one: str = "") -> list[str]:
-    """So many answers; `next_one` is the first that was not given."""
-    answers: list[str] = []
-    with contextlib.suppress(ValueError):  # the last line of one that was killed may be cut
-        answers.extend(str(json.loads(line)) for line in told.splitlines())
-    return [*answers, next_one, *[""] * count][:count]
+    def _answers(self, code: int | None, told: IO[bytes], count: int) -> list[str]:
+        """So many answers; the first that was not given is that it has ended, where it did so by itself."""
+        told.seek(0)
+        answers: list[str] = []
+        with contextlib.suppress(ValueError):  # the last line of one that was killed may be cut
+            answers.extend(str(json.loads(line)) for line in told.read().splitlines())
+        if code is not None and not self._over:
+            answers.append(f"the process that loads it ends at once ({_told(code)})")
+        return [*answers, *[""] * count][:count]
 
 
 def _kill(process: "subprocess.Popen[bytes]") -> None:

@@ -16,7 +16,8 @@ from typing import Any
 
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.control import ControlServer
-from mesh.errors import ConfigError, MeshError, TransportError
+from mesh.errors import ConfigError, MeshError
+from mesh.later import ControlRefused, Later
 from mesh.scope import Scope
 from mesh.signals import Requests, Wakeups
 from mesh.site.here import check_here
@@ -25,6 +26,7 @@ from mesh.site.local import Local, changed, check_local, check_processes, everyt
 from mesh.site.output import Output
 from mesh.site.parts import Difference, Part, Plan, difference, plan
 from mesh.site.reading import Site
+from mesh.site.reloads import Reloads
 from mesh.site.running import Mark
 from mesh.site.supervisor import ProcessState, Supervisor
 from mesh.site.terminal import Terminal
@@ -63,7 +65,7 @@ class Up:
         self._first = site = read()
         self._site, self._plan = site.file.site.name, self._planned(site)
         self._folder, self._file = site.folder, site.path
-        self._reading = threading.Lock()  # while one file is looked at
+        self._reloads = Reloads(self._reload)
         self._changing = threading.Lock()  # for the moment of the change
         self._wakeups, self._terminal = Wakeups(SIGNALS), Terminal()
         self._stopped_by = 0  # the signal
@@ -86,24 +88,32 @@ class Up:
         finally:
             control.close()
 
-    def reload(self) -> Difference:
-        """Read the file again, and have what differs done. Any thread may. Raises `ConfigError`: then all
-        goes on as it was."""
-        with self._reading:
+    def _reload(self) -> dict[str, Any]:
+        """Read the file again, and say what changes, or that it is stopping. What is wrong is refused by the
+        `MeshError` that names line and key: then all goes on as it was."""
+        try:
+            found = self._read_again()
+        except Stopping:
+            return {"stopping": True}
+        log.info("the file is read again: %s", found)
+        return {"changes": str(found)}
+
+    def _read_again(self) -> Difference:
+        """Have what differs done; where it is wrong, nothing is."""
+        self._refuse_when_stopping()
+        site = self._read()
+        if site.file.site.name != self._site:
+            raise ConfigError("the site's name cannot change while it runs: stop it, and start it anew")
+        after = self._planned(site)
+        check_here(after, (*self._plan.parts.values(), *self._running()))
+        found = difference(self._plan, after)
+        check_local(site, changed(site, self._plan, after, found), self._local)
+        with self._changing:
             self._refuse_when_stopping()
-            site = self._read()
-            if site.file.site.name != self._site:
-                raise ConfigError("the site's name cannot change while it runs: stop it, and start it anew")
-            after = self._planned(site)
-            check_here(after, (*self._plan.parts.values(), *self._running()))
-            found = difference(self._plan, after)
-            check_local(site, changed(site, self._plan, after, found), self._local)
-            with self._changing:
-                self._refuse_when_stopping()
-                found = difference(self._plan, after, self._idle())
-                self._plan = after
-                if self._mark is not None:
-                    self._mark.tell(after.parts)
+            found = difference(self._plan, after, self._idle())
+            self._plan = after
+            if self._mark is not None:
+                self._mark.tell(after.parts)
         for told in site.doubts:
             log.warning("%s", told)
         self._wakeups.poke()
@@ -131,6 +141,7 @@ class Up:
             self._output.name(["up"])
             self._output.run_in(writing)
             control.run_in(scope)
+            self._reloads.run_in(scope)
             for each in (writing, scope):
                 each.on_stop(self._wakeups.poke)
             keeper = Keeper(scope, self._site, self._clock)
@@ -174,30 +185,28 @@ class Up:
             with self._changing:  # what was changed until then is what stops
                 self._stopped_by = number
             self._requests.came(self._clock.monotonic())  # which may have taken a while
+            self._local.stop()
             log.info("stopping: capture first, the registry last; once more ends all at once")
             supervisor.end()
         elif self._requests.came(self._clock.monotonic()):
             log.warning("ending at once")
             supervisor.kill()
 
-    def _reload_by_signal(self) -> None:
-        try:
-            log.info("the file is read again: %s", self.reload())
-        except MeshError as error:
-            log.error("all goes on as it was: %s", error)
+    def _asked_to_reload(self, arguments: Mapping[str, Any]) -> Later:
+        return self._reloads.ask()
 
-    def _asked_to_reload(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Says what changes, or that it is stopping. What is wrong is refused by the `ConfigError` that names
-        line and key."""
-        try:
-            found = self.reload()
-        except Stopping:
-            return {"stopping": True}
-        except (ConfigError, TransportError) as error:
-            raise ConfigError(f"{error}; all goes on as it was") from error
-        log.info("asked to read the file again: %s", found)
-        return {"changes": str(found)}
+    def _reload_by_signal(self) -> None:
+        later = self._reloads.ask()
+        later.then(lambda: _say_refused(later))
 
     def _asked_for_status(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """How each process is."""
         return {"processes": [asdict(process) for process in self._processes()]}
+
+
+def _say_refused(later: Later) -> None:
+    """Why the file that a signal had read again changes nothing: nobody else is told."""
+    try:
+        later.result()
+    except ControlRefused as error:
+        log.error("all goes on as it was: %s", error)

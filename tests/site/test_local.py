@@ -1,10 +1,12 @@
 """Whether what a file names is on this machine: real files, and processors in a real process."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from mesh.cli.checks import LocalChecks
+from mesh.scope import Scope
 from mesh.site.here import parts_here
 from mesh.site.local import (
     changed,
@@ -157,6 +159,36 @@ processors = [
 def test_one_that_takes_long_to_load_is_not_known_to_be_wrong(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text("import threading\nthreading.Event().wait()\n")
     assert LocalChecks(within_s=0.1).processors(["slow:Cls", "motion"], tmp_path) == ["", ""]
+
+
+def test_what_a_module_leaves_behind_is_not_waited_for(tmp_path: Path) -> None:
+    """It has left the group, and holds all that it was given."""
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "leaves.py").write_text(
+        "import os\nif not os.fork():\n    os.setsid()\n    open('fifo').read()\n    os._exit(0)\n"
+    )
+    try:
+        for within_s in (0.1, 300.0):
+            (wrong,) = LocalChecks(within_s).processors(["leaves:Cls"], tmp_path)
+        assert wrong.endswith("has no 'Cls'")
+    finally:
+        (tmp_path / "fifo").open("w").close()
+
+
+def test_one_who_stops_waits_for_no_answer(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "slow.py").write_text(
+        "import threading\nopen('fifo', 'w').close()\nthreading.Event().wait()\n"
+    )
+    checks = LocalChecks(within_s=300.0)
+    answers = list[str]()
+    with Scope("asking") as scope:
+        scope.spawn("ask", lambda: answers.extend(checks.processors(["slow:Cls"], tmp_path)))
+        (tmp_path / "fifo").open().close()  # it is being loaded
+        checks.stop()
+        scope.join()
+    assert answers == [""]
+    assert checks.processors(["nosuch:Cls"], tmp_path) == [""]
 
 
 DEVICES = """[site]

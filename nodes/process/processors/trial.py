@@ -11,11 +11,13 @@ import os
 import sys
 
 from mesh.errors import ConfigError
+from mesh.site.leash import obey
 from nodes.process.processors.catalog import loaded
 
 
 def main() -> None:
     """Answer, and end, whatever threads were started meanwhile."""
+    obey()
     with os.fdopen(os.dup(sys.stdout.fileno()), "w") as answers:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a module prints is no answer
         for text in sys.argv[1:]:
