@@ -6,11 +6,26 @@ import numpy as np
 import pytest
 
 from mesh import codec
+from mesh.codec import Image
 from mesh.draw import annotated, place
 from mesh.frame import Detection, Frame
 
 WHOLE = 200, 100
 SIZE = 60, 15
+
+
+def showing(image: Image, *found: Detection) -> Frame:
+    height, width = image.shape[:2]
+    return Frame(
+        camera="door",
+        boot=1,
+        seq=0,
+        captured_ns=0,
+        width=width,
+        height=height,
+        payload=codec.encode(image),
+        detections=found,
+    )
 
 
 def test_a_label_stands_above_its_box_and_within_the_picture() -> None:
@@ -34,17 +49,7 @@ def test_labels_do_not_cover_one_another() -> None:
 def test_a_label_is_drawn_on_a_ground_of_its_own() -> None:
     noise = np.random.default_rng(3).integers(0, 255, (100, 200, 3), dtype=np.uint8)
     found = Detection("person", 0.9, (40, 50, 50, 30), "model")
-    frame = Frame(
-        camera="door",
-        boot=1,
-        seq=0,
-        captured_ns=0,
-        width=200,
-        height=100,
-        payload=codec.encode(noise),
-        detections=(found,),
-    )
-    drawn = annotated(frame)
+    drawn = annotated(showing(noise, found))
     ground = drawn[50 - 14 : 50 - 2, 40:100].reshape(-1, 3)
     colours, counts = np.unique(ground, axis=0, return_counts=True)
     assert counts.max() > len(ground) / 3
@@ -53,16 +58,5 @@ def test_a_label_is_drawn_on_a_ground_of_its_own() -> None:
 
 @pytest.mark.parametrize("side", [1e12, -1e300, float("inf"), float("nan")])
 def test_a_box_may_be_anywhere(side: float) -> None:
-    grey = codec.encode(np.full((2, 3, 3), 90, np.uint8))
     found = [Detection("a", 0.9, box) for box in ((side, 0, 9, 9), (0, side, 9, 9), (0, 0, side, side))]
-    frame = Frame(
-        camera="door",
-        boot=1,
-        seq=0,
-        captured_ns=0,
-        width=3,
-        height=2,
-        payload=grey,
-        detections=tuple(found),
-    )
-    assert annotated(frame).shape == (2, 3, 3)
+    assert annotated(showing(np.full((2, 3, 3), 90, np.uint8), *found)).shape == (2, 3, 3)

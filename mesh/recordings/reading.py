@@ -31,6 +31,7 @@ from mesh.recordings.folder import no_camera
 from mesh.recordings.index import SegmentRow
 from mesh.recordings.known import Known
 from mesh.recordings.names import Named, beside, day_of
+from mesh.recordings.query import FAR_NS
 from mesh.recordings.segments import Line, SegmentReader, ends_of, number_of
 from mesh.recordings.times import parse_time
 
@@ -39,7 +40,6 @@ log = logging.getLogger(__name__)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Time = int | datetime | str
-END_NS = 2**63 - 1  # what a time is at most
 SLACK_NS = 60_000_000_000  # by which frames may lie beyond the first and the last of a segment, at least
 
 
@@ -148,7 +148,7 @@ class Recordings:
         """From when, and until when, in nanoseconds since the epoch. Raises `ConfigError`."""
         now_ns = self._clock.wall_ns()
         first = 0 if start is None else _ns(start, now_ns)
-        return first, END_NS if end is None else _ns(end, now_ns)
+        return first, FAR_NS if end is None else _ns(end, now_ns)
 
     def _stage(self, camera: str, start: int, end: int, stage: str | None) -> str:
         check_name("camera", camera)
@@ -294,7 +294,7 @@ def _ns(time: object, now_ns: int) -> int:
     if isinstance(time, str):
         return parse_time(time, now_ns)
     if isinstance(time, SupportsIndex):
-        return min(max(0, operator.index(time)), END_NS)
+        return min(max(0, operator.index(time)), FAR_NS)
     if not isinstance(time, datetime):
         raise ConfigError(
             f"{time!r} is no time: give nanoseconds, a datetime with a time zone, or a text such as '-2h'"

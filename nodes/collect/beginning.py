@@ -9,10 +9,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from mesh.errors import StorageError
-from nodes.collect.recorder import storage_error
-
-_WAITED_FOR = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+from nodes.collect.recorder import WAITED_FOR, no_folder, storage_error
 
 
 def check_folder(into: Path) -> None:
@@ -21,9 +18,9 @@ def check_folder(into: Path) -> None:
         there = next(folder for folder in (into, *into.parents) if folder.exists())
         _write(there)
     except FileNotFoundError as error:
-        raise StorageError(f"cannot record to {into}: no folder can be made there") from error
+        raise no_folder(into) from error
     except OSError as error:
-        if error.errno not in _WAITED_FOR:
+        if error.errno not in WAITED_FOR:
             raise storage_error(into, error) from error
 
 

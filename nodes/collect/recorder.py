@@ -31,6 +31,8 @@ from nodes.collect.syncing import Crew
 
 Stream = tuple[str, str]  # camera, stage
 
+WAITED_FOR = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # a disk that takes nothing for now
+
 
 @dataclass(frozen=True, slots=True)
 class RecorderStats:
@@ -292,9 +294,7 @@ def _make(into: Path) -> None:
     try:
         into.mkdir(parents=True, exist_ok=True)
     except FileNotFoundError:  # it is not gone, it never was
-        raise StorageError(
-            f"cannot record to {into}: no folder can be made there; record elsewhere"
-        ) from None
+        raise no_folder(into) from None
 
 
 @contextmanager
@@ -303,8 +303,13 @@ def _refusing_is_fine() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        if error.errno not in WAITED_FOR:
             raise
+
+
+def no_folder(into: Path) -> StorageError:
+    """That nobody can make a folder at a place."""
+    return StorageError(f"cannot record to {into}: no folder can be made there; record elsewhere")
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:

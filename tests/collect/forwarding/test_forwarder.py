@@ -287,14 +287,19 @@ def test_a_destination_is_known_once_it_is_known_what_it_begins_with(tmp_path: P
         assert (cursor.found, cursor.waiting()) == (False, 0)
 
 
+def three_wait(folder: Folder) -> None:
+    """Three frames are recorded, and wait for the usual destination."""
+    with forwarding(folder, Hands(room=0)) as made:
+        folder.record(0, 1, 2)
+        wait_count(made, 0, 3)
+
+
 def test_what_waits_for_a_destination_that_is_given_no_more_is_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     own = new_record(NodeKind.COLLECT, "edge", {}, SYSTEM_CLOCK)
     with Folder(tmp_path) as folder:
-        with forwarding(folder, Hands(room=0)) as made:
-            folder.record(0, 1, 2)
-            wait_count(made, 0, 3)
+        three_wait(folder)
         moved = [parse("http://127.0.0.1:1/?unsigned=1")]
         for to in (moved, moved, []):
             begun(tmp_path, own, to)
@@ -309,9 +314,7 @@ def test_what_waits_is_counted_by_the_index(
     """The cursor's count of a file that grew is brought up to date by who forwards next."""
     own = new_record(NodeKind.COLLECT, "edge", {}, SYSTEM_CLOCK)
     with Folder(tmp_path) as folder:
-        with forwarding(folder, Hands(room=0)) as made:
-            folder.record(0, 1, 2)
-            wait_count(made, 0, 3)
+        three_wait(folder)
         with closing(sqlite3.connect(tmp_path / "forward.db")) as db, db:
             db.execute("UPDATE segments SET frames = ?, done = ?", (frames, done))
         begun(tmp_path, own, [])
